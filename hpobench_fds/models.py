@@ -1,0 +1,336 @@
+"""Models as functions of one flat parameter vector, with gradients and Hessian-vector products.
+
+``LayeredNetwork`` uses the rules of ``layers``; ``ModuleNetwork`` takes any ``torch.nn.Module`` and
+falls back on torch.func.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hpobench_fds.errors import InputError
+from hpobench_fds.layers import (
+    BatchNorm2d,
+    Conv2d,
+    Flatten,
+    GlobalAvgPool,
+    Layer,
+    Linear,
+    MaxPool2,
+    Parameter,
+    ReLU,
+    Residual,
+    Sequential,
+    Shape,
+)
+from hpobench_fds.tangents import Tangents
+
+
+@dataclass
+class Tape:
+    """A gradient and what its Hessian-vector products need.
+
+    ``gradient`` [P] is a buffer that the next call of ``gradient`` overwrites; the tape is valid
+    until then and as long as ``w`` is unchanged.
+    """
+
+    loss: Tensor  # 0-d, mean cross-entropy of the batch
+    gradient: Tensor
+    record: Any
+
+
+class Network(ABC):
+    """A classifier over a flat parameter vector w [P].
+
+    Attributes
+    ----------
+    shapes : shape of each parameter, in the order they lie in w.
+    size : P. buffer_size : R, running statistics of batch norm.
+    """
+
+    shapes: list[Shape]
+    size: int
+    buffer_size: int = 0
+
+    @abstractmethod
+    def initial(self, generator: torch.Generator) -> Tensor:
+        """A fresh w [P], float32 on the CPU: Xavier weights (gain 1), zero biases."""
+
+    def initial_buffers(self) -> Tensor:
+        """Running statistics [R] before any batch."""
+        return torch.zeros(0)
+
+    @abstractmethod
+    def logits(self, w: Tensor, x: Tensor, buffers: Tensor | None = None) -> Tensor:
+        """Logits [B, classes]; batch norm by ``buffers`` if given, else by the batch. Differentiable."""
+
+    @abstractmethod
+    def gradient(self, w: Tensor, x: Tensor, y: Tensor, buffers: Tensor | None = None) -> Tape:
+        """Loss and gradient of a batch in training mode; updates ``buffers`` in place if given."""
+
+    @abstractmethod
+    def products(self, w: Tensor, tape: Tape, directions: Tangents, out: Tangents) -> None:
+        """Hessian-vector products of the tape's loss with k directions, written to ``out``."""
+
+    def loss(self, w: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """Mean cross-entropy in training mode, by plain differentiable operations."""
+        return F.cross_entropy(self.logits(w, x), y)
+
+    def tangents(self, w: Tensor, k: int) -> Tangents:
+        """k zero tangents of w."""
+        return Tangents(self.shapes, k, dtype=w.dtype, device=w.device)
+
+
+class LayeredNetwork(Network):
+    """A network of layers that bring their own rules."""
+
+    def __init__(self, body: Sequential, shape: Shape, classes: int) -> None:
+        if body.output(shape) != (classes,):
+            raise ValueError(f"the layers map {shape} to {body.output(shape)}, not to ({classes},)")
+        self.body = body
+        self.parameters: Sequence[Parameter] = body.parameters
+        self.shapes = [p.shape for p in self.parameters]
+        self._sizes = [p.size for p in self.parameters]
+        self.size = sum(self._sizes)
+        self.buffer_size = body.buffers
+        self._grad: Tensor | None = None
+        self._grads: list[Tensor] = []
+        self._split: tuple[Tensor, list[Tensor]] | None = None
+
+    def initial(self, generator: torch.Generator) -> Tensor:
+        return torch.cat([p.initial(generator) for p in self.parameters])
+
+    def initial_buffers(self) -> Tensor:
+        norms = [layer for layer in _walk(self.body) if isinstance(layer, BatchNorm2d)]
+        parts = [torch.cat([torch.zeros(n.channels), torch.ones(n.channels)]) for n in norms]
+        return torch.cat(parts) if parts else torch.zeros(0)
+
+    def _views(self, w: Tensor) -> list[Tensor]:
+        if self._split is None or self._split[0] is not w:
+            parts = w.split(self._sizes)
+            self._split = (w, [part.view(s) for part, s in zip(parts, self.shapes, strict=True)])
+        return self._split[1]
+
+    def logits(self, w: Tensor, x: Tensor, buffers: Tensor | None = None) -> Tensor:
+        parts = [part.view(s) for part, s in zip(w.split(self._sizes), self.shapes, strict=True)]
+        return self.body.apply(parts, x, buffers)
+
+    def gradient(self, w: Tensor, x: Tensor, y: Tensor, buffers: Tensor | None = None) -> Tape:
+        if self._grad is None or self._grad.dtype != w.dtype or self._grad.device != w.device:
+            self._grad = torch.empty_like(w)
+            parts = self._grad.split(self._sizes)
+            self._grads = [part.view(s) for part, s in zip(parts, self.shapes, strict=True)]
+        with torch.no_grad():
+            p, c = self._views(w), SimpleNamespace()
+            z = self.body.forward(p, x, buffers if self.buffer_size else None, c)
+            log_p = F.log_softmax(z, 1)
+            index = y.unsqueeze(1)
+            loss = -log_p.gather(1, index).mean()
+            c.p = log_p.exp_()
+            g = c.p / len(y)
+            g.scatter_add_(1, index, g.new_full((1, 1), -1.0 / len(y)).expand_as(index))
+            self.body.backward(p, g, c, self._grads, False)
+        return Tape(loss, self._grad, c)
+
+    def products(self, w: Tensor, tape: Tape, directions: Tangents, out: Tangents) -> None:
+        with torch.no_grad():
+            p, c = self._views(w), tape.record
+            dz = self.body.tangent(p, directions.blocks, None, c)
+            assert dz is not None
+            softmax = c.p.unsqueeze(1)  # [B, 1, classes]
+            dg = dz.mul_(softmax)
+            dg = torch.addcmul(dg, softmax, dg.sum(2, keepdim=True), value=-1.0).div_(len(c.p))
+            self.body.tangent_backward(p, directions.blocks, dg, c, out.blocks, False)
+
+
+def _walk(layer: Layer) -> list[Layer]:
+    if isinstance(layer, Sequential):
+        return [inner for part in layer.layers for inner in _walk(part)]
+    if isinstance(layer, Residual):
+        return [inner for part in (layer.stem, layer.body, layer.shortcut) for inner in _walk(part)]
+    return [layer]
+
+
+class ModuleNetwork(Network):
+    """Any ``torch.nn.Module`` without randomness; slower than layers with rules.
+
+    Batch norm uses the batch's statistics in evaluation too, since running statistics cannot be
+    carried through torch.func. Weights of two dimensions and more start as Xavier normal, others as
+    the module made them. Raises InputError for a module with dropout.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        for name, part in module.named_modules():
+            if isinstance(part, nn.modules.dropout._DropoutNd) and part.p > 0:
+                raise InputError("dropout makes the inner step random, so it has no hypergradient", key=name)
+        torch.func.replace_all_batch_norm_modules_(module)
+        self.module = module.train()
+        for parameter in module.parameters():
+            parameter.requires_grad_(False)
+        self._names = [name for name, _ in module.named_parameters()]
+        self._start = [p.detach().clone() for p in module.parameters()]
+        self.shapes = [tuple(p.shape) for p in self._start]
+        self._sizes = [p.numel() for p in self._start]
+        self.size = sum(self._sizes)
+
+    def initial(self, generator: torch.Generator) -> Tensor:
+        parts = []
+        for p in self._start:
+            if p.dim() < 2:
+                parts.append(p.flatten().float().cpu())
+                continue
+            receptive = math.prod(p.shape[2:])
+            std = math.sqrt(2.0 / ((p.shape[0] + p.shape[1]) * receptive))
+            parts.append(torch.randn(p.numel(), generator=generator) * std)
+        return torch.cat(parts)
+
+    def _named(self, w: Tensor) -> dict[str, Tensor]:
+        parts = zip(self._names, w.split(self._sizes), self.shapes, strict=True)
+        return {name: part.view(shape) for name, part, shape in parts}
+
+    def _call(self, named: dict[str, Tensor], x: Tensor) -> Tensor:
+        out: Tensor = torch.func.functional_call(self.module, named, (x,))
+        return out
+
+    def logits(self, w: Tensor, x: Tensor, buffers: Tensor | None = None) -> Tensor:
+        return self._call(self._named(w), x)
+
+    def gradient(self, w: Tensor, x: Tensor, y: Tensor, buffers: Tensor | None = None) -> Tape:
+        leaf = w.detach().requires_grad_()
+        with torch.enable_grad():
+            loss = self.loss(leaf, x, y)
+            (gradient,) = torch.autograd.grad(loss, leaf)
+        return Tape(loss.detach(), gradient, (x, y))
+
+    def products(self, w: Tensor, tape: Tape, directions: Tangents, out: Tangents) -> None:
+        x, y = tape.record
+        named = self._named(w)
+
+        def gradient(parameters: dict[str, Tensor]) -> dict[str, Tensor]:
+            return torch.func.grad(lambda q: F.cross_entropy(self._call(q, x), y))(parameters)
+
+        def product(direction: dict[str, Tensor]) -> dict[str, Tensor]:
+            pushed: dict[str, Tensor] = torch.func.jvp(gradient, (named,), (direction,))[1]
+            return pushed
+
+        tangent = dict(zip(self._names, directions.blocks, strict=True))
+        pushed = torch.func.vmap(product)(tangent)
+        for block, name in zip(out.blocks, self._names, strict=True):
+            block.copy_(pushed[name])
+
+
+def _mlp(shape: Shape, classes: int) -> Sequential:
+    return Sequential(
+        Flatten(), Linear(math.prod(shape), 64, "hidden"), ReLU(), Linear(64, classes, "output")
+    )
+
+
+def _lenet(shape: Shape, classes: int) -> Sequential:
+    """LeNet for 28 or 32 pixels, as the paper uses it; pooling before relu, which commute."""
+    channels, side, _ = shape
+    if shape[1:] not in ((28, 28), (32, 32)):
+        raise InputError(f"lenet takes images of 28 or 32 pixels, not {side}", key="model")
+    flat = 16 * ((side - 4) // 2 - 4) ** 2 // 4
+    return Sequential(
+        Conv2d(channels, 6, 5, name="conv1"), MaxPool2(), ReLU(),
+        Conv2d(6, 16, 5, name="conv2"), MaxPool2(), ReLU(),
+        Flatten(), Linear(flat, 120, "fc1"), ReLU(), Linear(120, 84, "fc2"), ReLU(), Linear(84, classes, "fc3"),
+    )  # fmt: skip
+
+
+def _block(inputs: int, outputs: int, stride: int, name: str) -> Residual:
+    """Pre-activation block; where the width changes, shortcut and body share the first activation."""
+    first = [BatchNorm2d(inputs, f"{name}.norm1"), ReLU()]
+    convs = [
+        Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False, name=f"{name}.conv1"),
+        BatchNorm2d(outputs, f"{name}.norm2"),
+        ReLU(),
+        Conv2d(outputs, outputs, 3, padding=1, bias=False, name=f"{name}.conv2"),
+    ]
+    if inputs == outputs and stride == 1:
+        return Residual(Sequential(*first, *convs))
+    shortcut = Conv2d(inputs, outputs, 1, stride=stride, bias=False, name=f"{name}.shortcut")
+    return Residual(Sequential(*convs), Sequential(shortcut), stem=Sequential(*first))
+
+
+def _wide_resnet(depth: int, widen: int) -> Callable[[Shape, int], Sequential]:
+    """Wide ResNet (Zagoruyko & Komodakis, BMVC 2016) of the given depth and widening factor."""
+
+    def build(shape: Shape, classes: int) -> Sequential:
+        widths = [16, 16 * widen, 32 * widen, 64 * widen]
+        layers: list[Layer] = [Conv2d(shape[0], 16, 3, padding=1, bias=False, name="stem")]
+        for group in range(3):
+            for index in range((depth - 4) // 6):
+                inputs = widths[group] if index == 0 else widths[group + 1]
+                stride = 2 if group and index == 0 else 1
+                layers.append(_block(inputs, widths[group + 1], stride, f"group{group + 1}.{index}"))
+        layers += [BatchNorm2d(widths[3], "norm"), ReLU(), GlobalAvgPool(), Linear(widths[3], classes, "output")]
+        return Sequential(*layers)
+
+    return build
+
+
+Builder = Callable[[Shape, int], Sequential]
+
+MODELS: dict[str, Builder] = {
+    "mlp": _mlp,
+    "lenet": _lenet,
+    "wrn-10-1": _wide_resnet(10, 1),
+    "wrn-16-1": _wide_resnet(16, 1),
+    "wrn-40-2": _wide_resnet(40, 2),
+}
+"""Built-in models by name: (input shape, classes) -> layers."""
+
+
+def build_network(name: str, shape: Shape, classes: int) -> Network:
+    """A network by name, or from a user's file: ``my_model.py:build``.
+
+    ``build(shape, classes)`` returns a Sequential of this package's layers, or any nn.Module.
+    Raises InputError for an unknown name, a file that does not load, a model that does not fit.
+    """
+    builder = _from_file(name) if ":" in name else MODELS.get(name)
+    if builder is None:
+        raise InputError(f"unknown model {name!r}", key="model", allowed=[*MODELS, "FILE.py:FUNCTION"])
+    try:
+        built: object = builder(shape, classes)
+        if isinstance(built, Sequential):
+            return LayeredNetwork(built, shape, classes)
+        if isinstance(built, nn.Module):
+            return ModuleNetwork(built)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"{name!r} does not fit inputs {shape}: {error}", key="model") from error
+    raise InputError(f"{name!r} built a {type(built).__name__}", key="model", allowed="Sequential, nn.Module")
+
+
+def _from_file(name: str) -> Callable[[Shape, int], Any]:
+    path, _, function = name.rpartition(":")
+    file = Path(path)
+    if not file.is_file():
+        raise InputError(f"no file {path!r}", key="model", allowed=[*MODELS, "FILE.py:FUNCTION"])
+    spec = importlib.util.spec_from_file_location(f"_hpobench_model_{file.stem}", file)
+    if spec is None or spec.loader is None:
+        raise InputError(f"{path!r} is not a Python file", key="model")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+        builder: Callable[[Shape, int], Any] = getattr(module, function)
+    except AttributeError as error:
+        raise InputError(f"{path!r} has no function {function!r}", key="model") from error
+    except Exception as error:
+        raise InputError(f"{path!r} does not load: {error}", key="model") from error
+    return builder

@@ -1,0 +1,134 @@
+"""What a run records: the schema of ``run.json`` and of the lines of ``trace.jsonl``.
+
+A results folder of one suite looks like this::
+
+    <out>/suite.json                             the suite as validated, with its content hash
+    <out>/cells/<problem>/<method>/seed-<n>/
+        run.json        one RunRecord, replaced atomically
+        trace.jsonl     one ReportRecord a line, append-only, flushed a line at a time
+        checkpoint.pt   the method's plain state while the run is unfinished
+        error.txt       the traceback of a failed run
+    <out>/figures/      what ``hpobench figures`` draws
+
+Losses are mean cross-entropies in nats, accuracies fractions in [0, 1], seconds read off the fair
+clock (method time only), memory in bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = 1
+
+Status = Literal["running", "complete", "failed", "interrupted"]
+
+
+class _Record(BaseModel):
+    # JSON has no infinity: a diverged loss is written as the string "Infinity" and read back.
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="strings")
+
+
+class Cost(_Record):
+    """Machine-free cost of a run so far.
+
+    ``gradient_equivalents`` counts one forward + backward pass over a training batch as 1 and a
+    tangent or adjoint product at its share of FLOPs; evaluations on validation data count by their
+    forward passes.
+    """
+
+    inner_steps: int = 0
+    gradient_equivalents: float = 0.0
+    products: int = 0  # Hessian-vector products (tangent or adjoint)
+
+
+class ClockRecord(_Record):
+    """Where the wall-clock went, in seconds; method + referee + records = elapsed."""
+
+    method: float = 0.0
+    referee: float = 0.0
+    records: float = 0.0
+    elapsed: float = 0.0
+    compile: float = 0.0  # the part of ``method`` that was compilation or warm-up
+
+
+class FinalRecord(_Record):
+    """The referee's last word: the incumbent retrained from scratch on training + validation data."""
+
+    test_loss: float
+    test_accuracy: float
+    diverged_at: int | None = None
+    # The paper reports the last schedule rather than the best by validation: both are kept.
+    last_test_loss: float | None = None
+    last_test_accuracy: float | None = None
+
+
+class ReportRecord(_Record):
+    """One line of the trace: the method told of an evaluation."""
+
+    report: int  # 0, 1, 2, ...
+    seconds: float  # fair clock when the method reported
+    cost: Cost
+    schedule: list[float]  # flat, named by RunRecord.schedule_names
+    fidelity: float = 1.0  # inner steps trained / horizon
+    val_loss: float  # of this evaluation; infinite if training diverged
+    val_accuracy: float
+    incumbent: bool  # whether this evaluation became the best so far by the problem's objective
+    test_loss: float | None = None  # referee, of the reported weights; measured when incumbent
+    test_accuracy: float | None = None
+    hypergradient: list[float] | None = None  # d(validation loss)/d(schedule), same order
+    peak_memory: int | None = None
+    extra: dict[str, Any] = Field(default_factory=dict)  # e.g. step_sizes, diverged_at, bracket, rung
+
+
+class RunRecord(_Record):
+    """One cell (problem x method x seed)."""
+
+    schema_version: int = SCHEMA_VERSION
+    suite: str
+    problem: str
+    method: str  # the label in the suite; several labels may share one adapter
+    adapter: str  # the adapter's registered name or path
+    family: str = ""  # "gradient", "black box", "baseline"
+    seed: int
+    options: dict[str, Any]
+    problem_config: dict[str, Any]
+    schedule_names: list[str]  # e.g. lr[0], lr[1], momentum[0]
+    budget: dict[str, float | None]  # {"seconds": ..., "steps": ...}
+    config_hash: str
+    status: Status
+    reason: str | None = None  # why it failed or stopped, in a line
+    stopped: str | None = None  # of a complete run: "budget" or "converged" or "done"
+    clock: ClockRecord = Field(default_factory=ClockRecord)
+    cost: Cost = Field(default_factory=Cost)
+    reports: int = 0
+    incumbent: int | None = None  # index of the incumbent's report
+    final: FinalRecord | None = None
+    started: str = ""  # ISO 8601, UTC
+    finished: str | None = None
+    resumed: int = 0  # how many times an interrupted run was continued
+    jobs: int = 1  # how many cells ran at the same time on this machine
+    device: dict[str, Any] = Field(default_factory=dict)
+    software: dict[str, str] = Field(default_factory=dict)
+    commit: str | None = None
+
+
+REPORT_COLUMNS = [
+    "suite", "problem", "method", "adapter", "family", "seed", "status",
+    "report", "seconds", "inner_steps", "gradient_equivalents", "products",
+    "fidelity", "val_loss", "val_accuracy", "incumbent", "test_loss", "test_accuracy",
+    "schedule", "schedule_names", "hypergradient", "peak_memory", "extra",
+]  # fmt: skip
+"""Columns of the tidy frame of reports that ``load_results`` returns, one row a report.
+``schedule``, ``schedule_names`` and ``hypergradient`` hold lists, ``extra`` a dict."""
+
+RUN_COLUMNS = [
+    "suite", "problem", "method", "adapter", "family", "seed", "status", "reason", "stopped",
+    "seconds", "referee_seconds", "elapsed_seconds", "compile_seconds",
+    "inner_steps", "gradient_equivalents", "products", "reports",
+    "final_test_accuracy", "final_test_loss", "last_test_accuracy",
+    "incumbent_val_loss", "incumbent_val_accuracy", "incumbent_test_accuracy",
+    "budget_seconds", "budget_steps", "schedule_names", "jobs", "device", "resumed",
+]  # fmt: skip
+"""Columns of the frame of runs that ``load_runs`` returns, one row a cell."""

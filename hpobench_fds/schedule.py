@@ -1,0 +1,181 @@
+"""What is tuned: hyperparameters of the inner optimiser, each piecewise constant over windows.
+
+A hyperparameter shared over ``n`` windows of a horizon of ``T`` inner steps has the value of window
+``floor(n * t / T)`` at step ``t`` (Micaelli & Storkey 2021, section 3: sharing over contiguous steps
+averages the noise of the hypergradient).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Vector = NDArray[np.float64]
+
+
+def window_index(windows: int, step: int, horizon: int) -> int:
+    """Window that inner step ``step`` of a horizon falls in: floor(windows * step / horizon)."""
+    return windows * step // horizon
+
+
+def window_start(windows: int, index: int, horizon: int) -> int:
+    """First inner step of window ``index``: the least t with floor(windows * t / horizon) = index."""
+    return -(-index * horizon // windows)
+
+
+class HyperparameterSpace(BaseModel):
+    """Range, scale, sharing and initial value of one hyperparameter.
+
+    ``learn = false`` keeps it at ``initial`` for every method.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    windows: int = Field(default=1, ge=1)
+    low: float = -1.0
+    high: float = 1.0
+    initial: float = 0.0
+    scale: Literal["linear", "log"] = "linear"
+    learn: bool = True
+
+    @model_validator(mode="after")
+    def _check(self) -> HyperparameterSpace:
+        for name in ("low", "high", "initial"):
+            if not math.isfinite(getattr(self, name)):
+                raise ValueError(f"{name} = {getattr(self, name)} is not finite")
+        if not self.learn:
+            return self
+        if self.low >= self.high:
+            raise ValueError(f"low = {self.low:g} must be below high = {self.high:g}")
+        if not self.low <= self.initial <= self.high:
+            raise ValueError(f"initial = {self.initial:g} is outside [{self.low:g}, {self.high:g}]")
+        if self.scale == "log" and self.low <= 0:
+            raise ValueError(f"low = {self.low:g} must be above 0 on a log scale")
+        return self
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Values of every hyperparameter, window by window; immutable and hashable."""
+
+    values: tuple[tuple[str, tuple[float, ...]], ...]
+
+    @classmethod
+    def of(cls, values: Mapping[str, float | Iterable[float]]) -> Schedule:
+        """``Schedule.of({"lr": [0.1, 0.01], "momentum": 0.9})``"""
+
+        def windows(value: float | Iterable[float]) -> tuple[float, ...]:
+            return (float(value),) if isinstance(value, (int, float)) else tuple(float(v) for v in value)
+
+        return cls(tuple((name, windows(value)) for name, value in values.items()))
+
+    def __getitem__(self, name: str) -> tuple[float, ...]:
+        for key, value in self.values:
+            if key == name:
+                return value
+        raise KeyError(name)
+
+    def __contains__(self, name: object) -> bool:
+        return any(key == name for key, _ in self.values)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(name for name, _ in self.values)
+
+    def at(self, name: str, step: int, horizon: int) -> float:
+        """Value of ``name`` at inner step ``step`` of ``horizon``."""
+        values = self[name]
+        return values[window_index(len(values), step, horizon)]
+
+    def as_dict(self) -> dict[str, list[float]]:
+        return {name: list(values) for name, values in self.values}
+
+
+class ScheduleSpace:
+    """The space that every method of a problem searches, with a flat view of its learned part.
+
+    The flat vector lists the learned hyperparameters in the order given, window by window:
+    ``names`` are ``lr[0], lr[1], ..., momentum[0], ...``.
+    """
+
+    def __init__(self, spaces: Mapping[str, HyperparameterSpace]) -> None:
+        self.spaces = dict(spaces)
+        self.learned = {name: space for name, space in self.spaces.items() if space.learn}
+
+    def _flat(self, attribute: str) -> Vector:
+        return np.array([getattr(s, attribute) for s in self.learned.values() for _ in range(s.windows)], float)
+
+    @property
+    def names(self) -> list[str]:
+        return [f"{name}[{i}]" for name, space in self.learned.items() for i in range(space.windows)]
+
+    @property
+    def size(self) -> int:
+        return sum(space.windows for space in self.learned.values())
+
+    @property
+    def low(self) -> Vector:
+        return self._flat("low")
+
+    @property
+    def high(self) -> Vector:
+        return self._flat("high")
+
+    @property
+    def log(self) -> NDArray[np.bool_]:
+        return np.array([s.scale == "log" for s in self.learned.values() for _ in range(s.windows)], bool)
+
+    @property
+    def initial(self) -> Schedule:
+        """The schedule every method starts from."""
+        return self.from_vector(self._flat("initial"))
+
+    def from_vector(self, vector: Sequence[float] | Vector) -> Schedule:
+        """Schedule of a flat vector [size]; hyperparameters that are not learned keep their value."""
+        if len(vector) != self.size:
+            raise ValueError(f"{len(vector)} values for {self.size} hyperparameters")
+        values: dict[str, list[float]] = {}
+        start = 0
+        for name, space in self.spaces.items():
+            if space.learn:
+                values[name] = [float(v) for v in vector[start : start + space.windows]]
+                start += space.windows
+            else:
+                values[name] = [space.initial]
+        return Schedule.of(values)
+
+    def to_vector(self, schedule: Schedule) -> Vector:
+        """Flat vector [size] of a schedule's learned part."""
+        return np.array([value for name in self.learned for value in schedule[name]], float)
+
+    def clip(self, vector: Vector) -> Vector:
+        """The nearest vector inside the bounds."""
+        return np.clip(vector, self.low, self.high)
+
+    def contains(self, schedule: Schedule) -> bool:
+        vector = self.to_vector(schedule)
+        return vector.shape == (self.size,) and bool(np.all((self.low <= vector) & (vector <= self.high)))
+
+    def from_unit(self, unit: Vector) -> Schedule:
+        """Map the unit cube [size] onto the space, linearly or logarithmically as each range says."""
+        low, high, log = self.low, self.high, self.log
+        vector = low + unit * (high - low)
+        vector[log] = low[log] * (high[log] / low[log]) ** unit[log]
+        return self.from_vector(self.clip(vector))
+
+    def sample(self, rng: np.random.Generator) -> Schedule:
+        """A schedule drawn uniformly (log-uniformly on log ranges)."""
+        return self.from_unit(rng.random(self.size))
+
+    def starts(self, horizon: int) -> list[int]:
+        """First inner step at which each flat hyperparameter [size] acts."""
+        return [window_start(s.windows, i, horizon) for s in self.learned.values() for i in range(s.windows)]
+
+    def describe(self) -> dict[str, Any]:
+        return {name: space.model_dump() for name, space in self.spaces.items()}

@@ -1,0 +1,113 @@
+"""Independent answers that the engine is held against: autograd through the whole unrolled run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hpobench_fds.clock import Clock
+from hpobench_fds.data import Dataset
+from hpobench_fds.problem import Problem, ProblemConfig
+from hpobench_fds.schedule import HyperparameterSpace, Schedule
+from hpobench_fds.trainer import Trainer
+
+
+def tiny_dataset(
+    shape: tuple[int, int, int] = (1, 8, 8), examples: int = 60, classes: int = 4, seed: int = 0
+) -> Dataset:
+    """Random float64 images with labels that depend on them."""
+    g = torch.Generator().manual_seed(seed)
+    x = torch.randn(examples, *shape, generator=g, dtype=torch.float64)
+    y = (x.flatten(1) @ torch.randn(x[0].numel(), classes, generator=g, dtype=torch.float64)).argmax(1)
+    return Dataset("tiny", x, y, x[:10], y[:10], classes, torch.zeros(shape[0], dtype=torch.float64))
+
+
+def tiny_trainer(
+    model: str = "mlp",
+    shape: tuple[int, int, int] = (1, 8, 8),
+    *,
+    windows: Sequence[int] = (3, 2, 1),
+    horizon: int = 9,
+    batch_size: int = 8,
+    seed: int = 0,
+    examples: int = 60,
+    **config: object,
+) -> Trainer:
+    """A float64 trainer on a tiny problem, SGD with the given windows of lr, momentum, weight decay."""
+    names = ("lr", "momentum", "weight_decay")
+    space = {n: HyperparameterSpace(windows=k, low=-2, high=2) for n, k in zip(names, windows, strict=True)}
+    settings = ProblemConfig(
+        dataset="tiny", model=model, horizon=horizon, batch_size=batch_size, space=space, dtype="float64",
+        validation_fraction=0.2, **config,
+    )  # fmt: skip
+    return Trainer(Problem(settings, tiny_dataset(shape, examples)), seed, Clock())
+
+
+def some_schedule(trainer: Trainer, seed: int = 0, lr: float = 0.1) -> Schedule:
+    """Values of the usual size, different in every window."""
+    rng = np.random.default_rng(seed)
+    scale = {"lr": lr, "momentum": 0.7, "weight_decay": 0.02}
+    learned = trainer.problem.space.learned
+    vector = [scale.get(n, 0.1) * u for n, s in learned.items() for u in rng.uniform(0.5, 1.2, s.windows)]
+    return trainer.problem.space.from_vector(vector)
+
+
+def unrolled_loss(trainer: Trainer, vector: Tensor, trial: int = 0) -> Tensor:
+    """Validation loss after training with the flat schedule ``vector``, as one differentiable function.
+
+    Uses no code of the engine but the models' plain ``loss``: batches, indices and the update rule
+    are spelled out again.
+    """
+    p, data = trainer.problem, trainer.data(trial)
+    state = trainer.start(trial)
+    w, slots = state.w, state.slots
+    clip = p.config.gradient_clip
+    learned = p.space.learned
+    offsets, at = {}, 0
+    for name, space in learned.items():
+        offsets[name] = at
+        at += space.windows
+    for t in range(p.horizon):
+        x, y = data.batch(t)
+        leaf = w if w.requires_grad else w.requires_grad_()
+        g = torch.autograd.grad(p.network.loss(leaf, x, y), leaf, create_graph=True)[0]
+        if clip is not None:
+            g = g.clamp(-clip, clip)
+        hypers = [
+            vector[offsets[n] + int(learned[n].windows * t / p.horizon)] if n in learned else torch.tensor(d)
+            for n, d in p.rule.defaults.items()
+        ]
+        w, slots = p.rule.update(leaf, slots, g, hypers, t)
+    return p.network.loss(w, data.x_validation, data.y_validation)
+
+
+def autograd_hypergradient(trainer: Trainer, schedule: Schedule, trial: int = 0) -> np.ndarray:
+    """d(validation loss)/d(schedule) by autograd through every step."""
+    vector = torch.tensor(trainer.problem.space.to_vector(schedule), dtype=torch.float64, requires_grad=True)
+    return torch.autograd.grad(unrolled_loss(trainer, vector, trial), vector)[0].numpy()
+
+
+def finite_differences(trainer: Trainer, schedule: Schedule, step: float = 1e-6) -> np.ndarray:
+    """Central differences of the trainer's own validation loss."""
+    from hpobench_fds.hypergradient.validation import validation_gradient
+
+    space = trainer.problem.space
+    vector = space.to_vector(schedule)
+    out = np.zeros(len(vector))
+    for i in range(len(vector)):
+        losses = []
+        for sign in (1, -1):
+            moved = vector.copy()
+            moved[i] += sign * step
+            state = trainer.start(0)
+            trainer.train(state, space.from_vector(moved))
+            losses.append(validation_gradient(trainer, state)[0])
+        out[i] = (losses[0] - losses[1]) / (2 * step)
+    return out
+
+
+def relative_error(value: np.ndarray, truth: np.ndarray) -> float:
+    return float(np.linalg.norm(value - truth) / np.linalg.norm(truth))
