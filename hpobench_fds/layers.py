@@ -105,7 +105,7 @@ class Flatten(Layer):
     def backward(
         self, p: Sequence[Tensor], g: Tensor, c: Any, grads: Sequence[Tensor], need_input: bool
     ) -> Tensor | None:
-        return g.unflatten(1, c.shape)
+        return g.view(len(g), *c.shape)
 
     def tangent(self, p: Sequence[Tensor], dp: Sequence[Tensor], dx: Tensor | None, c: Any) -> Tensor | None:
         return None if dx is None else dx.flatten(2)
@@ -119,7 +119,7 @@ class Flatten(Layer):
         dgrads: Sequence[Tensor],
         need_input: bool,
     ) -> Tensor | None:
-        return dg.unflatten(2, c.shape)
+        return dg.view(*dg.shape[:2], *c.shape)
 
 
 class Linear(Layer):
@@ -198,7 +198,8 @@ class ReLU(Layer):
         self, p: Sequence[Tensor], g: Tensor, c: Any, grads: Sequence[Tensor], need_input: bool
     ) -> Tensor | None:
         c.mask = None
-        return torch.ops.aten.threshold_backward(g, c.out, 0.0)
+        pulled: Tensor = torch.ops.aten.threshold_backward(g, c.out, 0.0)
+        return pulled
 
     def _mask(self, c: Any) -> Tensor:
         if c.mask is None:
@@ -254,7 +255,17 @@ class Conv2d(Layer):
 
     def _pull(self, g: Tensor, x: Tensor, weight: Tensor, need: tuple[bool, bool]) -> tuple[Tensor, Tensor]:
         gx, gw, _ = _convolution_backward(
-            g, x, weight, None, [self.stride] * 2, [self.padding] * 2, [1, 1], False, [0, 0], 1, [*need, False]
+            g,
+            x,
+            weight,
+            None,
+            [self.stride] * 2,
+            [self.padding] * 2,
+            [1, 1],
+            False,
+            [0, 0],
+            1,
+            [*need, False],
         )
         return gx, gw
 
@@ -281,7 +292,9 @@ class Conv2d(Layer):
         dz = self._conv(c.x, dp[0].view(k * self.outputs, *dp[0].shape[2:]), bias)
         dz = dz.view(batch, k, self.outputs, *dz.shape[2:])
         if dx is not None:
-            dz.view(batch * k, *dz.shape[2:]).add_(self._conv(dx.reshape(batch * k, *dx.shape[2:]), p[0], None))
+            dz.view(batch * k, *dz.shape[2:]).add_(
+                self._conv(dx.reshape(batch * k, *dx.shape[2:]), p[0], None)
+            )
         c.dx = dx
         return dz
 
@@ -318,21 +331,27 @@ class Conv2d(Layer):
         # [O, k * I, ...]: k input tangents side by side as channels
         weights = dp[0].transpose(0, 1).reshape(outputs, k * self.inputs, self.kernel, self.kernel)
         has_dx = c.dx is not None
-        dx = c.dx if has_dx else c.x.new_empty(()).expand(batch, k, *c.x.shape[1:])
-        wide = dx.reshape(batch, k * self.inputs, *c.x.shape[2:])
+        wide_shape = (batch, k * self.inputs, *c.x.shape[2:])
+        wide = (
+            c.dx.reshape(wide_shape) if has_dx else c.x.new_empty(wide_shape)
+        )  # else only its shape is read
         gx, gw = self._pull(c.g, wide, weights, (need_input, has_dx))
         if has_dx:
             dgrads[0].add_(gw.view(outputs, k, self.inputs, self.kernel, self.kernel).transpose(0, 1))
         if not need_input:
             return None
         gx = gx.view(batch, k, *c.x.shape[1:])
-        flat_x = c.x.new_empty(()).expand(batch * k, *c.x.shape[1:])  # only its shape is read
+        flat_x = c.x.new_empty(batch * k, *c.x.shape[1:])  # only its shape is read
         through, _ = self._pull(dg.reshape(batch * k, outputs, *side), flat_x, p[0], (True, False))
         return through.view_as(gx).add_(gx)
 
 
 class MaxPool2(Layer):
-    """Maximum over windows of 2 x 2 pixels; the first of equals is taken."""
+    """Maximum over windows of 2 x 2 pixels.
+
+    Of equals the upper is taken in each column, then the left: by comparisons of whole rows, several
+    times faster on the CPU than the library's search window by window.
+    """
 
     def output(self, shape: Shape) -> Shape:
         channels, height, width = shape
@@ -341,25 +360,40 @@ class MaxPool2(Layer):
         return (channels, height // 2, width // 2)
 
     def apply(self, p: Sequence[Tensor], x: Tensor, running: Tensor | None) -> Tensor:
-        return F.max_pool2d(x, 2)
+        upper, lower = x[..., 0::2, :], x[..., 1::2, :]
+        columns = torch.where(upper >= lower, upper, lower)
+        left, right = columns[..., 0::2], columns[..., 1::2]
+        return torch.where(left >= right, left, right)
 
     def forward(self, p: Sequence[Tensor], x: Tensor, running: Tensor | None, c: Any) -> Tensor:
+        upper, lower = x[..., 0::2, :], x[..., 1::2, :]
+        below = upper < lower
+        columns = torch.maximum(upper, lower)  # unlike a comparison, lets NaN through
+        left, right = columns[..., 0::2], columns[..., 1::2]
+        is_right = left < right
         c.shape = x.shape
-        out, c.index = torch.ops.aten.max_pool2d_with_indices(x, [2, 2], [2, 2])
-        return out
+        c.index = self._index(x.shape[-2:], below, is_right)
+        return torch.maximum(left, right)
+
+    def _index(self, side: torch.Size, below: Tensor, is_right: Tensor) -> Tensor:
+        """Where in the flattened image each maximum lies: [B, C, pixels of the output]."""
+        height, width = side
+        corner = torch.arange(0, height, 2, device=below.device)[:, None] * width
+        corner = corner + torch.arange(0, width, 2, device=below.device)
+        row = torch.where(is_right, below[..., 1::2], below[..., 0::2])
+        return torch.add(corner, row, alpha=width).add_(is_right).flatten(2)
 
     def backward(
         self, p: Sequence[Tensor], g: Tensor, c: Any, grads: Sequence[Tensor], need_input: bool
     ) -> Tensor | None:
-        gx = g.new_zeros(c.shape[:2] + (c.shape[2] * c.shape[3],))
-        return gx.scatter_(2, c.index.flatten(2), g.flatten(2)).view(c.shape)
+        gx = g.new_zeros((*c.shape[:2], c.shape[2] * c.shape[3]))
+        return gx.scatter_(2, c.index, g.flatten(2)).view(*c.shape)
 
     def tangent(self, p: Sequence[Tensor], dp: Sequence[Tensor], dx: Tensor | None, c: Any) -> Tensor | None:
         if dx is None:
             return None
-        k = dx.shape[1]
-        index = c.index.flatten(2).unsqueeze(1).expand(-1, k, -1, -1)
-        return dx.flatten(3).gather(3, index).view(*dx.shape[:3], *c.index.shape[2:])
+        index = c.index.unsqueeze(1).expand(-1, dx.shape[1], -1, -1)
+        return dx.flatten(3).gather(3, index).view(*dx.shape[:3], c.shape[2] // 2, c.shape[3] // 2)
 
     def tangent_backward(
         self,
@@ -371,7 +405,7 @@ class MaxPool2(Layer):
         need_input: bool,
     ) -> Tensor | None:
         batch, k = dg.shape[:2]
-        index = c.index.flatten(2).unsqueeze(1).expand(-1, k, -1, -1)
+        index = c.index.unsqueeze(1).expand(-1, k, -1, -1)
         gx = dg.new_zeros((batch, k, c.shape[1], c.shape[2] * c.shape[3]))
         return gx.scatter_(3, index, dg.flatten(3)).view(batch, k, *c.shape[1:])
 
@@ -393,7 +427,7 @@ class GlobalAvgPool(Layer):
         self, p: Sequence[Tensor], g: Tensor, c: Any, grads: Sequence[Tensor], need_input: bool
     ) -> Tensor | None:
         pixels = c.shape[2] * c.shape[3]
-        return (g / pixels)[..., None, None].expand(c.shape).contiguous()
+        return _channels(g / pixels).expand(*c.shape).contiguous()
 
     def tangent(self, p: Sequence[Tensor], dp: Sequence[Tensor], dx: Tensor | None, c: Any) -> Tensor | None:
         return None if dx is None else dx.mean((3, 4))
@@ -408,7 +442,7 @@ class GlobalAvgPool(Layer):
         need_input: bool,
     ) -> Tensor | None:
         pixels = c.shape[2] * c.shape[3]
-        return (dg / pixels)[..., None, None].expand(*dg.shape, *c.shape[2:]).contiguous()
+        return _channels(dg / pixels).expand(*dg.shape, *c.shape[2:]).contiguous()
 
 
 class BatchNorm2d(Layer):
@@ -430,11 +464,11 @@ class BatchNorm2d(Layer):
     def apply(self, p: Sequence[Tensor], x: Tensor, running: Tensor | None) -> Tensor:
         if running is None:
             return F.batch_norm(x, None, None, p[0], p[1], training=True, eps=self.eps)
-        mean, variance = running.split(self.channels)
+        mean, variance = running.split_with_sizes([self.channels] * 2)
         return F.batch_norm(x, mean, variance, p[0], p[1], training=False, eps=self.eps)
 
     def forward(self, p: Sequence[Tensor], x: Tensor, running: Tensor | None, c: Any) -> Tensor:
-        mean, variance = (None, None) if running is None else running.split(self.channels)
+        mean, variance = (None, None) if running is None else running.split_with_sizes([self.channels] * 2)
         out, c.mean, c.rstd = torch.native_batch_norm(
             x, p[0], p[1], mean, variance, True, self.momentum, self.eps
         )
@@ -646,7 +680,9 @@ class Residual(Layer):
         beside = self.shortcut.tangent_backward(
             p[self._p[2]], dp[self._p[2]], dg.clone(), c.shortcut, dgrads[self._p[2]], need
         )
-        through = self.body.tangent_backward(p[self._p[1]], dp[self._p[1]], dg, c.body, dgrads[self._p[1]], need)
+        through = self.body.tangent_backward(
+            p[self._p[1]], dp[self._p[1]], dg, c.body, dgrads[self._p[1]], need
+        )
         if through is None or beside is None:
             return None
         return self.stem.tangent_backward(

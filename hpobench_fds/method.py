@@ -25,8 +25,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from hpobench_fds.clock import Budget, Clock
+from hpobench_fds.hypergradient.online import OnlineResult, one_value_space
 from hpobench_fds.hypergradient.result import Hypergradient
-from hpobench_fds.outer import OuterOptions, build_outer
+from hpobench_fds.outer import Outer, OuterOptions, build_outer
 from hpobench_fds.problem import Problem
 from hpobench_fds.schedule import Schedule, ScheduleSpace, Vector
 from hpobench_fds.seeds import derive
@@ -109,7 +110,7 @@ class Task:
     def train(
         self, schedule: Schedule, *, trial: int, until: int | None = None, state: TrainState | None = None
     ) -> Outcome:
-        """Train a schedule (from ``state``, else afresh as ``trial``) up to step ``until`` and validate it."""
+        """Train a schedule from ``state``, else afresh as ``trial``, up to step ``until``; validate it."""
         state = self.trainer.start(trial) if state is None else state
         training = self.trainer.train(state, schedule, until)
         bad = training.ending == "diverged"
@@ -131,9 +132,7 @@ class Task:
         ``state`` is the training that was validated: without it no test accuracy can be measured,
         and a better incumbent without it is refused.
         """
-        self._listener.report(
-            Report(schedule, evaluation, state, fidelity, hypergradient, dict(extra or {}))
-        )
+        self._listener.report(Report(schedule, evaluation, state, fidelity, hypergradient, dict(extra or {})))
 
     def checkpoint(self, state: dict[str, Any]) -> None:
         """Keep plain state (tensors, numbers, strings, lists, dicts) to go on from; off the clock."""
@@ -292,7 +291,7 @@ class OuterLoop(Method):
 
     @abstractmethod
     def hypergradient(self, task: Task, schedule: Schedule, trial: int, horizon: int) -> Hypergradient:
-        """Train ``schedule`` over ``horizon`` inner steps as ``trial`` and differentiate its validation loss."""
+        """Train ``schedule`` as ``trial`` over ``horizon`` inner steps; differentiate its validation loss."""
 
     def run(self, task: Task) -> str:
         options: OuterOptionsMixin = self.options
@@ -312,7 +311,9 @@ class OuterLoop(Method):
             if result.ending == "out of budget":
                 break
             self._report(task, vector, result, outer.steps)
-            vector = outer.step(vector, result.gradient) if result.gradient is not None else outer.back_off(vector)
+            vector = (
+                outer.step(vector, result.gradient) if result.gradient is not None else outer.back_off(vector)
+            )
             done += 1
             task.checkpoint({"vector": vector.tolist(), "outer_step": done, "outer": outer.state_dict()})
         return "budget"
@@ -329,3 +330,57 @@ class OuterLoop(Method):
             hypergradient=None if result.gradient is None else result.gradient.tolist(),
             extra=extra,
         )
+
+
+class OnlineOptions(Options):
+    """Options of greedy methods.
+
+    outer : the outer optimiser, moving after every ``every``-th inner step.
+    step_scale : its first step sizes are multiplied by this, since it moves far more often than one
+        that waits for the end of a training.
+    validation_batch : validation examples for each move; None: the training batch size.
+    """
+
+    outer: OuterOptions = OuterOptions(kind="adam")
+    step_scale: float = Field(default=0.02, gt=0.0)
+    every: int = Field(default=1, ge=1)
+    validation_batch: int | None = Field(default=None, ge=1)
+
+
+class OnlineLoop(Method):
+    """Base of greedy methods: hyperparameters move while one training runs.
+
+    Such a method is done after one training. While budget is left it starts over as another trial,
+    and validation picks the best.
+    """
+
+    family = "gradient"
+
+    class Options(OnlineOptions):
+        pass
+
+    @abstractmethod
+    def train_online(self, task: Task, outer: Outer, trial: int) -> OnlineResult:
+        """One training with moving hyperparameters."""
+
+    def run(self, task: Task) -> str:
+        trial = 0 if task.restored is None else int(task.restored["trial"])
+        while not task.budget.exhausted:
+            outer = build_outer(self.options.outer, one_value_space(task.space))
+            outer.steps = outer.steps * self.options.step_scale
+            result = self.train_online(task, outer, trial)
+            if result.ending == "out of budget":
+                break
+            extra: dict[str, Any] = {"values": result.values[:: max(1, len(result.values) // 100)].tolist()}
+            if result.diverged_at is not None:
+                extra["diverged_at"] = result.diverged_at
+            task.report(
+                result.schedule(task.space),
+                result.evaluation,
+                state=result.state,
+                fidelity=result.state.step / task.problem.horizon,
+                extra=extra,
+            )
+            trial += 1
+            task.checkpoint({"trial": trial})
+        return "budget"

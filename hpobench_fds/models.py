@@ -63,6 +63,7 @@ class Network(ABC):
     shapes: list[Shape]
     size: int
     buffer_size: int = 0
+    product_cost: float = 2.0  # FLOPs of a Hessian-vector product over those of a gradient
 
     @abstractmethod
     def initial(self, generator: torch.Generator) -> Tensor:
@@ -105,6 +106,8 @@ class LayeredNetwork(Network):
         self._sizes = [p.size for p in self.parameters]
         self.size = sum(self._sizes)
         self.buffer_size = body.buffers
+        gradient, product = _flops(body, shape, first=True)
+        self.product_cost = product / gradient
         self._grad: Tensor | None = None
         self._grads: list[Tensor] = []
         self._split: tuple[Tensor, list[Tensor]] | None = None
@@ -119,18 +122,18 @@ class LayeredNetwork(Network):
 
     def _views(self, w: Tensor) -> list[Tensor]:
         if self._split is None or self._split[0] is not w:
-            parts = w.split(self._sizes)
+            parts = w.split_with_sizes(self._sizes)
             self._split = (w, [part.view(s) for part, s in zip(parts, self.shapes, strict=True)])
         return self._split[1]
 
     def logits(self, w: Tensor, x: Tensor, buffers: Tensor | None = None) -> Tensor:
-        parts = [part.view(s) for part, s in zip(w.split(self._sizes), self.shapes, strict=True)]
+        parts = [part.view(s) for part, s in zip(w.split_with_sizes(self._sizes), self.shapes, strict=True)]
         return self.body.apply(parts, x, buffers)
 
     def gradient(self, w: Tensor, x: Tensor, y: Tensor, buffers: Tensor | None = None) -> Tape:
         if self._grad is None or self._grad.dtype != w.dtype or self._grad.device != w.device:
             self._grad = torch.empty_like(w)
-            parts = self._grad.split(self._sizes)
+            parts = self._grad.split_with_sizes(self._sizes)
             self._grads = [part.view(s) for part, s in zip(parts, self.shapes, strict=True)]
         with torch.no_grad():
             p, c = self._views(w), SimpleNamespace()
@@ -153,6 +156,28 @@ class LayeredNetwork(Network):
             dg = dz.mul_(softmax)
             dg = torch.addcmul(dg, softmax, dg.sum(2, keepdim=True), value=-1.0).div_(len(c.p))
             self.body.tangent_backward(p, directions.blocks, dg, c, out.blocks, False)
+
+
+def _flops(body: Sequential, shape: Shape, first: bool) -> tuple[float, float]:
+    """Multiply-adds for one example of a gradient and of a Hessian-vector product; GEMMs and convolutions.
+
+    A gradient passes each weight three times (forward, weight, input), a product six; in the first
+    layer no input gradient is needed and the input's tangent is zero, which leaves two and two.
+    """
+    gradient = product = 0.0
+    for layer in body.layers:
+        if isinstance(layer, Residual):
+            stem = layer.stem.output(shape)
+            for part, inputs in ((layer.stem, shape), (layer.body, stem), (layer.shortcut, stem)):
+                g, h = _flops(part, inputs, first=False)
+                gradient, product = gradient + g, product + h
+        elif isinstance(layer, (Linear, Conv2d)):
+            pixels = math.prod(layer.output(shape)[1:])
+            once = float(layer.parameters[0].size * pixels)
+            gradient, product = gradient + once * (2 if first else 3), product + once * (2 if first else 6)
+            first = False
+        shape = layer.output(shape)
+    return gradient, product
 
 
 def _walk(layer: Layer) -> list[Layer]:
@@ -197,7 +222,7 @@ class ModuleNetwork(Network):
         return torch.cat(parts)
 
     def _named(self, w: Tensor) -> dict[str, Tensor]:
-        parts = zip(self._names, w.split(self._sizes), self.shapes, strict=True)
+        parts = zip(self._names, w.split_with_sizes(self._sizes), self.shapes, strict=True)
         return {name: part.view(shape) for name, part, shape in parts}
 
     def _call(self, named: dict[str, Tensor], x: Tensor) -> Tensor:
@@ -219,7 +244,10 @@ class ModuleNetwork(Network):
         named = self._named(w)
 
         def gradient(parameters: dict[str, Tensor]) -> dict[str, Tensor]:
-            return torch.func.grad(lambda q: F.cross_entropy(self._call(q, x), y))(parameters)
+            pulled: dict[str, Tensor] = torch.func.grad(lambda q: F.cross_entropy(self._call(q, x), y))(
+                parameters
+            )
+            return pulled
 
         def product(direction: dict[str, Tensor]) -> dict[str, Tensor]:
             pushed: dict[str, Tensor] = torch.func.jvp(gradient, (named,), (direction,))[1]
@@ -246,7 +274,8 @@ def _lenet(shape: Shape, classes: int) -> Sequential:
     return Sequential(
         Conv2d(channels, 6, 5, name="conv1"), MaxPool2(), ReLU(),
         Conv2d(6, 16, 5, name="conv2"), MaxPool2(), ReLU(),
-        Flatten(), Linear(flat, 120, "fc1"), ReLU(), Linear(120, 84, "fc2"), ReLU(), Linear(84, classes, "fc3"),
+        Flatten(), Linear(flat, 120, "fc1"), ReLU(), Linear(120, 84, "fc2"), ReLU(),
+        Linear(84, classes, "fc3"),
     )  # fmt: skip
 
 
@@ -276,7 +305,12 @@ def _wide_resnet(depth: int, widen: int) -> Callable[[Shape, int], Sequential]:
                 inputs = widths[group] if index == 0 else widths[group + 1]
                 stride = 2 if group and index == 0 else 1
                 layers.append(_block(inputs, widths[group + 1], stride, f"group{group + 1}.{index}"))
-        layers += [BatchNorm2d(widths[3], "norm"), ReLU(), GlobalAvgPool(), Linear(widths[3], classes, "output")]
+        layers += [
+            BatchNorm2d(widths[3], "norm"),
+            ReLU(),
+            GlobalAvgPool(),
+            Linear(widths[3], classes, "output"),
+        ]
         return Sequential(*layers)
 
     return build

@@ -45,7 +45,9 @@ class Outer:
     def __init__(self, options: OuterOptions, space: ScheduleSpace) -> None:
         unknown = sorted(set(options.step) - set(space.learned))
         if unknown:
-            raise ValueError(f"outer.step: {unknown[0]!r} is not learned (allowed: {', '.join(space.learned)})")
+            raise ValueError(
+                f"outer.step: {unknown[0]!r} is not learned (allowed: {', '.join(space.learned)})"
+            )
         self.options, self.space = options, space
         self._log = space.log
         self._low, self._high = self._coordinates(space.low), self._coordinates(space.high)

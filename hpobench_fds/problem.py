@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
 from hpobench_fds.augment import Augmentation
-from hpobench_fds.data import Dataset, load_dataset
+from hpobench_fds.data import Dataset, load_dataset, make_split
 from hpobench_fds.errors import InputError
 from hpobench_fds.models import Network, build_network
 from hpobench_fds.schedule import HyperparameterSpace, ScheduleSpace
@@ -119,11 +119,12 @@ class Problem:
         self.batch_size = config.batch_size
         a = config.augmentation
         self.augmentation = Augmentation(a.crop_padding, a.flip, a.cutout, a.cutout_probability)
-        self.validation_size = max(1, round(config.validation_fraction * len(self.y)))
-        self.steps_per_epoch = (len(self.y) - self.validation_size) // config.batch_size
+        split = make_split(len(self.y), config.validation_fraction, 0, where=name)
+        self.validation_size, examples = len(split.validation), len(split.train)
+        self.steps_per_epoch = examples // config.batch_size
         if self.steps_per_epoch < 1:
             raise InputError(
-                f"{config.batch_size} is more than the {len(self.y) - self.validation_size} training examples",
+                f"{config.batch_size} is more than the {examples} training examples",
                 where=name,
                 key="batch_size",
             )

@@ -109,7 +109,9 @@ class ScheduleSpace:
         self.learned = {name: space for name, space in self.spaces.items() if space.learn}
 
     def _flat(self, attribute: str) -> Vector:
-        return np.array([getattr(s, attribute) for s in self.learned.values() for _ in range(s.windows)], float)
+        return np.array(
+            [getattr(s, attribute) for s in self.learned.values() for _ in range(s.windows)], float
+        )
 
     @property
     def names(self) -> list[str]:

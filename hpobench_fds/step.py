@@ -2,7 +2,7 @@
 
 A rule maps (w, slots, gradient, hyperparameters) to (w', slots'). ``update`` states it once, in
 plain torch operations; the tangent and adjoint products either follow from it by torch.func
-(``AutogradRule``) or are written out and tested against it (``SGD``).
+(``ElementwiseRule``) or are written out and tested against it (``SGD``).
 
 Shapes: w, gradient [P]; slots [S, P]; hyperparameters [H] in the order of ``defaults``.
 """
@@ -77,7 +77,7 @@ class SGD(StepRule):
     """v' = momentum * v + (g + weight_decay * w); w' = w - lr * v' (torch.optim.SGD's rule)."""
 
     name = "sgd"
-    defaults: ClassVar[Mapping[str, float]] = {"lr": 0.0, "momentum": 0.0, "weight_decay": 0.0}
+    defaults: ClassVar[Mapping[str, float]] = {"lr": 0.1, "momentum": 0.0, "weight_decay": 0.0}
     slots = 1
 
     def update(
@@ -142,5 +142,147 @@ class SGD(StepRule):
         return torch.add(aw, av, alpha=decay), (momentum * av).unsqueeze(0), av, hyper
 
 
-RULES: dict[str, StepRule] = {rule.name: rule for rule in (SGD(),)}
+class ElementwiseRule(StepRule):
+    """A rule whose every output component depends on the same component of its inputs alone.
+
+    Its Jacobian is then a table of diagonals, read off ``update`` by one forward derivative for each
+    input; tangent and adjoint products are sums over that table.
+    """
+
+    def _diagonals(
+        self, w: Tensor, slots: Tensor, gradient: Tensor, hypers: Sequence[float], step: int
+    ) -> Tensor:
+        """d(w', slots')/d(w, slots, gradient, hyperparameters): [inputs, 1 + S, P]."""
+        values = [w, *slots, gradient, *(w.new_tensor(value) for value in hypers)]
+
+        def outputs(*inputs: Tensor) -> Tensor:
+            s = 1 + self.slots
+            new_w, new_slots = self.update(
+                inputs[0], torch.stack(inputs[1:s]), inputs[s], torch.stack(inputs[s + 1 :]), step
+            )
+            return torch.cat([new_w.unsqueeze(0), new_slots])
+
+        rows = []
+        for i in range(len(values)):
+            directions = tuple(
+                torch.ones_like(value) if i == j else torch.zeros_like(value)
+                for j, value in enumerate(values)
+            )
+            rows.append(torch.func.jvp(outputs, tuple(values), directions)[1])
+        return torch.stack(rows)
+
+    def push(
+        self,
+        w: Tensor,
+        slots: Tensor,
+        gradient: Tensor,
+        hypers: Sequence[float],
+        step: int,
+        dw: Tangents,
+        dslots: list[Tangents],
+        dgradient: Tangents,
+        active: Sequence[int | None],
+    ) -> None:
+        table = self._diagonals(w, slots, gradient, hypers, step)
+        inputs = [dw, *dslots, dgradient]
+        diagonals = [d.split_with_sizes(dw.sizes, -1) for d in table]  # [input][parameter]: [1 + S, n]
+        for at in range(len(dw.sizes)):
+            blocks = [tangents.blocks[at].view(dw.k, -1) for tangents in inputs]
+            new = [
+                sum(d[at][o] * b for d, b in zip(diagonals, blocks, strict=False))
+                for o in range(1 + self.slots)
+            ]
+            for block, value in zip(blocks, new, strict=False):
+                block.copy_(value)
+        for h, row in enumerate(active):
+            if row is not None:
+                for tangents, diagonal in zip([dw, *dslots], table[len(inputs) + h], strict=True):
+                    tangents.add_to_row(row, diagonal)
+
+    def pull(
+        self,
+        w: Tensor,
+        slots: Tensor,
+        gradient: Tensor,
+        hypers: Sequence[float],
+        step: int,
+        aw: Tensor,
+        aslots: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        table = self._diagonals(w, slots, gradient, hypers, step)
+        pulled = (table * torch.cat([aw.unsqueeze(0), aslots])).sum(1)  # [inputs, P]
+        s = 1 + self.slots
+        return pulled[0], pulled[1:s], pulled[s], pulled[s + 1 :].sum(1)
+
+
+class Nesterov(ElementwiseRule):
+    """SGD with Nesterov's momentum, torch.optim.SGD's form: w' = w - lr * (g + decay * w + momentum * v')."""
+
+    name = "nesterov"
+    defaults: ClassVar[Mapping[str, float]] = SGD.defaults
+    slots = 1
+
+    def update(
+        self, w: Tensor, slots: Tensor, gradient: Tensor, hypers: Tensor | Sequence[float], step: int
+    ) -> tuple[Tensor, Tensor]:
+        lr, momentum, decay = hypers
+        g = gradient + decay * w
+        v = momentum * slots[0] + g
+        return w - lr * (g + momentum * v), v.unsqueeze(0)
+
+    def update_(self, w: Tensor, slots: Tensor, gradient: Tensor, hypers: Sequence[float], step: int) -> None:
+        lr, momentum, decay = hypers
+        g = gradient.add_(w, alpha=decay)
+        v = slots[0].mul_(momentum).add_(g)
+        w.add_(g.add_(v, alpha=momentum), alpha=-lr)
+
+
+class Adam(ElementwiseRule):
+    """Adam (Kingma & Ba, ICLR 2015) as torch.optim.Adam states it, weight decay added to the gradient."""
+
+    name = "adam"
+    defaults: ClassVar[Mapping[str, float]] = {
+        "lr": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0,
+    }  # fmt: skip
+    slots = 2
+    decoupled = False
+
+    def update(
+        self, w: Tensor, slots: Tensor, gradient: Tensor, hypers: Tensor | Sequence[float], step: int
+    ) -> tuple[Tensor, Tensor]:
+        lr, beta1, beta2, eps, decay = hypers
+        if self.decoupled:
+            w = w * (1 - lr * decay)
+        else:
+            gradient = gradient + decay * w
+        m = beta1 * slots[0] + (1 - beta1) * gradient
+        v = beta2 * slots[1] + (1 - beta2) * gradient * gradient
+        # Where no gradient ever came, sqrt has no derivative; it is taken as 0.
+        seen = v > 0
+        root = torch.where(seen, torch.where(seen, v, 1.0).sqrt(), 0.0)
+        corrected = root / (1 - beta2 ** (step + 1)) ** 0.5 + eps
+        return w - lr / (1 - beta1 ** (step + 1)) * m / corrected, torch.stack([m, v])
+
+    def update_(self, w: Tensor, slots: Tensor, gradient: Tensor, hypers: Sequence[float], step: int) -> None:
+        lr, beta1, beta2, eps, decay = hypers
+        if self.decoupled:
+            w.mul_(1 - lr * decay)
+        else:
+            gradient.add_(w, alpha=decay)
+        m, v = slots
+        m.mul_(beta1).add_(gradient, alpha=1 - beta1)
+        v.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+        corrected = v.sqrt().div_((1 - beta2 ** (step + 1)) ** 0.5).add_(eps)
+        w.addcdiv_(m, corrected, value=-lr / (1 - beta1 ** (step + 1)))
+
+
+class AdamW(Adam):
+    """AdamW (Loshchilov & Hutter, ICLR 2019): weights decay by lr * weight_decay, apart from the gradient."""
+
+    name = "adamw"
+    defaults: ClassVar[Mapping[str, float]] = {**Adam.defaults, "weight_decay": 1e-2}
+    decoupled = True
+
+
+RULES: dict[str, StepRule] = {rule.name: rule for rule in (SGD(), Nesterov(), Adam(), AdamW())}
 """Inner optimisers by name."""

@@ -31,7 +31,9 @@ class Tangents:
         self.sizes = sizes
         self.blocks = [
             block.view(k, *shape)
-            for block, shape in zip(self.flat.split([k * n for n in sizes]), self.shapes, strict=True)
+            for block, shape in zip(
+                self.flat.split_with_sizes([k * n for n in sizes]), self.shapes, strict=True
+            )
         ]
         self._rows: dict[int, list[Tensor]] = {}
 
@@ -56,11 +58,21 @@ class Tangents:
 
     def add_to_row(self, j: int, vector: Tensor, scale: float = 1.0) -> None:
         """Tangent j += scale * vector [P]."""
-        torch._foreach_add_(self.row(j), list(vector.split(self.sizes)), alpha=scale)
+        torch._foreach_add_(self.row(j), list(vector.split_with_sizes(self.sizes)), alpha=scale)
+
+    def mul_vector(self, vector: Tensor) -> None:
+        """Every tangent *= vector [P], elementwise."""
+        parts = vector.split_with_sizes(self.sizes)
+        for block, part, shape in zip(self.blocks, parts, self.shapes, strict=True):
+            block.mul_(part.view(shape))
 
     def set_row(self, j: int, vector: Tensor) -> None:
         """Tangent j = vector [P]."""
-        torch._foreach_copy_(self.row(j), list(vector.split(self.sizes)))
+        torch._foreach_copy_(self.row(j), list(vector.split_with_sizes(self.sizes)))
+
+    def vector(self, j: int) -> Tensor:
+        """Tangent j as one vector [P]; a view of the buffer if it is the only tangent."""
+        return self.flat if self.k == 1 else torch.cat(self.row(j))
 
     def matrix(self) -> Tensor:
         """A copy as [k, P]."""
@@ -68,7 +80,7 @@ class Tangents:
 
     def dot(self, vector: Tensor) -> Tensor:
         """Inner products with a vector [P]: [k]."""
-        parts = zip(self.blocks, vector.split(self.sizes), self.sizes, strict=True)
+        parts = zip(self.blocks, vector.split_with_sizes(self.sizes), self.sizes, strict=True)
         return torch.stack([b.view(self.k, n) @ part for b, part, n in parts]).sum(0)
 
 

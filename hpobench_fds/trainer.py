@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -18,6 +19,7 @@ from torch import Tensor
 from hpobench_fds.augment import Augmenter
 from hpobench_fds.clock import Budget, Clock
 from hpobench_fds.data import BatchOrder, Split, make_split
+from hpobench_fds.memory import keep_freed_memory
 from hpobench_fds.problem import Problem
 from hpobench_fds.schedule import Schedule, window_start
 from hpobench_fds.seeds import derive, generator
@@ -78,7 +80,7 @@ class TrialData:
             derive(seed, "augment"),
             problem.batch_size,
             self.order.steps_per_epoch,
-            tuple(problem.x.shape[1:]),
+            (problem.x.shape[1], problem.x.shape[2], problem.x.shape[3]),
             problem.device,
             black=problem.black,
         )
@@ -103,7 +105,7 @@ def constant_segments(schedule: Schedule, horizon: int, begin: int, end: int) ->
         for index in range(len(values))
     }
     edges = [begin, *sorted(cut for cut in cuts if begin < cut < end), end]
-    yield from ((a, b) for a, b in zip(edges, edges[1:], strict=False) if a < b)
+    yield from ((a, b) for a, b in pairwise(edges) if a < b)
 
 
 class Trainer:
@@ -116,6 +118,7 @@ class Trainer:
         self.problem, self.seed, self.clock = problem, seed, clock
         self.budget = budget or Budget(clock)
         self._cached: tuple[int, TrialData] | None = None
+        keep_freed_memory()
 
     def _draw(self, trial: int) -> int:
         return derive(self.seed, "trial", trial if self.problem.config.fresh else 0)
@@ -197,7 +200,7 @@ def evaluate_on(problem: Problem, state: TrainState, x: Tensor, y: Tensor) -> Ev
     loss = torch.zeros((), device=x.device, dtype=torch.float64)
     right = torch.zeros((), device=x.device, dtype=torch.int64)
     with torch.no_grad():
-        for xs, ys in zip(x.split(EVALUATION_BATCH), y.split(EVALUATION_BATCH), strict=True):
+        for xs, ys in zip(torch.split(x, EVALUATION_BATCH), torch.split(y, EVALUATION_BATCH), strict=True):
             logits = problem.network.logits(state.w, xs, state.buffers)
             loss += torch.nn.functional.cross_entropy(logits, ys, reduction="sum").double()
             right += (logits.argmax(1) == ys).sum()

@@ -12,6 +12,7 @@ from hpobench_fds.clock import Clock
 from hpobench_fds.data import Dataset
 from hpobench_fds.problem import Problem, ProblemConfig
 from hpobench_fds.schedule import HyperparameterSpace, Schedule
+from hpobench_fds.step import RULES
 from hpobench_fds.trainer import Trainer
 
 
@@ -37,7 +38,7 @@ def tiny_trainer(
     **config: object,
 ) -> Trainer:
     """A float64 trainer on a tiny problem, SGD with the given windows of lr, momentum, weight decay."""
-    names = ("lr", "momentum", "weight_decay")
+    names = tuple(RULES[str(config.get("optimiser", "sgd"))].defaults)
     space = {n: HyperparameterSpace(windows=k, low=-2, high=2) for n, k in zip(names, windows, strict=True)}
     settings = ProblemConfig(
         dataset="tiny", model=model, horizon=horizon, batch_size=batch_size, space=space, dtype="float64",
@@ -49,7 +50,7 @@ def tiny_trainer(
 def some_schedule(trainer: Trainer, seed: int = 0, lr: float = 0.1) -> Schedule:
     """Values of the usual size, different in every window."""
     rng = np.random.default_rng(seed)
-    scale = {"lr": lr, "momentum": 0.7, "weight_decay": 0.02}
+    scale = {"lr": lr, "momentum": 0.7, "weight_decay": 0.02, "beta1": 0.7, "beta2": 0.8, "eps": 0.05}
     learned = trainer.problem.space.learned
     vector = [scale.get(n, 0.1) * u for n, s in learned.items() for u in rng.uniform(0.5, 1.2, s.windows)]
     return trainer.problem.space.from_vector(vector)

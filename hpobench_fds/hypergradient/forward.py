@@ -13,8 +13,7 @@ from torch import Tensor
 from hpobench_fds.hypergradient.result import Hypergradient
 from hpobench_fds.hypergradient.validation import validation_gradient
 from hpobench_fds.schedule import Schedule, window_index, window_start
-from hpobench_fds.tangents import Tangents
-from hpobench_fds.trainer import CHECK_EVERY, DIVERGED, Trainer, TrainState, constant_segments
+from hpobench_fds.trainer import CHECK_EVERY, DIVERGED, Ending, Trainer, TrainState, constant_segments
 
 
 @dataclass
@@ -95,7 +94,7 @@ class _Carried:
         self.trainer, self.state, self.product_clip = trainer, state, product_clip
         self.data = trainer.data(state.trial)
         self.k = 0
-        self.products = 0
+        self.products = self._counted = 0
 
     def grow(self, k: int) -> None:
         """Make room for the windows that have begun."""
@@ -129,14 +128,15 @@ class _Carried:
     def _clip(self, gradient: Tensor) -> None:
         limit = self.trainer.problem.config.gradient_clip
         if limit is not None:  # where the gradient is clamped its derivative is zero
-            inside = (gradient.abs() <= limit).to(gradient.dtype)
-            for j in range(self.k):
-                torch._foreach_mul_(self.dg.row(j), list(inside.split(self.dg.sizes)))
+            self.dg.mul_vector((gradient.abs() <= limit).to(gradient.dtype))
         if self.product_clip is not None:
             self.dg.flat.clamp_(-self.product_clip, self.product_clip)
 
     def count(self, steps: int) -> None:
-        self.trainer.clock.count(steps=steps, gradients=steps)
+        """Book the inner steps and products since the last time."""
+        products, self._counted = self.products - self._counted, self.products
+        cost = self.trainer.problem.network.product_cost
+        self.trainer.clock.count(steps=steps, gradients=steps + products * cost, products=products)
 
     def finite(self) -> bool:
         return bool(torch.isfinite(self.dw.flat).all())
@@ -146,9 +146,8 @@ class _Carried:
         tangents = [self.dw, self.dg, *self.dslots] if self.k else []
         return sum(t.flat.numel() * t.flat.element_size() for t in tangents)
 
-    def failed(self, ending: str, step: int | None) -> Hypergradient:
-        self.trainer.clock.count(products=self.products)
-        return Hypergradient(ending, None, math.inf, DIVERGED, self.state, step, self.products, self.bytes)  # type: ignore[arg-type]
+    def failed(self, ending: Ending, step: int | None) -> Hypergradient:
+        return Hypergradient(ending, None, math.inf, DIVERGED, self.state, step, self.products, self.bytes)
 
     def finish(self, rows: _Rows) -> Hypergradient:
         """Contract the tangents with the validation gradient."""
@@ -159,5 +158,4 @@ class _Carried:
             return self.failed("diverged", self.state.step)
         flat = np.zeros(len(hyper))
         flat[rows.flat] = hyper
-        self.trainer.clock.count(products=self.products)
         return Hypergradient("ok", flat, loss, evaluation, self.state, None, self.products, self.bytes)

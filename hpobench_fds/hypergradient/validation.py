@@ -15,7 +15,10 @@ def validation_gradient(trainer: Trainer, state: TrainState) -> tuple[float, Ten
     loss = 0.0
     count = len(data.y_validation)
     # Batches of about equal size: a small last one would make bad batch statistics.
-    for x, y in zip(*(t.tensor_split(-(-count // EVALUATION_BATCH)) for t in (data.x_validation, data.y_validation)), strict=True):
+    for x, y in zip(
+        *(t.tensor_split(-(-count // EVALUATION_BATCH)) for t in (data.x_validation, data.y_validation)),
+        strict=True,
+    ):
         tape = p.network.gradient(state.w, x, y)
         total.add_(tape.gradient, alpha=len(y) / count)
         loss += float(tape.loss) * len(y) / count

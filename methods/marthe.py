@@ -1,0 +1,30 @@
+"""MARTHE (Donini et al., IJCAI 2020): tangents discounted between HD (0) and RTHO (1)."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from hpobench_fds.hypergradient.online import OnlineResult, online
+from hpobench_fds.method import OnlineLoop, OnlineOptions, Task
+from hpobench_fds.outer import Outer
+
+
+class MARTHE(OnlineLoop):
+    """``discount`` is the paper's mu; it adapts mu, here it is an option."""
+
+    name = "marthe"
+    paper = "Donini et al., MARTHE: Scheduling the Learning Rate Via Online Hypergradients, IJCAI 2020"
+
+    class Options(OnlineOptions):
+        discount: float = Field(default=0.99, ge=0.0, le=1.0)
+
+    def train_online(self, task: Task, outer: Outer, trial: int) -> OnlineResult:
+        o = self.options
+        return online(
+            task.trainer,
+            outer,
+            trial,
+            discount=o.discount,
+            every=o.every,
+            validation_batch=o.validation_batch,
+        )
