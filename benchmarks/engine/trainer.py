@@ -1,0 +1,63 @@
+"""Is the plain trainer as fast as a hand-written loop? Black-box methods spend all their time in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from hpobench_fds.benchmarks.engine.reference import plain_loop, reference_module
+from hpobench_fds.benchmarks.engine.timing import interleaved, median_ratio
+from hpobench_fds.clock import Clock
+from hpobench_fds.data import Dataset
+from hpobench_fds.problem import Problem, ProblemConfig
+from hpobench_fds.schedule import Schedule
+from hpobench_fds.trainer import Trainer
+
+SHAPES = {"mlp": (1, 28, 28), "lenet": (1, 28, 28), "wrn-16-1": (3, 32, 32)}
+STEPS = {"mlp": 400, "lenet": 50, "wrn-16-1": 3}  # a block of about a third of a second
+SCHEDULE = Schedule.of({"lr": 0.01, "momentum": 0.9, "weight_decay": 5e-4})
+
+
+def random_dataset(shape: tuple[int, int, int], device: str, examples: int = 4000) -> Dataset:
+    """Noise in place of images: the time of a step does not depend on what is in them."""
+    g = torch.Generator().manual_seed(0)
+    x = torch.randn(examples, *shape, generator=g).to(device)
+    y = torch.randint(10, (examples,), generator=g).to(device)
+    return Dataset("noise", x, y, x[:10], y[:10], 10)
+
+
+def make_trainer(model: str, device: str, horizon: int, batch_size: int = 128) -> Trainer:
+    config = ProblemConfig(dataset="noise", model=model, horizon=horizon, batch_size=batch_size)
+    return Trainer(Problem(config, random_dataset(SHAPES[model], device)), 0, Clock())
+
+
+def compare(model: str, device: str = "cpu", rounds: int = 9) -> dict[str, object]:
+    """Milliseconds a step of both loops, and the ratio ours / hand-written."""
+    steps = STEPS[model] * (10 if device == "cuda" else 1)
+    trainer = make_trainer(model, device, horizon=steps)
+    problem, order = trainer.problem, trainer.data(0).order
+    module = reference_module(model, SHAPES[model]).to(device)
+    loop = plain_loop(module, problem.x, problem.y, order.batch)
+    synchronise = torch.cuda.synchronize if device == "cuda" else lambda: None
+
+    def ours() -> None:
+        trainer.train(trainer.start(0), SCHEDULE)
+        synchronise()
+
+    def theirs() -> None:
+        loop(steps)
+        synchronise()
+
+    times = interleaved({"ours": ours, "theirs": theirs}, rounds)
+    ratio, low, high = median_ratio(times["ours"], times["theirs"])
+    best = {name: min(seconds) / steps * 1e3 for name, seconds in times.items()}
+    return {
+        "model": model, "device": device, "trainer_ms": best["ours"], "hand_written_ms": best["theirs"],
+        "ratio": ratio, "ratio_low": low, "ratio_high": high,
+    }  # fmt: skip
+
+
+def table(models: Sequence[str] = tuple(STEPS), device: str = "cpu") -> list[dict[str, object]]:
+    """One row a model."""
+    return [compare(model, device) for model in models]
