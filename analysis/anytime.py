@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from . import style as look
 from .curves import AXES, METRICS, anytime, band, ends, event_times, metric_of, numbers, settled, split
@@ -35,8 +35,9 @@ def bands(
     stops = used.groupby(["problem", "method"])["used"].max()
     pieces = []
     for problem, method, own in split(curves):
-        stop, budget = float(stops.loc[(problem, method)]), float(budgets.loc[problem])
-        grid = np.union1d(event_times(own), [stop, budget])
+        events, budget = event_times(own), float(budgets.loc[problem])
+        stop = max(float(stops.loc[(problem, method)]), float(events[-1]))
+        grid = np.union1d(events, [stop, budget])
         table = band(own, grid, metric=metric)
         pieces.append(table.assign(problem=problem, method=method, held=table["at"] > stop)[COLUMNS])
     return pd.concat(pieces, ignore_index=True) if pieces else pd.DataFrame(columns=COLUMNS)
@@ -48,6 +49,7 @@ def draw(
     metric: str = "test_accuracy",
     against: str = "seconds",
     final: bool = True,
+    error: bool = False,
     style: str = "paper",
 ) -> look.Figure:
     """One panel a problem, one line a method; hollow markers: median test accuracy after retraining.
@@ -58,11 +60,13 @@ def draw(
     metric : what is drawn upwards.
     against : seconds, inner_steps or gradient_equivalents, logarithmic.
     final : also mark the retrained incumbent's test accuracy (only where metric is test_accuracy).
+    error : draw accuracies as 1 - accuracy on a logarithmic axis, which keeps good methods apart.
     """
     table = bands(reports, runs, metric, against)
     shown = table.dropna(subset="median")
     if shown.empty:
         raise look.CannotDraw(f"no method has a median {METRICS[metric].label} over its finished seeds")
+    error = error and metric.endswith("accuracy")
     problems = list(dict.fromkeys(shown["problem"]))
     methods = _best_first(shown, metric)
     marks = _retrained(settled(runs)) if final and metric == "test_accuracy" else pd.Series(dtype=float)
@@ -73,14 +77,21 @@ def draw(
         flat = [ax for row in axes for ax in row]
         for ax, problem in zip(flat, problems, strict=False):
             here = shown[shown["problem"] == problem]
-            _panel(ax, here, methods, marks, page)
+            if error:
+                ax.set_yscale("log")
+                flipped = {"median": 1 - here["median"], "low": 1 - here["high"], "high": 1 - here["low"]}
+                _panel(ax, here.assign(**flipped), methods, 1 - marks, page)
+            else:
+                _panel(ax, here, methods, marks, page)
             _frame(ax, here, metric)
             ax.set_title(problem, loc="left")
         unit = " (%)" if metric.endswith("accuracy") else ""
-        look.label_outer(axes, len(problems), AXES[against], METRICS[metric].label + unit)
+        quantity = METRICS[metric].label.replace("accuracy", "error" if error else "accuracy")
+        look.label_outer(axes, len(problems), AXES[against], quantity + unit)
         look.legend_below(canvas, look.method_handles(methods, page))
-    name = "anytime" if (metric, against) == ("test_accuracy", "seconds") else f"anytime_{metric}_{against}"
-    return look.Figure(name, canvas, table, _caption(table, runs, metric, bool((marks > 0).any())))
+    other = [part for part in (metric, against) if part not in ("test_accuracy", "seconds")]
+    name = "_".join(["anytime", *(["error"] if error else []), *other])
+    return look.Figure(name, canvas, table, _caption(table, runs, metric, len(marks) > 0))
 
 
 def _best_first(table: pd.DataFrame, metric: str) -> list[str]:
@@ -92,10 +103,11 @@ def _best_first(table: pd.DataFrame, metric: str) -> list[str]:
 
 
 def _retrained(runs: pd.DataFrame) -> pd.Series[float]:
-    """Median final test accuracy by (problem, method); a seed without one counts as 0."""
+    """Median final test accuracy by (problem, method), where there is one; a seed without counts as 0."""
     values = np.nan_to_num(numbers(runs["final_test_accuracy"]))
     index = pd.MultiIndex.from_frame(runs[["problem", "method"]])
-    return pd.Series(values, index=index).groupby(level=[0, 1]).median()
+    median = pd.Series(values, index=index).groupby(level=[0, 1]).median()
+    return median[median > 0]
 
 
 def _panel(
@@ -116,8 +128,8 @@ def _panel(
         if len(live) < len(own):
             rest = own.iloc[len(live) - 1 :]
             ax.plot(rest["at"], rest["median"], alpha=0.45, linewidth=page.line * 0.6, **steps)
-        value = marks.get((own["problem"].iloc[0], method), 0.0)
-        if value > 0:
+        value = marks.get((own["problem"].iloc[0], method), np.nan)
+        if np.isfinite(value):
             ax.plot(live["at"].iloc[-1], value, marker=kind.marker, markersize=page.marker * 1.5,
                     color=kind.color, markerfacecolor="white", zorder=4, clip_on=False,
                     gid=f"final:{method}")  # fmt: skip
@@ -127,7 +139,11 @@ def _frame(ax: Axes, table: pd.DataFrame, metric: str) -> None:
     """Axes: logarithmic time from just before the first median, percent upwards."""
     ax.set_xscale("log")
     if metric.endswith("accuracy"):
-        ax.yaxis.set_major_formatter(PercentFormatter(xmax=1, symbol=""))
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:g}"))
+    if ax.get_yscale() == "log":
+        low, high = ax.get_ylim()
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 300 else (1,)))
+        ax.yaxis.set_minor_formatter(NullFormatter())
     positive = table.loc[table["at"] > 0, "at"]
     if len(positive) and positive.max() > positive.min():
         ax.set_xlim(positive.min() / 1.2, positive.max() * 1.15)

@@ -108,22 +108,21 @@ def anytime(
 
     Returns
     -------
-    Columns problem, method, seed, at, value, in the order of the reports. Each run's first row is
-    (0, NaN); an incumbent whose metric was not measured is NaN as well.
+    Columns problem, method, seed, at, value, in the order of the runs (without them, of the reports).
+    Each run's first row is (0, NaN); an incumbent whose metric was not measured is NaN as well.
     """
     metric_of(metric)
     check_axis(against)
     for frame in [reports] if runs is None else [reports, runs]:
         _one_suite(frame)
-    cells = reports[CELL].drop_duplicates()
-    if runs is not None:
-        cells = pd.concat([cells, runs[CELL]]).drop_duplicates()
+    cells = pd.concat([frame[CELL] for frame in (runs, reports) if frame is not None]).drop_duplicates()
     start = cells.assign(report=-1, at=0.0, value=np.nan)
     rows = reports[reports["incumbent"].astype(bool)]
     jumps = rows[[*CELL, "report"]].assign(at=numbers(rows[against]), value=numbers(rows[metric]))
     curves = pd.concat([start, jumps] if len(jumps) else [start], ignore_index=True)
-    curves = curves.sort_values([*CELL, "report"], kind="stable", ignore_index=True)
-    return curves.drop(columns="report")
+    curves["cell"] = pd.MultiIndex.from_frame(cells).get_indexer(pd.MultiIndex.from_frame(curves[CELL]))
+    curves = curves.sort_values(["cell", "report"], kind="stable", ignore_index=True)
+    return curves.drop(columns=["cell", "report"])
 
 
 def _one_suite(frame: pd.DataFrame) -> None:

@@ -10,15 +10,26 @@ import pandas as pd
 
 from hpobench_fds.errors import InputError
 
-from . import anytime, schedules, speedup
-from .style import STYLES, CannotDraw, Figure, save
+from . import anytime, duels, profiles, ranks, schedules, speedup, speedup_curve
+from .style import STYLES, CannotDraw, Figure, check_formats, save
 
 Draw = Callable[[pd.DataFrame, pd.DataFrame, str], Figure]
 
 FIGURES: dict[str, Draw] = {
     "anytime": lambda reports, runs, style: anytime.draw(reports, runs, style=style),
+    "anytime_error": lambda reports, runs, style: anytime.draw(reports, runs, error=True, style=style),
     "speedup": lambda reports, runs, style: speedup.draw(reports, runs, style=style),
+    "speedup_curve": lambda reports, runs, style: speedup_curve.draw(reports, runs, style=style),
     "schedules": lambda reports, runs, style: schedules.draw(reports, runs, style=style),
+    "anytime_inner_steps": lambda reports, runs, style: anytime.draw(
+        reports, runs, against="inner_steps", style=style
+    ),
+    "anytime_gradient_equivalents": lambda reports, runs, style: anytime.draw(
+        reports, runs, against="gradient_equivalents", style=style
+    ),
+    "ranks": lambda reports, runs, style: ranks.draw(reports, runs, style=style),
+    "profile": lambda reports, runs, style: profiles.draw(reports, runs, style=style),
+    "duels": lambda reports, runs, style: duels.draw(reports, runs, style=style),
 }
 """Figures of every suite; ``available`` adds one ``schedules_<method>`` a gradient-based method."""
 
@@ -61,6 +72,7 @@ def draw_frames(
     """``draw_all`` of results that are loaded already, written into the folder ``target``."""
     if style not in STYLES:
         raise InputError(f"unknown style {style!r}", key="style", allowed=STYLES)
+    check_formats(formats)
     figures = available(reports)
     chosen = list(figures if only is None else only)
     for name in chosen:
@@ -71,14 +83,13 @@ def draw_frames(
     for name in chosen:
         try:
             figure = figures[name](reports, runs, style)
+            done.extend(save(figure, target, name, formats))
+            done.captions[name] = figure.caption
         except (CannotDraw, InputError) as reason:
             done.skipped[name] = str(reason)
         except Exception as fault:  # one figure's fault must not cost the others
             fault.add_note(f"while drawing the figure {name!r}")
             faults.append(fault)
-        else:
-            done.extend(save(figure, target, name, formats))
-            done.captions[name] = figure.caption
     if faults:
         raise faults[0] if len(faults) == 1 else ExceptionGroup("several figures failed", faults)
     return done

@@ -63,6 +63,9 @@ def long_form(reports: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=LONG_COLUMNS)
 
 
+MOST = 60
+"""Outer steps of one run that a figure still shows apart."""
+
 LONG_COLUMNS = [
     "problem", "method", "seed", "report", "hyperparameter", "window", "start", "end", "value",
     "hypergradient",
@@ -131,11 +134,12 @@ def draw_outer_steps(
 ) -> look.Figure:
     """One method's schedule at every outer step, light to dark, over the signs of its hypergradients.
 
-    One seed is drawn: of each problem, the lowest whose run is complete.
+    One seed is drawn: of each problem, the lowest whose run is complete; of more than ``MOST`` outer steps
+    that many, evenly spaced, with the first and the last.
     """
     own = reports[(reports["method"] == method) & (reports["status"] == "complete")]
     first = own.groupby("problem")["seed"].transform("min") if len(own) else own["seed"]
-    table = long_form(own[own["seed"] == first].sort_values(["problem", "report"], kind="stable"))
+    table = long_form(_thinned(own[own["seed"] == first].sort_values(["problem", "report"], kind="stable")))
     if table.empty:
         raise look.CannotDraw(f"{look.label(method)} has no complete run with a report")
     problems, names = list(table["problem"].unique()), list(table["hyperparameter"].unique())
@@ -164,6 +168,15 @@ def draw_outer_steps(
         if signed:
             look.legend_below(canvas, _sign_handles())
     return look.Figure(f"schedules_{method}", canvas, table, _outer_caption(method, signed))
+
+
+def _thinned(reports: pd.DataFrame) -> pd.DataFrame:
+    """At most ``MOST`` reports a problem: a greedy method may have thousands."""
+    number = reports.groupby("problem").cumcount().to_numpy()
+    count = reports.groupby("problem")["report"].transform("size").to_numpy()
+    slot = number * (MOST - 1) // np.maximum(count - 1, 1)
+    kept = ~pd.DataFrame({"problem": reports["problem"].to_numpy(), "slot": slot}).duplicated().to_numpy()
+    return reports[kept | (count <= MOST)]
 
 
 def _outer_panels(

@@ -93,9 +93,7 @@ def own_target(final: Floats) -> Integers:
     return middle
 
 
-def _resamples(
-    seeds: tuple[list[int], list[int]], count: int, rng_seed: int
-) -> tuple[Integers, Integers]:
+def _resamples(seeds: tuple[list[int], list[int]], count: int, rng_seed: int) -> tuple[Integers, Integers]:
     """Indices into the seeds of the other method and of the reference, (seeds, resamples)."""
     rng = np.random.default_rng(rng_seed)
     first = rng.integers(len(seeds[0]), size=(len(seeds[0]), count))
@@ -186,8 +184,19 @@ def speedup_table(
     if reference not in present:
         there = present or "none has finished"
         raise InputError(f"no finished run of {reference!r}", key="reference", allowed=there)
-    curves = anytime(reports, "test_accuracy", against, runs)
-    censor = ends(runs, against)
+    curves, censor = anytime(reports, "test_accuracy", against, runs), ends(runs, against)
+    return compare_all(curves, censor, reference, target, margin, resamples)
+
+
+def compare_all(
+    curves: pd.DataFrame,
+    censor: pd.Series[float],
+    reference: str,
+    target: float | None,
+    margin: float,
+    resamples: int,
+) -> pd.DataFrame:
+    """``speedup_table`` from curves of test accuracy and the times at which they are censored."""
     rows = []
     for problem, here in curves.groupby("problem", sort=False):
         own = here[here["method"] == reference]
@@ -224,9 +233,9 @@ def draw(
         raise look.CannotDraw(f"{look.label(reference)} has no other method to be compared with")
     problems = list(table["problem"].unique())
     with look.page(style) as page:
-        most = max(int((table["problem"] == p).sum()) for p in problems)
-        height = (0.16 * most + 0.42) * page.panel / 1.15
-        canvas, axes = look.panels(len(problems), 1, page.width, height * len(problems) + 0.3, sharex=True)
+        heights = [0.3 + int((table["problem"] == problem).sum()) for problem in problems]  # in bars
+        height = page.panel * (0.11 * sum(heights) + 0.16 * len(problems) + 0.15)
+        canvas, axes = look.panels(len(problems), 1, page.width, height, sharex=True, height_ratios=heights)
         limits = _limits(table)
         for (ax,), problem in zip(axes, problems, strict=True):
             _panel(ax, table[table["problem"] == problem], limits, page)
@@ -255,7 +264,7 @@ def _panel(ax: Axes, table: pd.DataFrame, limits: tuple[float, float], page: loo
         _bar(ax, y, row, limits, page)
     ax.set_xscale("log")
     ax.set_xlim(*limits)
-    ax.set_ylim(-0.6, len(rows) - 0.4)
+    ax.set_ylim(-0.65, len(rows) - 0.35)
     ax.set_yticks(range(len(rows)), [look.label(str(row["method"])) for row in rows])
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="y", visible=False)
@@ -344,4 +353,3 @@ def _caption(table: pd.DataFrame, reference: str, target: float | None, margin: 
     if (table["bound"] == "?").any():
         words.append("No verdict: neither got there.")
     return " ".join(words)
-

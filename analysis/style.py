@@ -189,8 +189,18 @@ def method_handles(methods: Iterable[str], sizes: Page, markers: bool = True) ->
 
 
 def legend_below(canvas: Canvas, handles: Sequence[Artist], columns: int = 4) -> None:
-    """One legend for the whole figure, below its panels, where it hides no data."""
-    canvas.legend(handles=list(handles), loc="outside lower center", ncols=min(columns, len(handles)))
+    """One legend for the whole figure, below its panels, where it hides no data.
+
+    As many columns as the longest label allows; the page grows by the rows after the first two.
+    """
+    font = float(mpl.rcParams["legend.fontsize"])
+    longest = max(len(str(handle.get_label())) for handle in handles)
+    # A character is about 0.62 of the font size wide; handle and spacing take another five.
+    fitting = int(72 * canvas.get_figwidth() / (font * (0.62 * longest + 5)))
+    columns = max(1, min(columns, fitting, len(handles)))
+    rows = -(-len(handles) // columns)
+    canvas.set_figheight(canvas.get_figheight() + max(rows - 2, 0) * 1.5 * font / 72)
+    canvas.legend(handles=list(handles), loc="outside lower center", ncols=columns)
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,6 +234,13 @@ def _write(canvas: Canvas, target: Path | io.BytesIO, suffix: str, dpi: int) -> 
         canvas.savefig(target, format=suffix, dpi=dpi, metadata=_NO_METADATA[suffix], facecolor="white")
 
 
+def check_formats(formats: Sequence[str]) -> None:
+    """Refuse a format that ``save`` cannot write."""
+    for suffix in formats:
+        if suffix not in _NO_METADATA:
+            raise InputError(f"unknown format {suffix!r}", key="formats", allowed=_NO_METADATA)
+
+
 def save(
     fig: Figure, folder: Path, name: str | None = None, formats: Sequence[str] = ("png", "pdf")
 ) -> list[Path]:
@@ -236,9 +253,7 @@ def save(
     name : file name without suffix; the figure's own if not given.
     formats : of png (200 dpi), pdf (embedded TrueType fonts), svg.
     """
-    for suffix in formats:
-        if suffix not in _NO_METADATA:
-            raise InputError(f"unknown format {suffix!r}", allowed=_NO_METADATA)
+    check_formats(formats)
     folder.mkdir(parents=True, exist_ok=True)
     stem = name or fig.name
     paths = [folder / f"{stem}.{suffix}" for suffix in formats]

@@ -150,6 +150,9 @@ HEADINGS = (
 
 def headings(table: pd.DataFrame) -> list[str]:
     """Names of the columns; the last says of whose speedup it is and which way it counts."""
+    missing = {"seeds", "best", "reference"} - set(table.columns)
+    if missing:
+        raise InputError(f"no verdict table: it lacks {', '.join(sorted(missing))}")
     reference = table["reference"].dropna()
     last = [f"Times longer than {look.label(str(reference.iloc[0]))}"] if len(reference) else []
     return [*HEADINGS, *last]
@@ -157,9 +160,6 @@ def headings(table: pd.DataFrame) -> list[str]:
 
 def cells(table: pd.DataFrame) -> list[tuple[str, bool, list[str]]]:
     """(problem, whether it is the best, the row's cells as text) for every row of a verdict table."""
-    missing = {"seeds", "best", "reference"} - set(table.columns)
-    if missing:
-        raise InputError(f"no verdict table: it lacks {', '.join(sorted(missing))}")
     rows = []
     count_of = len(headings(table))
     for row in table.to_dict("records"):

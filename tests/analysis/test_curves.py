@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import Results
+from fabricate import Results
 from hpobench_fds.analysis.curves import (
     anytime,
     band,
@@ -62,7 +62,9 @@ def test_other_axes_and_metrics(results: Results) -> None:
     assert anytime(results.reports, against="gradient_equivalents")["at"].tolist() == [0, 12, 24]
 
 
-@pytest.mark.parametrize(("metric", "against", "word"), [("speed", "seconds", "test_loss"), ("val_loss", "days", "inner_steps")])
+@pytest.mark.parametrize(
+    ("metric", "against", "word"), [("speed", "seconds", "test_loss"), ("val_loss", "days", "inner_steps")]
+)
 def test_unknown_names_are_refused_with_what_is_allowed(
     results: Results, metric: str, against: str, word: str
 ) -> None:
@@ -121,7 +123,8 @@ def test_the_median_is_defined_once_more_than_half_have_reported(
     results: Results, reporting: int, defined: bool
 ) -> None:
     for seed in range(4):
-        results.add("fds", seed, [(1.0, 0.6)] if seed < reporting else [], status="complete" if seed < reporting else "failed")
+        there = seed < reporting
+        results.add("fds", seed, [(1.0, 0.6)] if there else [], status="complete" if there else "failed")
     row = band(anytime(*reversed_pair(results)), np.array([1.0])).iloc[0]
     assert np.isfinite(row["median"]) == defined
     assert row["reported"] == reporting
@@ -185,7 +188,7 @@ def test_quantile_is_numpys_on_finite_values(values: list[float], q: float) -> N
 
 
 @given(finite, st.integers(0, 9))
-def test_quantile_is_never_nan_and_never_improves_with_more_silent_seeds(values: list[float], silent: int) -> None:
+def test_quantile_is_never_nan_nor_better_with_silent_seeds(values: list[float], silent: int) -> None:
     with_silent = np.array(values + [-np.inf] * silent)
     median = quantile(with_silent, 0.5)
     assert not np.isnan(median)

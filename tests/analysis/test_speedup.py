@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import Results
+from fabricate import Results, assert_legible
 from hpobench_fds.analysis import speedup
 from hpobench_fds.analysis.speedup import as_text, own_target, speedup_table
 from matplotlib.patches import Rectangle
@@ -97,7 +97,8 @@ def test_a_majority_of_failed_seeds_is_a_bound(results: Results) -> None:
     for seed in range(5):
         results.add("fds", seed, [(1, 0.9)], budget=50)
         broken = seed < 3
-        results.add("tpe", seed, [] if broken else [(2, 0.9)], budget=50, status="failed" if broken else "complete")
+        status = "failed" if broken else "complete"
+        results.add("tpe", seed, [] if broken else [(2, 0.9)], budget=50, status=status)
     row = only(speedup_table(*results.both))
     assert (row["speedup"], row["bound"], row["n_reached"]) == (50, ">", 2)
 
@@ -204,8 +205,8 @@ def test_other_clocks(results: Results) -> None:
 
 @pytest.mark.parametrize(
     ("value", "bound", "text"),
-    [(12.3, "", "12x"), (1.44, "", "1.4x"), (0.25, "", "0.25x"), (15.0, ">", "> 15x"), (np.nan, "?", "no verdict"),
-     (9.96, "", "10x"), (123.4, "", "123x")],
+    [(12.3, "", "12x"), (1.44, "", "1.4x"), (0.25, "", "0.25x"), (15.0, ">", "> 15x"),
+     (np.nan, "?", "no verdict"), (9.96, "", "10x"), (123.4, "", "123x")],
 )  # fmt: skip
 def test_as_text(value: float, bound: str, text: str) -> None:
     assert as_text(value, bound) == text
@@ -245,15 +246,7 @@ def test_bars_are_as_long_as_the_numbers_and_open_where_censored(study: Results)
 
 @pytest.mark.parametrize("style", ["paper", "slides"])
 def test_no_text_of_the_bars_overlaps_another_or_leaves_the_page(study: Results, style: str) -> None:
-    figure = speedup.draw(*study.both, style=style).figure
-    figure.draw_without_rendering()
-    page = figure.bbox
-    for ax in figure.axes:
-        texts = [t for t in (*ax.texts, *ax.get_yticklabels(), *ax.get_xticklabels(), ax.title) if t.get_text()]
-        boxes = [t.get_window_extent() for t in texts if t.get_visible()]
-        for i, one in enumerate(boxes):
-            assert page.x0 <= one.x0 <= one.x1 <= page.x1
-            assert not any(one.overlaps(other) for other in boxes[:i])
+    assert_legible(speedup.draw(*study.both, style=style).figure)
 
 
 def test_nothing_to_compare_with_is_a_reason(results: Results) -> None:

@@ -1,0 +1,157 @@
+"""Fabricated results: frames with exactly the columns that the store's loaders return."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from hpobench_fds.records import REPORT_COLUMNS, RUN_COLUMNS
+
+Point = tuple[float, float]  # seconds, test accuracy
+FAMILIES = {"fds": "gradient", "hd": "gradient", "reverse": "gradient", "default": "baseline"}
+
+
+class Results:
+    """Collects runs and yields the two frames."""
+
+    names = ("lr[0]", "lr[1]", "momentum[0]", "weight_decay[0]")
+
+    def __init__(self) -> None:
+        self._reports: list[dict[str, Any]] = []
+        self._runs: list[dict[str, Any]] = []
+
+    def add(
+        self,
+        method: str,
+        seed: int,
+        points: Sequence[Point],
+        *,
+        problem: str = "digits",
+        budget: float | None = 1000.0,
+        used: float | None = None,
+        status: str = "complete",
+        final: float | None = None,
+        incumbent: Sequence[bool] | None = None,
+        schedules: Sequence[Sequence[float]] | None = None,
+        hypergradients: Sequence[Sequence[float] | None] | None = None,
+        suite: str = "made",
+    ) -> Results:
+        """One run whose incumbents have these times and test accuracies (losses are 1 - accuracy)."""
+        flags = [True] * len(points) if incumbent is None else list(incumbent)
+        cell = {
+            "suite": suite, "problem": problem, "method": method, "adapter": method, "seed": seed,
+            "family": FAMILIES.get(method, "black box"), "status": status,
+            "schedule_names": list(self.names),
+        }  # fmt: skip
+        for i, (seconds, accuracy) in enumerate(points):
+            self._reports.append({
+                **cell, "report": i, "seconds": seconds, "inner_steps": round(seconds * 10),
+                "gradient_equivalents": seconds * 12, "products": 0, "fidelity": 1.0,
+                "val_loss": 1 - accuracy, "val_accuracy": accuracy, "incumbent": flags[i],
+                "test_loss": 1 - accuracy if flags[i] else None,
+                "test_accuracy": accuracy if flags[i] else None,
+                "schedule": list(schedules[i]) if schedules else [0.1, 0.05, 0.9, 1e-4],
+                "hypergradient": list(h) if hypergradients and (h := hypergradients[i]) else None,
+                "peak_memory": None, "extra": {},
+            })  # fmt: skip
+        best = [p for p, flag in zip(points, flags, strict=True) if flag]
+        last = best[-1][1] if best else None
+        seconds = used if used is not None else (budget or (points[-1][0] if points else 0.0))
+        complete = status == "complete" and last is not None
+        self._runs.append({
+            **cell, "reason": "it broke" if status == "failed" else None,
+            "stopped": "budget" if status == "complete" else None, "seconds": seconds,
+            "referee_seconds": 1.0, "elapsed_seconds": seconds + 1, "compile_seconds": 0.0,
+            "inner_steps": round(seconds * 10), "gradient_equivalents": seconds * 12, "products": 0,
+            "reports": len(points), "final_test_accuracy": (final or last) if complete else None,
+            "final_test_loss": None, "last_test_accuracy": None,
+            "incumbent_val_loss": None if last is None else 1 - last, "incumbent_val_accuracy": last,
+            "incumbent_test_accuracy": last, "budget_seconds": budget, "budget_steps": None,
+            "jobs": 1, "device": {}, "resumed": 0,
+        })  # fmt: skip
+        return self
+
+    @property
+    def reports(self) -> pd.DataFrame:
+        return pd.DataFrame(self._reports, columns=REPORT_COLUMNS)
+
+    @property
+    def runs(self) -> pd.DataFrame:
+        return pd.DataFrame(self._runs, columns=RUN_COLUMNS)
+
+    @property
+    def both(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        return self.reports, self.runs
+
+
+def rising(scale: float, rng: np.random.Generator, top: float = 0.9, count: int = 8) -> list[Point]:
+    """A noisy curve that climbs to about ``top`` in a time proportional to ``scale``."""
+    times = scale * np.geomspace(1, 50, count) * rng.uniform(0.9, 1.1)
+    heights = np.maximum(0.1, top - 0.75 * np.exp(-np.geomspace(0.1, 6, count)) - rng.uniform(0, 0.01))
+    return [(float(t), float(a)) for t, a in zip(times, heights, strict=True)]
+
+
+def schedule_steps(count: int, rng: np.random.Generator) -> tuple[list[list[float]], list[list[float]]]:
+    """Schedules that walk away from 0 by signs, and the hypergradients that drove them."""
+    value, found, forces = np.zeros(4), [], []
+    for _ in range(count):
+        force = rng.normal(size=4) - np.array([1.0, 0.2, 1.0, 0.5])
+        found.append(value.tolist())
+        forces.append(force.tolist())
+        value = value - np.array([0.1, 0.1, 0.1, 3e-4]) * np.sign(force)
+    return found, forces
+
+
+def make_study() -> Results:
+    """Two problems, six methods, five seeds; one failed cell, one method that never gets there."""
+    made, rng = Results(), np.random.default_rng(0)
+    scales = {"fds": 1.0, "hd": 1.0, "bohb": 10.0, "tpe": 14.0, "random_search": 18.0, "default": 0.2}
+    tops = {"hd": 0.8, "random_search": 0.86, "default": 0.5}
+    for problem, shift in (("digits", 0.0), ("fashion", -0.06)):
+        for method, scale in scales.items():
+            for seed in range(5):
+                points = rising(scale, rng, tops.get(method, 0.9 + 0.01 * (method == "tpe")) + shift)
+                count = 1 if method == "default" else len(points)
+                points = points[:count]
+                broken = method == "tpe" and seed == 3 and problem == "digits"
+                schedules, forces = schedule_steps(count, rng)
+                made.add(
+                    method, seed, points[:2] if broken else points, problem=problem,
+                    status="failed" if broken else "complete", used=20.0 if broken else None,
+                    schedules=schedules, hypergradients=forces if method in ("fds", "hd") else None,
+                )  # fmt: skip
+    return made
+
+
+def shown_texts(figure: Figure) -> list[Text]:
+    """Every text that a figure shows; ticks beyond the limits of their axis have one that it does not."""
+    figure.draw_without_rendering()
+    found: list[Text] = [text for legend in figure.legends for text in legend.get_texts()]
+    for ax in figure.axes:
+        found += ax.texts
+        if not ax.axison:
+            continue
+        found += [ax.title, ax._left_title, ax._right_title, ax.xaxis.label, ax.yaxis.label]
+        for axis in (ax.xaxis, ax.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            ticks = [*axis.get_major_ticks(), *axis.get_minor_ticks()]
+            found += [t.label1 for t in ticks if t.label1.get_visible() and low <= t.get_loc() <= high]
+    return [text for text in found if text.get_text() and text.get_visible()]
+
+
+def assert_legible(figure: Figure) -> None:
+    """No text overlaps another or leaves the page."""
+    texts = shown_texts(figure)
+    assert texts
+    boxes = [text.get_window_extent() for text in texts]
+    page = figure.bbox.padded(1)
+    for i, (box, text) in enumerate(zip(boxes, texts, strict=True)):
+        inside = page.contains(*box.min) and page.contains(*box.max)
+        assert inside, f"{text.get_text()!r} leaves the page"
+        hidden = [texts[j].get_text() for j in range(i) if box.overlaps(boxes[j])]
+        assert not hidden, f"{text.get_text()!r} overlaps {hidden}"

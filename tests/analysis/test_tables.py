@@ -1,0 +1,133 @@
+"""The verdict table: planted means, intervals and winners; failures in plain view."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from fabricate import Results
+from hpobench_fds.analysis import tables
+from rich.console import Console
+
+from hpobench_fds.errors import InputError
+
+
+def as_terminal(results: Results, width: int = 200) -> str:
+    out = io.StringIO()
+    Console(file=out, width=width).print(tables.to_rich(tables.verdict(*results.both)))
+    return out.getvalue()
+
+
+def small(results: Results) -> Results:
+    for seed, accuracy in enumerate([0.80, 0.82, 0.84]):
+        results.add("fds", seed, [(1, 0.5), (2, accuracy)], final=accuracy + 0.05, budget=100)
+        results.add("tpe", seed, [(20, accuracy)], final=accuracy + 0.04, budget=100, used=90 + seed)
+    return results
+
+
+def test_mean_and_t_interval_of_known_numbers() -> None:
+    mean, half, n = tables.mean_interval(np.array([1.0, 2.0, 3.0, np.nan]))
+    assert (mean, n) == (2.0, 3)
+    assert half == pytest.approx(4.302653 / np.sqrt(3), rel=1e-6)  # t(0.975, 2) = 4.3027, sd = 1
+
+
+def test_a_single_seed_has_no_interval() -> None:
+    mean, half, n = tables.mean_interval(np.array([0.5]))
+    assert (mean, n) == (0.5, 1)
+    assert np.isnan(half)
+    assert tables.mean_interval(np.array([np.nan]))[2] == 0
+
+
+def test_planted_numbers(results: Results) -> None:
+    table = tables.verdict(*small(results).both).set_index("method")
+    assert table.loc["fds", "final_test_accuracy"] == pytest.approx(0.87)
+    assert table.loc["fds", "incumbent_test_accuracy"] == pytest.approx(0.82)
+    assert table.loc["fds", "best_val_loss"] == pytest.approx(0.16)
+    assert table.loc["tpe", "seconds"] == 91
+    assert table.loc["tpe", "inner_steps"] == 910
+    assert table.loc["tpe", "speedup"] == pytest.approx(10)
+    assert table.loc["tpe", "reference"] == "fds"
+    assert table["best"].to_dict() == {"fds": True, "tpe": False}
+    assert list(table.index) == ["fds", "tpe"]
+
+
+def test_a_method_does_not_win_by_the_seeds_that_it_lost(results: Results) -> None:
+    small(results)
+    for seed in range(3):
+        results.add("bohb", seed, [(1, 0.95)] if seed else [], status="complete" if seed else "failed")
+    table = tables.verdict(*results.both).set_index("method")
+    assert table.loc["bohb", "final_test_accuracy"] == pytest.approx(0.95)
+    assert not table.loc["bohb", "best"]
+    assert table.loc["fds", "best"]
+    assert table.loc["bohb", ["seeds", "complete", "failed", "final_seeds"]].tolist() == [3, 2, 1, 2]
+    assert table.loc["bohb", "reasons"] == "it broke"
+    text = as_terminal(results)
+    assert "2 + 1 failed" in text
+    assert "(2 of 3 seeds)" in text
+
+
+def test_a_method_that_only_failed_is_still_a_row(results: Results) -> None:
+    small(results).add("hd", 0, [], status="failed", used=1)
+    row = tables.verdict(*results.both).set_index("method").loc["hd"]
+    assert (row["failed"], row["complete"], row["bound"]) == (1, 0, ">")
+    assert "none" in as_terminal(results)
+
+
+def test_unfinished_runs_are_counted_and_enter_no_mean(results: Results) -> None:
+    small(results).add("fds", 9, [(1, 0.01)], status="running")
+    row = tables.verdict(*results.both).set_index("method").loc["fds"]
+    assert (row["seeds"], row["unfinished"]) == (4, 1)
+    assert row["incumbent_test_accuracy"] == pytest.approx(0.82)
+    assert "3 + 1 unfinished" in as_terminal(results)
+
+
+def test_without_retraining_the_incumbent_decides(results: Results) -> None:
+    small(results)
+    runs = results.runs.assign(final_test_accuracy=None)
+    runs.loc[runs["method"] == "tpe", "incumbent_test_accuracy"] = 0.99
+    table = tables.verdict(results.reports, runs).set_index("method")
+    assert table["best"].to_dict() == {"tpe": True, "fds": False}
+
+
+def test_a_tie_has_two_best(results: Results) -> None:
+    results.add("fds", 0, [(1, 0.5)]).add("tpe", 0, [(1, 0.5)])
+    assert tables.verdict(*results.both)["best"].tolist() == [True, True]
+
+
+@pytest.mark.parametrize("reference", [None, "pbt"])
+def test_without_the_reference_there_is_no_such_column(results: Results, reference: str | None) -> None:
+    table = tables.verdict(*small(results).both, reference=reference)
+    assert "Times longer" not in tables.to_markdown(table)
+    assert tables.to_markdown(table).count("|") == 4 * 9
+
+
+def test_markdown_and_latex_mark_the_best_and_state_the_direction(results: Results) -> None:
+    table = tables.verdict(*small(results).both)
+    markdown, latex = tables.to_markdown(table), tables.to_latex(table)
+    assert "**FDS**" in markdown
+    assert "**TPE**" not in markdown
+    assert "Times longer than FDS" in markdown
+    assert r"\textbf{FDS}" in latex
+    assert r"87.0 $\pm$ 5.0" in latex
+    assert "10x (10x to 10x)" in markdown
+    widths = {line.count("&") for line in latex.splitlines() if "&" in line}
+    assert widths == {8}
+
+
+def test_names_with_special_characters_survive(results: Results) -> None:
+    results.add("a_b|c[red]&", 0, [(1, 0.5)], problem="p_1 [bold]")
+    table = tables.verdict(*results.both)
+    assert r"a\_b|c[red]\&" in tables.to_latex(table)
+    assert r"a_b\|c[red]&" in tables.to_markdown(table)
+    assert "a_b|c[red]&" in as_terminal(results)
+    assert "p_1 [bold]" in as_terminal(results)
+
+
+def test_some_other_frame_is_refused(results: Results) -> None:
+    with pytest.raises(InputError, match="no verdict table"):
+        tables.to_rich(small(results).runs)
+
+
+def test_empty_results_give_an_empty_table(results: Results) -> None:
+    assert list(tables.verdict(*results.both).columns) == tables.COLUMNS
