@@ -598,13 +598,13 @@ class EpochCache(Generic[T]):
         self._steps = steps_per_epoch
         self._keep = keep
         self._epochs: OrderedDict[int, Sequence[T]] = OrderedDict()
-        self._epoch = -1
+        self._epoch: int | None = None
         self._values: Sequence[T] = ()
 
     def at(self, step: int) -> T:
         """The value of that step; raises IndexError if it is negative."""
         epoch, slot = divmod(step, self._steps)
-        if epoch != self._epoch or epoch < 0:
+        if epoch != self._epoch:
             self._values = self._recall(epoch)
             self._epoch = epoch
         return self._values[slot]

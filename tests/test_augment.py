@@ -136,6 +136,15 @@ def test_shifts_are_uniform_and_independent() -> None:
     assert ((counts - 1000).abs() < 5 * 30).all()  # five standard deviations
 
 
+def test_kinds_of_draws_do_not_follow_one_another() -> None:
+    """From one shared stream, a shift out of 7 and a centre out of 7 rows would be the same numbers."""
+    augment = augmenter(Augmentation(crop_padding=3, flip=True, cutout=1), (1, 7, 7), batch=7000, steps=1)
+    same_rows = sum(d["dy"] == d["top"] for d in draws(augment, 0))
+    assert 850 < same_rows < 1150
+    mirrored_and_shifted = sum(d["flip"] and d["dy"] == 0 for d in draws(augment, 0))
+    assert 390 < mirrored_and_shifted < 610
+
+
 def test_crops_are_padded_with_black_and_by_default_with_the_mean() -> None:
     shape, x = (2, 4, 4), numbered(50, (2, 4, 4))
     options = Augmentation(crop_padding=3)
@@ -169,6 +178,16 @@ def test_cutout_erases_a_square_clipped_at_the_border(side: int) -> None:
     assert int(heights.min()) == int(widths.min()) == (side + 1) // 2
     touches = rows[:, 0] | rows[:, -1]
     assert bool(((heights == side) | touches).all())
+
+
+@pytest.mark.parametrize(
+    "options", [Augmentation(crop_padding=1), Augmentation(flip=True), Augmentation(cutout=3)]
+)
+def test_the_images_given_are_left_alone(options: Augmentation) -> None:
+    x = numbered(6, (1, 4, 4))
+    out = augmenter(options, (1, 4, 4))(x, 0)
+    assert torch.equal(x, numbered(6, (1, 4, 4)))
+    assert not torch.equal(out, x)
 
 
 def test_every_pixel_may_be_a_cutouts_centre() -> None:

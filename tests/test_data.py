@@ -374,11 +374,11 @@ def test_a_bad_fashion_mnist_file_is_named(case: str, tmp_path: Path) -> None:
     [
         lambda b: b[: len(b) // 2],
         lambda b: b"garbage" * 100,
-        lambda b: b[:200] + bytes(100) + b[300:],
+        lambda b: b[:10] + b"\xff" * 100 + b[110:],  # no such kind of deflate block
         lambda b: b[:-8] + bytes(4) + b[-4:],
         lambda b: gzip.decompress(b),
     ],
-    ids=["truncated", "garbage", "holed", "wrong checksum", "not gzipped"],
+    ids=["truncated", "garbage", "garbage inside", "wrong checksum", "not gzipped"],
 )
 def test_a_bad_gzip_file_is_named(change: Callable[[bytes], bytes], tmp_path: Path) -> None:
     path = spoil(write_idx(tmp_path, gz=True) / f"{TRAIN_X}.gz", change)
@@ -535,6 +535,12 @@ def test_subsets_are_proportional_and_nested(y: list[int], limit: int) -> None:
     assert ((got - limit * share).abs() <= 0.5 + 5 / 2 * share + 1e-4).all()
     larger = stratified_subset(labels, min(limit + 7, len(y)), "train")
     assert set(chosen.tolist()) <= set(larger.tolist())
+
+
+@pytest.mark.parametrize(("limit", "counts"), [(10, [10, 0]), (100, [99, 1]), (500, [495, 5])])
+def test_a_rare_class_stays_as_rare(limit: int, counts: list[int]) -> None:
+    labels = torch.tensor([0] * 990 + [1] * 10)
+    assert torch.bincount(labels[stratified_subset(labels, limit, "train")], minlength=2).tolist() == counts
 
 
 @few
