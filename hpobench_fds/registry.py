@@ -31,7 +31,7 @@ GROUP = "hpobench_fds.methods"
 T = TypeVar("T")
 
 
-# ------------------------------------------------------------------------------------------ finding methods
+# ------------------------------------------------------------------------------------- finding methods
 
 
 class Registered(Mapping[str, "type[Method]"]):
@@ -55,7 +55,8 @@ class Registered(Mapping[str, "type[Method]"]):
         try:
             found = point.load()
         except Exception as error:  # a third party's module may raise anything
-            raise InputError(f"the method {name!r} ({point.value}) cannot be loaded: {_cause(error)}") from error
+            problem = f"the method {name!r} ({point.value}) cannot be loaded: {_cause(error)}"
+            raise InputError(problem) from error
         return _checked(found, point.value, None, None)
 
     def __iter__(self) -> Iterator[str]:
@@ -161,7 +162,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     return f"unknown {kind} {name!r}" + (f", did you mean {near[0]!r}?" if near else "")
 
 
-# ---------------------------------------------------------------------------------------------- raw to typed
+# ---------------------------------------------------------------------------------------- raw to typed
 
 
 def parse_options(
@@ -235,7 +236,8 @@ def _explain(error: ValidationError, model: Any, where: object, key: str | None)
     if kind == "value_error":
         return InputError(str(context["error"]), where=where, key=place)
     if kind in _EXPECTED:
-        allowed = _EXPECTED[kind].format(**context)
+        bounds = {k: f"{v:g}" if isinstance(v, (int, float)) else v for k, v in context.items()}
+        allowed = _EXPECTED[kind].format(**bounds)
         return InputError(f"got {shown(first['input'])}", where=where, key=place, allowed=allowed)
     return InputError(f"got {shown(first['input'])}: {first['msg']}", where=where, key=place)
 
@@ -254,7 +256,8 @@ def dotted(*parts: str, location: Iterable[int | str] = ()) -> str:
 
 def shown(value: object, most: int = 60) -> str:
     """A bad value as the user wrote it, cut short."""
-    text = json.dumps(value, default=str, ensure_ascii=False)
+    bare = isinstance(value, float)  # TOML writes inf and nan where JSON has Infinity and NaN
+    text = str(value) if bare else json.dumps(value, default=str, ensure_ascii=False)
     return text if len(text) <= most else f"{text[:most]}..."
 
 

@@ -38,6 +38,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from hpobench_fds.data import DATASETS
 from hpobench_fds.errors import InputError
+from hpobench_fds.models import MODELS
 from hpobench_fds.problem import ProblemConfig
 from hpobench_fds.registry import dotted, options_as_data, parse_options, resolve, shown, unknown, validated
 
@@ -46,7 +47,7 @@ NAME_RULE = "letters, digits, '.', '_' and '-', not starting with '.', at most 1
 DEVICES = "auto, cpu, cuda, cuda:N"
 
 
-# ------------------------------------------------------------------------------------------- what is in a file
+# ----------------------------------------------------------------------------------- what is in a file
 
 
 class BudgetConfig(BaseModel):
@@ -81,9 +82,8 @@ def parse_seeds(value: object) -> list[int]:
         raise ValueError(f'got {shown(value)} (allowed: a list such as [0, 1, 2], or "0-2")')
     if not seeds or min(seeds) < 0 or max(seeds) >= 2**63 or len(seeds) > MOST_SEEDS:
         raise ValueError(f"got {shown(value)} (allowed: 1 to {MOST_SEEDS} whole numbers from 0)")
-    twice = next((seed for seed in seeds if seeds.count(seed) > 1), None) if len(set(seeds)) < len(seeds) else None
-    if twice is not None:
-        raise ValueError(f"seed {twice} is there twice")
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"seed {next(seed for seed in seeds if seeds.count(seed) > 1)} is there twice")
     return seeds
 
 
@@ -93,7 +93,7 @@ def _seed_range(text: str) -> Sequence[int]:
         raise ValueError(f'got {shown(text)} (allowed: seeds such as "0-4" or "0,2,7-9")')
     first, last = int(match[1]), int(match[2] or match[1])
     if last < first or last - first >= MOST_SEEDS:
-        raise ValueError(f'got {shown(text)} (allowed: FIRST-LAST, with FIRST <= LAST and {MOST_SEEDS} at most)')
+        raise ValueError(f"got {shown(text)} (allowed: FIRST-LAST, FIRST <= LAST, {MOST_SEEDS} at most)")
     return range(first, last + 1)
 
 
@@ -147,11 +147,11 @@ class _SuiteTable(BaseModel):
         _distinct(self.methods)
         for name, problem in self.problems.items():
             if self.budget is None and problem.budget is None:
-                raise ValueError(f"no budget for the problem {name!r}: add [budget] with seconds, steps or epochs")
+                raise ValueError(f"no budget for problem {name!r}: add [budget] seconds, steps or epochs")
         return self
 
 
-# ------------------------------------------------------------------------------------------ what is made of it
+# ---------------------------------------------------------------------------------- what is made of it
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,9 @@ class Suite:
     base: Path
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any], *, where: object = "suite", base: Path | None = None) -> Suite:
+    def from_dict(
+        cls, data: Mapping[str, Any], *, where: object = "suite", base: Path | None = None
+    ) -> Suite:
         """Validate what a TOML file holds. Raises InputError."""
         table = validated(_SuiteTable, data, where=where)
         base = base or Path()
@@ -230,8 +232,9 @@ class Suite:
         ``methods`` keeps those labels only; ``seeds`` (a list, or "0-4") stand in place of the suite's.
         """
         labels = self._labels(methods)
+        wanted = self.seeds if seeds is None else [seeds] if isinstance(seeds, int) else seeds
         try:
-            numbers = self.seeds if seeds is None else parse_seeds([seeds] if isinstance(seeds, int) else seeds)
+            numbers = parse_seeds(wanted)
         except ValueError as error:
             raise InputError(str(error), key="seeds") from error
         return [
@@ -269,10 +272,12 @@ class Suite:
 
 def _check_names(problem: ProblemConfig, where: object, key: str) -> None:
     """Names that only code knows, which pydantic cannot check."""
-    if problem.dataset not in DATASETS:
-        raise InputError(
-            unknown("dataset", problem.dataset, DATASETS), where=where, key=f"{key}.dataset", allowed=DATASETS
-        )
+    known: list[tuple[str, str, Iterable[str]]] = [("dataset", problem.dataset, DATASETS)]
+    if ":" not in problem.model:  # a path is left to build_network
+        known.append(("model", problem.model, [*MODELS, "FILE.py:FUNCTION"]))
+    for kind, name, allowed in known:
+        if name not in allowed:
+            raise InputError(unknown(kind, name, allowed), where=where, key=f"{key}.{kind}", allowed=allowed)
 
 
 def _method(label: str, table: _MethodTable, where: object, base: Path) -> tuple[str, dict[str, Any]]:
@@ -289,7 +294,7 @@ def content_hash(data: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-# ------------------------------------------------------------------------------------------------ reading files
+# --------------------------------------------------------------------------------------- reading files
 
 
 def builtin_suites() -> list[str]:
@@ -324,7 +329,8 @@ def _parse(content: bytes, *, where: object, base: Path) -> Suite:
     try:
         data = tomllib.loads(content.decode())
     except UnicodeDecodeError as error:
-        raise InputError(f"not UTF-8 text: byte {error.start} is {content[error.start]:#04x}", where=where) from error
+        problem = f"not UTF-8 text: byte {error.start} is {content[error.start]:#04x}"
+        raise InputError(problem, where=where) from error
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"malformed TOML: {error}", where=where) from error
     return Suite.from_dict(data, where=where, base=base)

@@ -1,0 +1,364 @@
+"""The command ``hpobench``. Heavy imports stand inside the commands, so that help is there at once."""
+
+from __future__ import annotations
+
+import importlib
+import shlex
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from hpobench_fds.errors import HpobenchError, InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from hpobench_fds.clock import Budget, Clock
+    from hpobench_fds.records import ReportRecord
+    from hpobench_fds.runner import CellResult, RunSummary, Watcher
+    from hpobench_fds.suite import Cell
+
+app = typer.Typer(
+    help="Compare hyperparameter-optimisation methods, gradient-based and black-box, on one shared trainer.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+EXIT_FAILED, EXIT_INPUT, EXIT_INTERRUPTED = 1, 2, 130
+
+
+# ---------------------------------------------------------------------------------------- the commands
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        import hpobench_fds
+
+        typer.echo(f"hpobench {hpobench_fds.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+SuiteArgument = Annotated[
+    str, typer.Argument(metavar="SUITE", help="A TOML file, or a built-in suite's name.")
+]
+ResultsArgument = Annotated[Path, typer.Argument(metavar="DIR", help="A results folder.")]
+
+
+@app.command()
+def run(
+    suite: SuiteArgument,
+    out: Annotated[Path | None, typer.Option(help="Results folder; results/NAME if not given.")] = None,
+    methods: Annotated[str | None, typer.Option(help="Only these methods of the suite: a,b.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Seeds in place of the suite's: 0-4 or 0,2.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed cells again.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")] = False,
+    data_root: Annotated[Path | None, typer.Option(help="Folder of the data sets.")] = None,
+    download: Annotated[bool, typer.Option("--download", help="Download missing data sets.")] = False,
+    figures: Annotated[bool, typer.Option("--figures/--no-figures", help="Draw figures at the end.")] = True,
+) -> None:
+    """Run a suite: what has been run already is skipped, what was interrupted goes on."""
+    from hpobench_fds.runner import run_suite
+
+    try:
+        with _terminated_is_interrupted(), _watcher(quiet) as watch:
+            summary = run_suite(
+                suite, out, methods=methods, seeds=seeds, device=device, retry_failed=retry_failed,
+                data_root=data_root, download=download, watch=watch,
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        again = shlex.join(["hpobench", *sys.argv[1:]])
+        typer.echo(f"interrupted; this goes on from there: {again}", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    if not quiet:
+        _print_table(summary.folder)
+    drawn = _try_to_draw(summary.folder) if figures else None
+    _print_summary(summary, drawn)
+    raise typer.Exit(summary.exit_code)
+
+
+@app.command()
+def show(folder: ResultsArgument) -> None:
+    """Print the table of results."""
+    _print_table(folder)
+
+
+@app.command()
+def figures(
+    folder: ResultsArgument,
+    only: Annotated[str | None, typer.Option(help="Only these figures: a,b.")] = None,
+    formats: Annotated[str, typer.Option("--format", help="Of png, pdf, svg: png,pdf.")] = "png,pdf",
+    style: Annotated[str, typer.Option(help="paper or slides.")] = "paper",
+) -> None:
+    """Draw the figures into DIR/figures."""
+    chosen = None if only is None else _names(only)
+    drawn = _analysis("figures").draw_all(folder, only=chosen, formats=tuple(_names(formats)), style=style)
+    for path in drawn:
+        typer.echo(str(path))
+    for name, reason in drawn.skipped.items():
+        typer.echo(f"not drawn: {name}: {reason}", err=True)
+
+
+@app.command("methods")
+def methods_command() -> None:
+    """List the methods with their options."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from hpobench_fds.registry import methods
+
+    table = Table("Method", "Family", "Options and defaults", "Paper", show_lines=True)
+    known = methods()
+    for name in known:
+        try:
+            method = known[name]
+        except InputError as error:  # one broken package must not hide the others
+            table.add_row(name, Text(str(error), style="red"), "", "")
+        else:
+            # Text, since square brackets would be read as markup.
+            table.add_row(name, method.family, Text("\n".join(_defaults(method.Options))), Text(method.paper))
+    _console().print(table)
+
+
+@app.command()
+def validate(suite: SuiteArgument) -> None:
+    """Check a suite without running it or reading its data."""
+    from hpobench_fds.suite import load_suite
+
+    loaded = load_suite(suite)
+    cells = loaded.cells()
+    shape = f"{len(loaded.problems)} problems x {len(loaded.methods)} methods x {len(loaded.seeds)} seeds"
+    seconds = [cell.budget.seconds for cell in cells]
+    total = "" if None in seconds else f", {sum(s or 0.0 for s in seconds):g} s of method time at most"
+    typer.echo(f"{loaded.where}: suite {loaded.name!r} is valid: {shape} = {len(cells)} cells{total}")
+
+
+# -------------------------------------------------------------------------------------------- printing
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    console = Console()
+    # Into a file or a pipe a table keeps its columns whole.
+    return console if console.is_terminal else Console(width=200)
+
+
+def _analysis(module: str) -> Any:
+    """A module of the analysis, which only the commands that draw may need."""
+    return importlib.import_module(f"hpobench_fds.analysis.{module}")
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _defaults(options: type[Any]) -> list[str]:
+    """``outer.kind = "sign"``, one line an option."""
+    from hpobench_fds.registry import options_as_data, shown
+
+    def flat(data: dict[str, Any], prefix: str) -> Iterator[str]:
+        for key, value in data.items():
+            if isinstance(value, dict) and value:
+                yield from flat(value, f"{prefix}{key}.")
+            else:
+                yield f"{prefix}{key} = {'none' if value is None else shown(value)}"
+
+    try:
+        return list(flat(options_as_data(options()), ""))
+    except ValueError:  # an option without a default
+        return [f"{name} (required)" for name in options.model_fields]
+
+
+def _print_table(folder: Path) -> None:
+    from hpobench_fds.store import load_results, load_runs
+
+    reports, runs = load_results(folder), load_runs(folder)
+    if runs.empty:
+        typer.echo(f"{folder}: no runs yet")
+        return
+    tables = _analysis("tables")
+    _console().print(tables.to_rich(tables.verdict(reports, runs)))
+
+
+def _try_to_draw(folder: Path) -> int:
+    """Draw everything; the records are safe by now, so that a figure's fault is told and no more."""
+    try:
+        return len(_analysis("figures").draw_all(folder))
+    except Exception as error:
+        typer.echo(f"figures: not all were drawn: {type(error).__name__}: {error}", err=True)
+        return 0
+
+
+def _print_summary(summary: RunSummary, drawn: int | None) -> None:
+    failed = [r for r in summary.results if r.verdict in ("failed", "failed before") and r.record]
+    for result in failed:
+        reason = result.record.reason if result.record else ""
+        typer.echo(f"failed: {result.cell}: {reason}", err=True)
+    if summary.count("failed before"):
+        typer.echo("failed before and not run again: add --retry-failed", err=True)
+    if held := summary.count("held"):
+        typer.echo(f"left alone, another runner has them: {held} cells", err=True)
+    typer.echo(f"records: {summary.folder}")
+    if drawn:
+        typer.echo(f"figures: {summary.folder / 'figures'}")
+
+
+# -------------------------------------------------------------------------------------------- progress
+
+
+class _Lines:
+    """Progress as lines: one a cell, on stderr."""
+
+    def __init__(self) -> None:
+        self._todo = self._done = 0
+
+    def plan(self, cells: Sequence[Cell], todo: int) -> None:
+        self._todo = todo
+        self.tell(f"{len(cells)} cells, {len(cells) - todo} of them settled before")
+
+    def begin(self, cell: Cell, clock: Clock, budget: Budget) -> None:
+        pass
+
+    def report(self, cell: Cell, report: ReportRecord) -> None:
+        pass
+
+    def end(self, result: CellResult) -> None:
+        self._done += 1
+        self.tell(f"[{self._done}/{self._todo}] {_outcome(result)}")
+
+    def tell(self, line: str) -> None:
+        typer.echo(line, err=True)
+
+
+class _Live(_Lines):
+    """The same lines on a terminal, above what the running cell is doing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        from rich.console import Console
+        from rich.live import Live
+
+        # Drawing takes the method's time, from another thread: once a second costs it well under 1 %.
+        self.live = Live(console=Console(stderr=True), get_renderable=self._render, refresh_per_second=1)
+        self._cell, self._spent, self._accuracy = "", _nothing_spent, ""
+
+    def begin(self, cell: Cell, clock: Clock, budget: Budget) -> None:
+        self._cell, self._spent, self._accuracy = str(cell), lambda: _spent(clock, budget), ""
+
+    def report(self, cell: Cell, report: ReportRecord) -> None:
+        if report.incumbent and report.test_accuracy is not None:
+            val, test = 100 * report.val_accuracy, 100 * report.test_accuracy
+            self._accuracy = f"incumbent: validation {val:.1f} %, test {test:.1f} %"
+
+    def end(self, result: CellResult) -> None:
+        super().end(result)
+        self._cell, self._spent = "", _nothing_spent
+
+    def tell(self, line: str) -> None:
+        self.live.console.print(line, markup=False, highlight=False)
+
+    def _render(self) -> RenderableType:
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+
+        share, text = self._spent()
+        grid = Table.grid(padding=(0, 1))
+        grid.add_row(
+            "cells", ProgressBar(self._todo or 1, self._done, width=30), f"{self._done} of {self._todo}"
+        )
+        if self._cell:
+            grid.add_row(self._cell, ProgressBar(1.0, share, width=30), f"{text}  {self._accuracy}")
+        return grid
+
+
+def _nothing_spent() -> tuple[float, str]:
+    return 0.0, ""
+
+
+def _spent(clock: Clock, budget: Budget) -> tuple[float, str]:
+    """Share of the budget, and the clock against it."""
+    text = f"{clock.seconds:.0f} s" + (f" of {budget.seconds:g} s" if budget.seconds else "")
+    if budget.steps:
+        text += f", {clock.cost.inner_steps} of {budget.steps} steps"
+    return budget.used, text
+
+
+def _outcome(result: CellResult) -> str:
+    record = result.record
+    if record is None or record.status == "failed":
+        return f"{result.cell}: {result.verdict}" + (f": {record.reason}" if record else "")
+    text = f"{result.cell}: {record.stopped}, {record.reports} reports in {record.clock.method:.1f} s"
+    if record.final is None:
+        return f"{text}, {record.reason}"
+    return f"{text}, final test accuracy {100 * record.final.test_accuracy:.1f} %"
+
+
+@contextmanager
+def _watcher(quiet: bool) -> Iterator[Watcher | None]:
+    if quiet:
+        yield None
+    elif sys.stderr.isatty():
+        watch = _Live()
+        with watch.live:
+            yield watch
+    else:
+        yield _Lines()
+
+
+@contextmanager
+def _terminated_is_interrupted() -> Iterator[None]:
+    """A scheduler that takes the machine away sends SIGTERM: the run is then interrupted, not failed."""
+
+    def interrupt(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+# ------------------------------------------------------------------------------------------------ main
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """The console script: bad input is one line on stderr and exit code 2."""
+    try:
+        given = None if arguments is None else list(arguments)
+        code = app(args=given, prog_name="hpobench", standalone_mode=False)
+    except InputError as error:
+        _fail(str(error), EXIT_INPUT)
+    except HpobenchError as error:
+        _fail(str(error), EXIT_FAILED)
+    except Exception as error:
+        # Typer's own complaints about the command line, by whichever name this version has for them.
+        complaint = getattr(error, "format_message", None)
+        if complaint is None:
+            raise
+        _fail(complaint(), EXIT_INPUT)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    typer.echo(f"error: {' '.join(message.split())}", err=True)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

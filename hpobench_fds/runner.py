@@ -1,0 +1,642 @@
+"""Runs cells (problem x method x seed) and records them: fair, resumable, one failure never ends the rest.
+
+``run_cell`` is the whole of one run and depends on nothing but its arguments, so that cells can be
+run anywhere; ``run_suite`` checks everything first, then runs the cells of a suite in order.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import platform
+import random
+import subprocess
+import time
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+
+import hpobench_fds
+from hpobench_fds.clock import Budget, Clock, synchroniser
+from hpobench_fds.errors import InputError
+from hpobench_fds.method import Method, Report, Task
+from hpobench_fds.problem import Problem, TestData, load_problem
+from hpobench_fds.records import ClockRecord, Cost, FinalRecord, ReportRecord, RunRecord, Status
+from hpobench_fds.referee import Referee
+from hpobench_fds.registry import dotted, parse_options, resolve
+from hpobench_fds.seeds import derive
+from hpobench_fds.store import CellStore, Held, Store, cell_store
+from hpobench_fds.suite import Cell, Suite, load_suite
+from hpobench_fds.trainer import Evaluation, Trainer
+
+CHECKPOINT_SHARE = 0.05  # at most this share of a run's time goes into checkpoints
+OUTSIDE_BOUNDS = 1e-9  # share of a range that rounding may carry a schedule outside it
+
+Verdict = Literal["complete", "failed", "complete before", "failed before", "held"]
+
+
+# ------------------------------------------------------------------------ what a run is told and tells
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where cells run, and what is recorded of it."""
+
+    device: torch.device
+    description: dict[str, Any]  # kind, name, threads
+    software: dict[str, str]
+    commit: str | None
+    jobs: int = 1
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """What became of a cell. ``held``: another runner has it; ``... before``: there was nothing to do."""
+
+    cell: Cell
+    verdict: Verdict
+    record: RunRecord | None = None
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What became of a suite, and where its records are."""
+
+    folder: Path
+    results: list[CellResult] = field(default_factory=list)
+
+    def count(self, *verdicts: Verdict) -> int:
+        return sum(result.verdict in verdicts for result in self.results)
+
+    @property
+    def exit_code(self) -> int:
+        """1 if the results hold a failed run, else 0."""
+        return 1 if self.count("failed", "failed before") else 0
+
+
+class Watcher(Protocol):
+    """Is told how a suite gets on, off the method's clock."""
+
+    def plan(self, cells: Sequence[Cell], todo: int) -> None:
+        """All cells, and how many of them are to be run."""
+
+    def begin(self, cell: Cell, clock: Clock, budget: Budget) -> None:
+        """A cell starts; clock and budget may be looked at while it runs."""
+
+    def report(self, cell: Cell, report: ReportRecord) -> None:
+        """A method has reported."""
+
+    def end(self, result: CellResult) -> None:
+        """A cell has ended."""
+
+
+class Quiet:
+    """The watcher that does nothing."""
+
+    def plan(self, cells: Sequence[Cell], todo: int) -> None: ...
+    def begin(self, cell: Cell, clock: Clock, budget: Budget) -> None: ...
+    def report(self, cell: Cell, report: ReportRecord) -> None: ...
+    def end(self, result: CellResult) -> None: ...
+
+
+# ------------------------------------------------------------------------------------------- listening
+
+
+class Recorder:
+    """The runner's side of a task: judges reports, writes them down, keeps checkpoints.
+
+    All of it is off the method's clock. ``reports`` are those of an earlier part of the same run.
+    """
+
+    def __init__(
+        self,
+        cell: Cell,
+        problem: Problem,
+        referee: Referee,
+        files: CellStore,
+        clock: Clock,
+        budget: Budget,
+        reports: Sequence[ReportRecord] = (),
+        watch: Watcher | None = None,
+        source: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._cell, self._problem, self._referee, self._files = cell, problem, referee, files
+        self._clock, self._budget, self._watch, self._source = clock, budget, watch or Quiet(), source
+        self._memory = _PeakMemory(problem.device)
+        self._next_checkpoint = -math.inf
+        self.count = len(reports)
+        self.last = reports[-1] if reports else None
+        self.incumbent = next((report for report in reversed(reports) if report.incumbent), None)
+
+    def report(self, report: Report) -> None:
+        with self._clock.charge("referee"):
+            seconds, cost = self._clock.seconds, self._clock.cost.model_copy()
+            peak = self._memory.read()
+            schedule = self._checked(report)
+            incumbent = self._in_time(seconds, cost) and self._is_better(report.evaluation)
+            test = self._measure(report) if incumbent else None
+            self._memory.reset()
+            gradient = report.hypergradient
+            record = ReportRecord(
+                report=self.count,
+                seconds=seconds,
+                cost=cost,
+                schedule=schedule,
+                fidelity=float(report.fidelity),
+                val_loss=float(report.evaluation.loss),
+                val_accuracy=float(report.evaluation.accuracy),
+                incumbent=incumbent,
+                test_loss=None if test is None else test.loss,
+                test_accuracy=None if test is None else test.accuracy,
+                hypergradient=None if gradient is None else [float(h) for h in gradient],
+                peak_memory=peak,
+                extra=_plain(report.extra, "extra"),
+            )
+            # Inside, so that no moment between the two is booked to the method.
+            with self._clock.charge("records"):
+                self._write(record)
+
+    def checkpoint(self, state: dict[str, Any]) -> None:
+        if self._source() < self._next_checkpoint:
+            return
+        with self._clock.charge("records"):
+            began = self._source()
+            self._files.save_checkpoint(
+                {
+                    "config_hash": self._cell.config_hash,
+                    "clock": self._clock.record().model_dump(),
+                    "cost": self._clock.cost.model_dump(),
+                    "reports": self.count,
+                    "state": state,
+                }
+            )
+            self._next_checkpoint = self._source() + (self._source() - began) / CHECKPOINT_SHARE
+
+    def _checked(self, report: Report) -> list[float]:
+        space = self._problem.space
+        vector = space.to_vector(report.schedule)
+        slack = OUTSIDE_BOUNDS * (space.high - space.low)
+        if vector.shape != (space.size,):
+            raise ValueError(f"the reported schedule has {len(vector)} values, the space has {space.size}")
+        if not bool(np.all((space.low - slack <= vector) & (vector <= space.high + slack))):
+            raise ValueError(f"the reported schedule is outside the space: {vector.tolist()}")
+        values: list[float] = vector.tolist()
+        return values
+
+    def _in_time(self, seconds: float, cost: Cost) -> bool:
+        """What comes after the budget is recorded, but is nobody's incumbent."""
+        late = self._budget.seconds is not None and seconds > self._budget.seconds
+        return not late and (self._budget.steps is None or cost.inner_steps <= self._budget.steps)
+
+    def _is_better(self, new: Evaluation) -> bool:
+        """By the problem's objective; ties keep the earlier, what is not finite is never better."""
+        if not (math.isfinite(new.loss) and math.isfinite(new.accuracy)):
+            return False
+        if self.incumbent is None:
+            return True
+        if self._problem.config.objective == "val_accuracy":
+            return new.accuracy > self.incumbent.val_accuracy
+        return new.loss < self.incumbent.val_loss
+
+    def _measure(self, report: Report) -> Evaluation:
+        if report.state is None:
+            raise ValueError("a better incumbent was reported without its trained state")
+        return self._referee.measure(report.state)
+
+    def _write(self, record: ReportRecord) -> None:
+        self._files.append(record)
+        self.count, self.last = self.count + 1, record
+        self.incumbent = record if record.incumbent else self.incumbent
+        self._watch.report(self._cell, record)
+
+
+class Ears:
+    """All that a method holds of the runner. Closures: no attribute leads to the referee or its data."""
+
+    __slots__ = ("checkpoint", "report")
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.report: Callable[[Report], None] = lambda report: recorder.report(report)
+        self.checkpoint: Callable[[dict[str, Any]], None] = lambda state: recorder.checkpoint(state)
+
+
+class _PeakMemory:
+    """Most device memory that the method has had allocated, in bytes; the CPU keeps no such count."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device, self._peak = device, 0
+        self.reset()
+
+    def read(self) -> int | None:
+        if self._device.type != "cuda":
+            return None
+        self._peak = max(self._peak, torch.cuda.max_memory_allocated(self._device))
+        return self._peak
+
+    def reset(self) -> None:
+        """Forget what the referee used."""
+        if self._device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self._device)
+
+
+def _plain(value: Any, place: str) -> Any:
+    """JSON data of what a method may put into ``extra``. Raises TypeError for anything else."""
+    if isinstance(value, (torch.Tensor, np.ndarray, np.generic)):
+        return value.tolist()
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item, f"{place}[{key!r}]") for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, place) for item in value]
+    raise TypeError(f"{place} is a {type(value).__qualname__}, not numbers, strings, lists or dicts")
+
+
+# -------------------------------------------------------------------------------------------- one cell
+
+
+@dataclass(frozen=True)
+class _Earlier:
+    """What an interrupted or crashed run has left to go on from."""
+
+    clock: ClockRecord
+    cost: Cost
+    reports: list[ReportRecord]
+    state: dict[str, Any] | None = None  # None with ``stopped``: only the referee's last word is missing
+    stopped: str | None = None
+
+
+def _earlier(files: CellStore, known: RunRecord | None, machine: Machine) -> _Earlier | None:
+    """What to go on from; None to start afresh."""
+    if known is None or known.status not in ("running", "interrupted"):
+        return None
+    try:
+        reports = files.reports()
+    except InputError:  # a broken trace cannot be gone on from
+        return None
+    if known.stopped is not None:
+        whole = len(reports) == known.reports
+        return _Earlier(known.clock, known.cost, reports, stopped=known.stopped) if whole else None
+    checkpoint = files.load_checkpoint(machine.device)
+    same = ("kind", "name")  # seconds of another device cannot be added up
+    if (
+        checkpoint is None
+        or checkpoint.get("config_hash") != known.config_hash
+        or checkpoint["reports"] > len(reports)
+        or any(known.device.get(key) != machine.description.get(key) for key in same)
+    ):
+        return None
+    return _Earlier(
+        ClockRecord(**checkpoint["clock"]),
+        Cost(**checkpoint["cost"]),
+        reports[: checkpoint["reports"]],
+        state=checkpoint["state"],
+    )
+
+
+class _Run:
+    """One attempt at a cell, from where an earlier one left off if there was one."""
+
+    def __init__(
+        self,
+        cell: Cell,
+        files: CellStore,
+        problem: Problem,
+        test: TestData,
+        machine: Machine,
+        known: RunRecord | None,
+        watch: Watcher,
+        source: Callable[[], float],
+    ) -> None:
+        self.cell, self.files, self.problem, self.machine = cell, files, problem, machine
+        self.earlier = earlier = _earlier(files, known, machine)
+        if earlier is None:
+            files.clear()
+        else:
+            files.keep_reports(len(earlier.reports))
+        clock, cost = (earlier.clock, earlier.cost) if earlier else (None, None)
+        self.clock = Clock(source, synchroniser(machine.device), clock, cost)
+        steps = cell.budget.inner_steps(problem.steps_per_epoch)
+        self.budget = Budget(self.clock, cell.budget.seconds, steps)
+        self.referee = Referee(problem, test, cell.seed)
+        self.recorder = Recorder(
+            cell, problem, self.referee, files, self.clock, self.budget,
+            earlier.reports if earlier else (), watch, source,
+        )  # fmt: skip
+        self.record = self._new_record()
+        if known is not None and earlier is not None:
+            self.record.started, self.record.resumed = known.started, known.resumed + 1
+
+    def _new_record(self) -> RunRecord:
+        cell, machine = self.cell, self.machine
+        return RunRecord(
+            suite=cell.suite,
+            problem=cell.problem,
+            method=cell.method,
+            adapter=cell.adapter,
+            seed=cell.seed,
+            options=cell.options,
+            problem_config=cell.config.model_dump(mode="json"),
+            schedule_names=self.problem.space.names,
+            budget={"seconds": self.budget.seconds, "steps": self.budget.steps},
+            config_hash=cell.config_hash,
+            status="running",
+            stopped=self.earlier.stopped if self.earlier else None,
+            started=_now(),
+            jobs=machine.jobs,
+            device=machine.description,
+            software=machine.software,
+            commit=machine.commit,
+        )
+
+    def go(self) -> RunRecord:
+        """Run to the end, whatever that is; a method's error is recorded, an interruption passed on."""
+        try:
+            self._save("running")
+            self._run()
+        except KeyboardInterrupt:
+            self._save("interrupted")
+            raise
+        except (Exception, SystemExit) as error:
+            self.files.write_error(traceback.format_exc())
+            self._save("failed", reason=_in_a_line(error))
+        return self.record
+
+    def _run(self) -> None:
+        method = _build(self.cell)
+        self.record.family = method.family
+        if (reason := method.skip(self.problem)) is not None:
+            self.record.stopped = "skipped"
+            self._save("complete", reason=reason)
+            return
+        self.clock.start()
+        try:
+            if self.record.stopped is None:
+                self.record.stopped = self._spend(method)
+            with self.clock.charge("referee"):
+                # Known to have stopped: should the referee be interrupted, only its part is repeated.
+                self._save("running")
+                self.record.final = self._final()
+        finally:
+            self.clock.stop()
+        none = None if self.record.final else "no finite evaluation within the budget"
+        self._save("complete", reason=none)
+
+    def _spend(self, method: Method) -> str:
+        """Let the method spend its budget; why it stopped."""
+        # Libraries that draw from a global stream draw the same again.
+        seed = derive(self.cell.seed, "global", method.name)
+        torch.manual_seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002
+        random.seed(seed)
+        trainer = Trainer(self.problem, self.cell.seed, self.clock, self.budget)
+        restored = self.earlier.state if self.earlier else None
+        task = Task(trainer, Ears(self.recorder), method_name=method.name, restored=restored)
+        return str(method.run(task) or "done")
+
+    def _final(self) -> FinalRecord | None:
+        best, last, space = self.recorder.incumbent, self.recorder.last, self.problem.space
+        if best is None or last is None:
+            return None
+        return self.referee.final(space.from_vector(best.schedule), space.from_vector(last.schedule))
+
+    def _save(self, status: Status, reason: str | None = None) -> None:
+        self.record.status, self.record.reason = status, reason
+        self.record.clock, self.record.cost = self.clock.record(), self.clock.cost.model_copy()
+        self.record.reports = self.recorder.count
+        self.record.incumbent = self.recorder.incumbent.report if self.recorder.incumbent else None
+        self.record.finished = _now() if status in ("complete", "failed") else None
+        self.files.write_record(self.record)
+        if self.record.finished:
+            self.files.drop_checkpoint()
+
+
+def run_cell(
+    cell: Cell,
+    store: Store,
+    problem: Problem,
+    test: TestData,
+    machine: Machine,
+    *,
+    retry_failed: bool = False,
+    watch: Watcher | None = None,
+    source: Callable[[], float] = time.monotonic,
+) -> CellResult:
+    """Run a cell, unless it has been run or another runner holds it, and record how it went.
+
+    Parameters
+    ----------
+    problem, test : the cell's problem as ``load_problem`` gives it; nothing is left behind in them.
+    retry_failed : run a failed cell again, from the start.
+    source : monotonic time in seconds; tests pass a fake one.
+
+    Raises
+    ------
+    InputError : the cell's folder holds a run of another configuration.
+    KeyboardInterrupt : after the cell has been recorded as interrupted.
+    """
+    watch = watch or Quiet()
+    files = store.cell(cell.problem, cell.method, cell.seed)
+    try:
+        lock = files.lock()
+    except Held:
+        return CellResult(cell, "held")
+    try:
+        if (settled := settled_before(cell, files, retry_failed)) is not None:
+            return settled
+        run = _Run(cell, files, problem, test, machine, files.record(), watch, source)
+        watch.begin(cell, run.clock, run.budget)
+        record = run.go()
+        result = CellResult(cell, "failed" if record.status == "failed" else "complete", record)
+        watch.end(result)
+        return result
+    finally:
+        lock.release()
+        gc.collect()
+        if machine.device.type == "cuda":
+            torch.cuda.empty_cache()  # the next method finds the memory as the first one did
+
+
+def settled_before(cell: Cell, files: CellStore, retry_failed: bool) -> CellResult | None:
+    """What became of a cell that need not be run (again). Raises InputError if it was another's."""
+    known = files.record()
+    if known is None:
+        return None
+    if known.config_hash != cell.config_hash:
+        raise InputError(
+            f"{cell} was run with another configuration ({known.config_hash}, not {cell.config_hash}): "
+            "choose another --out or remove the cell's folder",
+            where=files.folder,
+        )
+    if known.status == "complete":
+        return CellResult(cell, "complete before", known)
+    if known.status == "failed" and not retry_failed:
+        return CellResult(cell, "failed before", known)
+    return None
+
+
+def _build(cell: Cell) -> Method:
+    method = resolve(cell.adapter, base=cell.base)
+    return method(parse_options(method, cell.options))
+
+
+def _in_a_line(error: BaseException, most: int = 300) -> str:
+    text = " ".join(str(error).split())
+    text = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+# --------------------------------------------------------------------------------------- a whole suite
+
+
+def run_suite(
+    suite: Suite | Mapping[str, Any] | str | Path,
+    out: str | Path | None = None,
+    *,
+    methods: str | Iterable[str] | None = None,
+    seeds: object = None,
+    device: str | None = None,
+    retry_failed: bool = False,
+    data_root: str | Path | None = None,
+    download: bool = False,
+    watch: Watcher | None = None,
+) -> RunSummary:
+    """Run every cell of a suite that has not been run yet.
+
+    Everything that can be wrong with the input is checked before anything is written.
+
+    Parameters
+    ----------
+    suite : a Suite, what a TOML file holds, the path of one, or a built-in suite's name.
+    out : the results folder; results/NAME if not given.
+    methods : labels of the suite to run, as a list or "a,b"; all if not given.
+    seeds : in place of the suite's, as a list or "0-4".
+    device : in place of the suite's: auto, cpu, cuda or cuda:N.
+    retry_failed : run failed cells again, from the start.
+    data_root, download : where data sets are, and whether missing ones may be downloaded to it.
+    watch : is told how it gets on.
+
+    Raises
+    ------
+    InputError : one line that says what is wrong and what is allowed.
+    KeyboardInterrupt : after the running cell has been recorded; calling again goes on from there.
+    """
+    if isinstance(suite, (str, Path)):
+        suite = load_suite(suite)
+    elif isinstance(suite, Mapping):
+        suite = Suite.from_dict(suite)
+    watch = watch or Quiet()
+    chosen = find_device(device or suite.device, where="--device" if device else f"{suite.where}: device")
+    cells = suite.cells(methods=methods, seeds=seeds)
+    folder = Path(out) if out is not None else Path("results") / suite.name
+    Store.check(folder, suite.describe())
+    before = [
+        settled_before(cell, cell_store(folder, cell.problem, cell.method, cell.seed), retry_failed)
+        for cell in cells
+    ]
+    todo = [cell for cell, settled in zip(cells, before, strict=True) if settled is None]
+    problems = load_problems(suite, todo, chosen, Path(data_root) if data_root else None, download)
+
+    store = Store(folder, suite.describe())
+    watch.plan(cells, len(todo))
+    machine = describe_machine(chosen)
+    summary = RunSummary(folder)
+    for cell, settled in zip(cells, before, strict=True):
+        result = settled or run_cell(
+            cell, store, *problems[cell.problem], machine, retry_failed=retry_failed, watch=watch
+        )
+        summary.results.append(result)
+    return summary
+
+
+def load_problems(
+    suite: Suite, cells: Iterable[Cell], device: torch.device, root: Path | None, download: bool
+) -> dict[str, tuple[Problem, TestData]]:
+    """The problems of those cells, each loaded once and warmed up. Raises InputError."""
+    problems = {}
+    for name in dict.fromkeys(cell.problem for cell in cells):
+        config, _ = suite.problems[name]
+        try:
+            problems[name] = load_problem(config, name=name, device=device, root=root, download=download)
+        except InputError as error:
+            key = dotted("problems", location=[name])
+            raise InputError(str(error).removeprefix(f"{name}: "), where=suite.where, key=key) from error
+        _warm_up(problems[name][0])
+    return problems
+
+
+def _warm_up(problem: Problem) -> None:
+    """Two steps of training, so that the first method does not pay for what torch sets up once."""
+    trainer = Trainer(problem, 0, Clock())
+    state = trainer.start(0)
+    trainer.train(state, problem.space.initial, until=min(2, problem.horizon))
+    trainer.evaluate(state)
+    synchroniser(problem.device)()
+
+
+def find_device(text: str, where: object = None) -> torch.device:
+    """The device of a name: auto, cpu, cuda or cuda:N. Raises InputError if it is not there."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    present = ["auto", "cpu", *(["cuda"] if count else []), *(f"cuda:{i}" for i in range(count))]
+    if text not in present:
+        absent = text.removeprefix("cuda").removeprefix(":").isdecimal() or text == "cuda"
+        problem = f"{text!r}: there is no such device here" if absent else f"unknown device {text!r}"
+        raise InputError(problem, where=where, allowed=present)
+    if text == "auto":
+        text = "cuda" if count else "cpu"
+    # Named by number, so that a switch of the current device moves nothing.
+    return torch.device("cuda:0" if text == "cuda" else text)
+
+
+def describe_machine(device: torch.device, jobs: int = 1) -> Machine:
+    """What is recorded of this machine, its software and the package's commit."""
+    cuda = device.type == "cuda"
+    name = torch.cuda.get_device_name(device) if cuda else _cpu_name()
+    software = {
+        "hpobench_fds": version("hpobench-fds"),
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+        "platform": platform.platform(),
+        **({"cuda": str(torch.version.cuda)} if cuda else {}),
+    }
+    description = {"kind": device.type, "name": name, "threads": torch.get_num_threads()}
+    return Machine(device, description, software, _commit(), jobs)
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    found = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    return found or platform.processor() or platform.machine()
+
+
+def _commit() -> str | None:
+    """The commit that the package runs from, with ``-dirty`` if it was changed; None outside a checkout."""
+    package = Path(hpobench_fds.__file__ or "").resolve().parent
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(package), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+
+    try:
+        # An environment inside someone else's checkout is not the package's.
+        if Path(git("rev-parse", "--show-toplevel")).resolve() / package.name != package:
+            return None
+        changed = git("status", "--porcelain", "--untracked-files=no")
+        return git("rev-parse", "HEAD") + ("-dirty" if changed else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
