@@ -78,8 +78,10 @@ def unrolled_loss(trainer: Trainer, vector: Tensor, trial: int = 0) -> Tensor:
         if clip is not None:
             g = g.clamp(-clip, clip)
         hypers = [
-            vector[offsets[n] + int(learned[n].windows * t / p.horizon)] if n in learned else torch.tensor(d)
-            for n, d in p.rule.defaults.items()
+            vector[offsets[n] + learned[n].windows * t // p.horizon]
+            if n in learned
+            else torch.tensor(p.space.spaces[n].initial, dtype=torch.float64)
+            for n in p.rule.defaults
         ]
         w, slots = p.rule.update(leaf, slots, g, hypers, t)
     return p.network.loss(w, data.x_validation, data.y_validation)
