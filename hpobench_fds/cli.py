@@ -134,6 +134,34 @@ def methods_command() -> None:
     _console().print(table)
 
 
+@app.command("new-method")
+def new_method(
+    name: Annotated[str, typer.Argument(help="What the method is called: my_method.")],
+    folder: Annotated[Path, typer.Option("--dir", help="Where to write the two files.")] = Path("."),
+) -> None:
+    """Write a working adapter and its test, to change into your own."""
+    from hpobench_fds import scaffold
+
+    adapter, test = scaffold.new_method(name, folder)
+    target = f"{adapter}:{scaffold.class_name(name)}"
+    typer.echo(f"wrote {adapter} and {test}")
+    typer.echo(f"check it:  hpobench check {shlex.quote(target)}")
+    typer.echo(f'run it:    give a suite  [methods.{name}]  adapter = "{target}"')
+
+
+@app.command()
+def check(
+    method: Annotated[str, typer.Argument(metavar="METHOD", help="A method's name, or FILE.py:CLASS.")],
+) -> None:
+    """Check that a method keeps the contract, on a tiny problem."""
+    from hpobench_fds import scaffold
+
+    result = scaffold.check(method)
+    typer.echo(str(result))
+    if not result.passed:
+        raise typer.Exit(EXIT_FAILED)
+
+
 @app.command()
 def validate(suite: SuiteArgument) -> None:
     """Check a suite without running it or reading its data."""

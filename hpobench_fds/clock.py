@@ -125,11 +125,16 @@ class Budget:
         self.clock, self.seconds, self.steps = clock, seconds, steps
 
     @property
+    def out_of_time(self) -> bool:
+        """Whether the seconds are spent; what costs no inner steps asks this alone."""
+        return self.seconds is not None and self.clock.seconds >= self.seconds
+
+    @property
     def exhausted(self) -> bool:
         """Whether nothing is left. An unlimited budget never is."""
         if self.steps is not None and self.clock.cost.inner_steps >= self.steps:
             return True
-        return self.seconds is not None and self.clock.seconds >= self.seconds
+        return self.out_of_time
 
     @property
     def used(self) -> float:

@@ -9,7 +9,7 @@ Layout: x [B, ...]; k tangents of it [B, k, ...]. With parameter tangents stored
 products with a primal input are one GEMM or convolution with k times the output channels, and the k
 products with a primal weight one with k times the batch; both without a copy.
 
-A tangent of None is zero (the input data's).
+A tangent of None is zero (the input data's). No layer overwrites what it is given: branches share it.
 """
 
 from __future__ import annotations
@@ -208,7 +208,7 @@ class ReLU(Layer):
         return mask
 
     def tangent(self, p: Sequence[Tensor], dp: Sequence[Tensor], dx: Tensor | None, c: Any) -> Tensor | None:
-        return None if dx is None else dx.mul_(self._mask(c))
+        return None if dx is None else dx * self._mask(c)
 
     def tangent_backward(
         self,
@@ -219,7 +219,7 @@ class ReLU(Layer):
         dgrads: Sequence[Tensor],
         need_input: bool,
     ) -> Tensor | None:
-        return dg.mul_(self._mask(c))
+        return dg * self._mask(c)
 
 
 _convolution_backward = torch.ops.aten.convolution_backward
@@ -645,7 +645,7 @@ class Residual(Layer):
         c.stem, c.body, c.shortcut = SimpleNamespace(), SimpleNamespace(), SimpleNamespace()
         x = self.stem.forward(p[self._p[0]], x, r[0], c.stem)
         out = self.body.forward(p[self._p[1]], x, r[1], c.body)
-        return out.add_(self.shortcut.forward(p[self._p[2]], x, r[2], c.shortcut))
+        return out + self.shortcut.forward(p[self._p[2]], x, r[2], c.shortcut)
 
     def backward(
         self, p: Sequence[Tensor], g: Tensor, c: Any, grads: Sequence[Tensor], need_input: bool
@@ -655,17 +655,15 @@ class Residual(Layer):
         beside = self.shortcut.backward(p[self._p[2]], g, c.shortcut, grads[self._p[2]], need)
         if through is None or beside is None:
             return None
-        return self.stem.backward(p[self._p[0]], through.add_(beside), c.stem, grads[self._p[0]], need_input)
+        return self.stem.backward(p[self._p[0]], through + beside, c.stem, grads[self._p[0]], need_input)
 
     def tangent(self, p: Sequence[Tensor], dp: Sequence[Tensor], dx: Tensor | None, c: Any) -> Tensor | None:
         dx = self.stem.tangent(p[self._p[0]], dp[self._p[0]], dx, c.stem)
-        # Layers may overwrite what they are given, and both branches are given dx.
-        kept = dx if dx is None or self.shortcut.layers else dx.clone()
-        beside = self.shortcut.tangent(p[self._p[2]], dp[self._p[2]], kept, c.shortcut)
+        beside = self.shortcut.tangent(p[self._p[2]], dp[self._p[2]], dx, c.shortcut)
         out = self.body.tangent(p[self._p[1]], dp[self._p[1]], dx, c.body)
         if out is None or beside is None:
             return beside if out is None else out
-        return out.add_(beside)
+        return out + beside
 
     def tangent_backward(
         self,
@@ -678,7 +676,7 @@ class Residual(Layer):
     ) -> Tensor | None:
         need = need_input or bool(self.stem.parameters)
         beside = self.shortcut.tangent_backward(
-            p[self._p[2]], dp[self._p[2]], dg.clone(), c.shortcut, dgrads[self._p[2]], need
+            p[self._p[2]], dp[self._p[2]], dg, c.shortcut, dgrads[self._p[2]], need
         )
         through = self.body.tangent_backward(
             p[self._p[1]], dp[self._p[1]], dg, c.body, dgrads[self._p[1]], need
@@ -686,5 +684,5 @@ class Residual(Layer):
         if through is None or beside is None:
             return None
         return self.stem.tangent_backward(
-            p[self._p[0]], dp[self._p[0]], beside.add_(through), c.stem, dgrads[self._p[0]], need_input
+            p[self._p[0]], dp[self._p[0]], beside + through, c.stem, dgrads[self._p[0]], need_input
         )

@@ -106,8 +106,9 @@ class LayeredNetwork(Network):
         self._sizes = [p.size for p in self.parameters]
         self.size = sum(self._sizes)
         self.buffer_size = body.buffers
-        gradient, product = _flops(body, shape, first=True)
-        self.product_cost = product / gradient
+        gradient, product, _ = _flops(body, shape, first=True)
+        if gradient:
+            self.product_cost = product / gradient
         self._grad: Tensor | None = None
         self._grads: list[Tensor] = []
         self._split: tuple[Tensor, list[Tensor]] | None = None
@@ -158,26 +159,28 @@ class LayeredNetwork(Network):
             self.body.tangent_backward(p, directions.blocks, dg, c, out.blocks, False)
 
 
-def _flops(body: Sequential, shape: Shape, first: bool) -> tuple[float, float]:
+def _flops(layer: Layer, shape: Shape, first: bool) -> tuple[float, float, bool]:
     """Multiply-adds for one example of a gradient and of a Hessian-vector product; GEMMs and convolutions.
 
     A gradient passes each weight three times (forward, weight, input), a product six; in the first
-    layer no input gradient is needed and the input's tangent is zero, which leaves two and two.
+    layer no input gradient is needed and the input's tangent is zero, which leaves two and two. The
+    last value says whether the layer that follows is still the first.
     """
     gradient = product = 0.0
-    for layer in body.layers:
-        if isinstance(layer, Residual):
-            stem = layer.stem.output(shape)
-            for part, inputs in ((layer.stem, shape), (layer.body, stem), (layer.shortcut, stem)):
-                g, h = _flops(part, inputs, first=False)
-                gradient, product = gradient + g, product + h
-        elif isinstance(layer, (Linear, Conv2d)):
-            pixels = math.prod(layer.output(shape)[1:])
-            once = float(layer.parameters[0].size * pixels)
-            gradient, product = gradient + once * (2 if first else 3), product + once * (2 if first else 6)
-            first = False
-        shape = layer.output(shape)
-    return gradient, product
+    after = first
+    if isinstance(layer, Sequential):
+        for part in layer.layers:
+            g, h, after = _flops(part, shape, after)
+            gradient, product, shape = gradient + g, product + h, part.output(shape)
+    elif isinstance(layer, Residual):
+        gradient, product, stem_after = _flops(layer.stem, shape, first)
+        for branch in (layer.body, layer.shortcut):
+            g, h, branch_after = _flops(branch, layer.stem.output(shape), stem_after)
+            gradient, product, after = gradient + g, product + h, after and branch_after
+    elif isinstance(layer, (Linear, Conv2d)):
+        once = float(layer.parameters[0].size * math.prod(layer.output(shape)[1:]))
+        gradient, product, after = once * (2 if first else 3), once * (2 if first else 6), False
+    return gradient, product, after
 
 
 def _walk(layer: Layer) -> list[Layer]:
@@ -338,16 +341,26 @@ def build_network(name: str, shape: Shape, classes: int) -> Network:
     if builder is None:
         raise InputError(f"unknown model {name!r}", key="model", allowed=[*MODELS, "FILE.py:FUNCTION"])
     try:
-        built: object = builder(shape, classes)
-        if isinstance(built, Sequential):
-            return LayeredNetwork(built, shape, classes)
-        if isinstance(built, nn.Module):
-            return ModuleNetwork(built)
+        network = _network_of(builder(shape, classes), shape, classes)
+        with torch.no_grad():  # inner shapes that do not fit show at once
+            logits = network.logits(network.initial(torch.Generator().manual_seed(0)), torch.zeros(2, *shape))
+        if logits.shape != (2, classes):
+            raise ValueError(f"it gives {tuple(logits.shape[1:])} logits for {classes} classes")
     except InputError:
         raise
     except Exception as error:
         raise InputError(f"{name!r} does not fit inputs {shape}: {error}", key="model") from error
-    raise InputError(f"{name!r} built a {type(built).__name__}", key="model", allowed="Sequential, nn.Module")
+    return network
+
+
+def _network_of(built: object, shape: Shape, classes: int) -> Network:
+    if isinstance(built, Sequential):
+        return LayeredNetwork(built, shape, classes)
+    if isinstance(built, nn.Module):
+        return ModuleNetwork(built)
+    raise InputError(
+        f"the function built a {type(built).__name__}", key="model", allowed="Sequential, nn.Module"
+    )
 
 
 def _from_file(name: str) -> Callable[[Shape, int], Any]:
@@ -362,9 +375,9 @@ def _from_file(name: str) -> Callable[[Shape, int], Any]:
     sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
-        builder: Callable[[Shape, int], Any] = getattr(module, function)
-    except AttributeError as error:
-        raise InputError(f"{path!r} has no function {function!r}", key="model") from error
     except Exception as error:
         raise InputError(f"{path!r} does not load: {error}", key="model") from error
+    if not hasattr(module, function):
+        raise InputError(f"{path!r} has no function {function!r}", key="model")
+    builder: Callable[[Shape, int], Any] = getattr(module, function)
     return builder

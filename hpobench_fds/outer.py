@@ -10,9 +10,10 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from hpobench_fds.schedule import ScheduleSpace, Vector
+from hpobench_fds.step import RULES
 
 # First step sizes of the paper's figure 1; anything else moves by a twentieth of its range.
 PAPER_STEPS = {"lr": 0.1, "momentum": 0.1, "weight_decay": 3e-4}
@@ -26,7 +27,8 @@ class OuterOptions(BaseModel):
 
     kind : "sign" (the paper's), "adam" (Kingma & Ba 2015) or "plain" gradient descent.
     step : step size by hyperparameter name; those left out take the paper's first step size, or
-        5 % of their range. For "plain" it multiplies the hypergradient.
+        5 % of their range. For "plain" it multiplies the hypergradient. A name that a problem does
+        not learn has no effect there.
     decay : factor on a hyperparameter's step when its hypergradient's sign flips (sign only).
     converged : the search ends when every step is below this share of its value's magnitude (sign only).
     """
@@ -38,16 +40,22 @@ class OuterOptions(BaseModel):
     decay: float = Field(default=0.5, gt=0.0, lt=1.0)
     converged: float = Field(default=0.05, ge=0.0)
 
+    @field_validator("step")
+    @classmethod
+    def _known(cls, step: dict[str, float]) -> dict[str, float]:
+        known = sorted({name for rule in RULES.values() for name in rule.defaults})
+        for name, size in step.items():
+            if name not in known:
+                raise ValueError(f"no inner optimiser has {name!r} (allowed: {', '.join(known)})")
+            if not (np.isfinite(size) and size > 0):
+                raise ValueError(f"{name} = {size:g} (allowed: above 0)")
+        return step
+
 
 class Outer:
     """Base: coordinates, projection, step sizes, and the way back from a divergence."""
 
     def __init__(self, options: OuterOptions, space: ScheduleSpace) -> None:
-        unknown = sorted(set(options.step) - set(space.learned))
-        if unknown:
-            raise ValueError(
-                f"outer.step: {unknown[0]!r} is not learned (allowed: {', '.join(space.learned)})"
-            )
         self.options, self.space = options, space
         self._log = space.log
         self._low, self._high = self._coordinates(space.low), self._coordinates(space.high)

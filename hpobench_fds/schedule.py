@@ -71,7 +71,7 @@ class Schedule:
         """``Schedule.of({"lr": [0.1, 0.01], "momentum": 0.9})``"""
 
         def windows(value: float | Iterable[float]) -> tuple[float, ...]:
-            return (float(value),) if isinstance(value, (int, float)) else tuple(float(v) for v in value)
+            return tuple(float(v) for v in np.ravel(np.asarray(value, float)))
 
         return cls(tuple((name, windows(value)) for name, value in values.items()))
 

@@ -21,9 +21,13 @@ def derive(seed: int, *axes: str | int) -> int:
     >>> derive(0, "split", 3) == derive(0, "order", 3)
     False
     """
-    text = "\x1f".join([str(int(seed)), *(f"{type(axis).__name__}:{axis}" for axis in axes)])
+    text = "\x1f".join([str(int(seed)), *(_named(axis) for axis in axes)])
     digest = hashlib.sha256(text.encode()).digest()
     return int.from_bytes(digest[:8], "big") >> (64 - _BITS)
+
+
+def _named(axis: str | int) -> str:
+    return f"str:{axis}" if isinstance(axis, str) else f"int:{int(axis)}"  # numpy's integers too
 
 
 def generator(seed: int, *axes: str | int) -> torch.Generator:

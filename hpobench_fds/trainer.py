@@ -148,11 +148,18 @@ class Trainer:
         )
 
     def train(
-        self, state: TrainState, schedule: Schedule, until: int | None = None, horizon: int | None = None
+        self,
+        state: TrainState,
+        schedule: Schedule,
+        until: int | None = None,
+        horizon: int | None = None,
+        *,
+        replay: bool = False,
     ) -> Training:
         """Train ``state`` in place up to inner step ``until`` (default: the horizon).
 
-        ``horizon`` stretches the schedule over another number of steps than the problem's.
+        ``horizon`` stretches the schedule over another number of steps than the problem's. A ``replay``
+        of steps done before costs gradients but no inner steps.
         """
         p, data = self.problem, self.data(state.trial)
         horizon = horizon or p.horizon
@@ -174,12 +181,13 @@ class Trainer:
                 pending += 1
                 if pending == CHECK_EVERY or state.step == until:
                     seen = losses[:pending].tolist()
-                    self.clock.count(steps=pending, gradients=pending)
+                    self.clock.count(steps=0 if replay else pending, gradients=pending)
                     last, pending = seen[-1], 0
                     if not all(map(math.isfinite, seen)):
                         bad = next(i for i, loss in enumerate(seen) if not math.isfinite(loss))
                         return Training("diverged", state, last, state.step - len(seen) + bad)
-                    if state.step < until and self.budget.exhausted:
+                    spent = self.budget.out_of_time if replay else self.budget.exhausted
+                    if state.step < until and spent:
                         return Training("out of budget", state, last)
         return Training("ok", state, last)
 

@@ -64,7 +64,5 @@ def test_a_generator_leaves_the_global_stream_alone() -> None:
     assert torch.equal(before, torch.random.get_rng_state())
 
 
-@pytest.mark.xfail(strict=True, reason="derive names an axis by its Python type: numpy's 3 is another axis than 3")
 def test_numbers_of_numpy_name_the_same_stream_as_python_s() -> None:
     assert derive(0, "trial", np.int64(3)) == derive(np.int64(0), "trial", 3)  # type: ignore[arg-type]
-

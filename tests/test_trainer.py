@@ -28,12 +28,12 @@ from hpobench_fds.trainer import (
     evaluate_on,
 )
 
-LAYERS = '''
+LAYERS = """
 from hpobench_fds.layers import BatchNorm2d, Conv2d, GlobalAvgPool, Linear, ReLU, Sequential
 
 def build(shape, classes):
     return Sequential(Conv2d(shape[0], 6, 3), BatchNorm2d(6), ReLU(), GlobalAvgPool(), Linear(6, classes))
-'''
+"""
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def trained(trainer: Trainer, schedule: Schedule, trial: int = 0) -> TrainState:
     return state
 
 
-# --------------------------------------------------------------------------------------- torch.optim.SGD's steps
+# ---------------------------------------------------------------------------------- torch.optim.SGD's steps
 
 
 def test_training_is_torch_s_sgd_over_the_same_batches() -> None:
@@ -186,7 +186,7 @@ def test_segments_are_the_longest_stretches_of_constant_hyperparameters(
     assert all(window(a - 1) != window(a) for a, _ in segments[1:])
 
 
-# --------------------------------------------------------------------------------------- going on from a state
+# ------------------------------------------------------------------------------------ going on from a state
 
 
 @pytest.mark.parametrize("at", [0, 1, 7, CHECK_EVERY, 63, 119, 120])
@@ -218,18 +218,15 @@ def test_a_clone_shares_nothing_with_its_original(normed: str) -> None:
     assert not same(copy, state)
 
 
-# ------------------------------------------------------------------------------------------ draws: (seed, trial)
+# ------------------------------------------------------------------------------------- draws: (seed, trial)
 
 
 def test_a_training_is_a_function_of_seed_and_trial() -> None:
     schedule = some_schedule(tiny_trainer())
-    states = {
-        (seed, trial): trained(tiny_trainer(seed=seed), schedule, trial) for seed in (0, 1) for trial in (0, 1)
-    }
-    again = trained(tiny_trainer(seed=1), schedule, 1)
-    assert same(again, states[1, 1])
-    values = list(states.values())
-    assert not any(same(a, b) for i, a in enumerate(values) for b in values[:i])
+    draws = [(0, 0), (0, 1), (1, 0), (1, 1)]
+    states = [trained(tiny_trainer(seed=seed), schedule, trial) for seed, trial in draws]
+    assert same(trained(tiny_trainer(seed=1), schedule, 1), states[3])
+    assert not any(same(a, b) for i, a in enumerate(states) for b in states[:i])
 
 
 def test_what_was_trained_before_does_not_matter() -> None:
@@ -296,7 +293,7 @@ def test_only_training_batches_are_augmented() -> None:
     assert torch.equal(after.batch(5)[0], x_augmented)  # the same at each look
 
 
-# ---------------------------------------------------------------------------------------------- divergence
+# ----------------------------------------------------------------------------------------------- divergence
 
 
 def exploding(trainer: Trainer, window: int) -> Schedule:
@@ -390,7 +387,7 @@ def test_every_step_and_every_evaluation_is_counted() -> None:
     assert trainer.clock.cost.products == 0
 
 
-# ------------------------------------------------------------------------------------------------- evaluation
+# ----------------------------------------------------------------------------------------------- evaluation
 
 
 @pytest.mark.parametrize("model", ["mlp", "normed"])
@@ -406,7 +403,7 @@ def test_an_evaluation_is_mean_loss_and_accuracy_over_the_trial_s_validation_dat
     evaluation = trainer.evaluate(state)
     assert evaluation.loss == pytest.approx(F.cross_entropy(logits, data.y_validation).item(), rel=1e-9)
     assert evaluation.accuracy == (logits.argmax(1) == data.y_validation).double().mean().item()
-    assert 0 < evaluation.accuracy
+    assert evaluation.accuracy > 0
 
 
 def test_an_evaluation_changes_no_state(normed: str) -> None:

@@ -156,6 +156,6 @@ class _Carried:
         evaluation = self.trainer.evaluate(self.state)
         if not (np.all(np.isfinite(hyper)) and math.isfinite(loss) and math.isfinite(evaluation.loss)):
             return self.failed("diverged", self.state.step)
-        flat = np.zeros(len(hyper))
-        flat[rows.flat] = hyper
+        flat = np.zeros(len(rows.flat))
+        flat[rows.flat[: self.k]] = hyper  # a window that no step falls in has no tangent
         return Hypergradient("ok", flat, loss, evaluation, self.state, None, self.products, self.bytes)

@@ -138,13 +138,12 @@ class _Reverse:
         return Hypergradient(ending, None, math.inf, DIVERGED, self.state, step, self.products, self.bytes)
 
     def _advance(self, until: int, *, replay: bool) -> None:
-        """Run forward. A replay neither counts as inner steps nor touches running statistics."""
-        before = self.trainer.clock.cost.inner_steps
-        training = self.trainer.train(self.state, self.schedule, until, self.horizon)
-        if replay:
-            self.trainer.clock.cost.inner_steps = before
+        """Run forward; a replay costs no inner steps."""
+        training = self.trainer.train(self.state, self.schedule, until, self.horizon, replay=replay)
         if training.ending != "ok":
             raise _EarlyEndError(training.ending, training.diverged_at)
+        if not replay and until < self.horizon and self.trainer.budget.exhausted:
+            raise _EarlyEndError("out of budget", None)
 
     def _run(self) -> Hypergradient:
         p, trainer = self.trainer.problem, self.trainer
@@ -166,10 +165,12 @@ class _Reverse:
         self._adjoint, self._adjoint_slots = adjoint, torch.zeros_like(final.slots)
         self._vector, self._product = p.network.tangents(final.w, 1), p.network.tangents(final.w, 1)
         per_step = torch.zeros(self.horizon, len(p.rule.defaults), device=p.device, dtype=p.dtype)
-        self._backward(store, per_step)
+        try:
+            self._backward(store, per_step)
+        finally:
+            self.state = final
         gradient = self._gather(per_step)
         if not np.all(np.isfinite(gradient)):
-            self.state = final
             return self._failed("diverged", self.first)
         return Hypergradient("ok", gradient, loss, evaluation, final, None, self.products, self.bytes)
 
@@ -199,7 +200,7 @@ class _Reverse:
     def _check(self, step: int) -> None:
         if not bool(torch.isfinite(self._adjoint).all()):
             raise _EarlyEndError("diverged", step)
-        if step > self.first and self.trainer.budget.exhausted:
+        if step > self.first and self.trainer.budget.out_of_time:
             raise _EarlyEndError("out of budget", None)
 
     def _pull(self, step: int, per_step: Tensor) -> None:

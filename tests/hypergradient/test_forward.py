@@ -9,8 +9,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracles import autograd_hypergradient, finite_differences, relative_error, some_schedule, tiny_dataset
-from oracles import tiny_trainer
+from oracles import (
+    autograd_hypergradient,
+    finite_differences,
+    relative_error,
+    some_schedule,
+    tiny_dataset,
+    tiny_trainer,
+)
 from torch import Tensor
 
 from hpobench_fds.clock import Budget, Clock
@@ -41,7 +47,7 @@ def assert_exact(trainer: Trainer, schedule: Schedule, trial: int = 0) -> None:
     np.testing.assert_allclose(found, truth, rtol=1e-6, atol=1e-10 * np.abs(truth).max())
 
 
-# -------------------------------------------------------------------------------------------------- it is exact
+# ---------------------------------------------------------------------------------------------- it is exact
 
 
 @st.composite
@@ -118,8 +124,8 @@ def test_augmented_batches_are_those_that_were_trained_on() -> None:
     trainer = tiny_trainer(horizon=7, augmentation=AugmentationConfig(crop_padding=2, flip=True, cutout=2))
     schedule = some_schedule(trainer)
     assert_exact(trainer, schedule)
-    plain = tiny_trainer(horizon=7)
-    assert relative_error(gradient_of(forward(plain, schedule, 0)), autograd_hypergradient(trainer, schedule)) > 0.01
+    plain = gradient_of(forward(tiny_trainer(horizon=7), schedule, 0))
+    assert relative_error(plain, autograd_hypergradient(trainer, schedule)) > 0.01
 
 
 @pytest.mark.parametrize("horizon", [6, 17])
@@ -131,7 +137,6 @@ def test_stretched_over_another_horizon_it_is_the_hypergradient_of_that_training
     assert relative_error(gradient_of(result), autograd_hypergradient(other, schedule)) < EXACT
 
 
-@pytest.mark.xfail(strict=True, reason="_Carried.finish takes every window to have begun; some start at the horizon")
 @pytest.mark.parametrize("horizon", [1, 2, 3])
 def test_a_window_that_no_step_falls_in_has_derivative_zero(horizon: int) -> None:
     """A schedule of many windows over a short horizon, as ``inner_fractions`` makes them."""
@@ -143,14 +148,15 @@ def test_a_window_that_no_step_falls_in_has_derivative_zero(horizon: int) -> Non
     assert (found[:4] != 0).sum() == horizon
 
 
-# -------------------------------------------------------------------------------------------- clipping
+# ------------------------------------------------------------------------------------------------- clipping
 
 
 def test_with_gradient_clipping_it_is_exact_as_well() -> None:
     trainer, free = tiny_trainer(horizon=8, gradient_clip=0.02), tiny_trainer(horizon=8)
     schedule = some_schedule(trainer)
     assert_exact(trainer, schedule)
-    assert relative_error(autograd_hypergradient(free, schedule), autograd_hypergradient(trainer, schedule)) > 0.1
+    without = autograd_hypergradient(free, schedule)
+    assert relative_error(without, autograd_hypergradient(trainer, schedule)) > 0.1
 
 
 def reference(
@@ -196,7 +202,7 @@ def test_products_are_clamped_elementwise_if_asked_for(gradient_clip: float | No
     assert relative_error(exact, reference(trainer, schedule, 1e9, gradient_clip)) < EXACT
 
 
-# ------------------------------------------------------------------------------------------ the training itself
+# -------------------------------------------------------------------------------------- the training itself
 
 
 @pytest.mark.parametrize("model", ["mlp", "wrn-10-1"])
@@ -236,7 +242,7 @@ def test_it_is_reproducible_to_the_last_bit_whatever_ran_before() -> None:
     assert not np.array_equal(gradient_of(forward(tiny_trainer(horizon=12, seed=1), schedule, 1)), first)
 
 
-# ------------------------------------------------------------------------------------------------ cost, memory
+# --------------------------------------------------------------------------------------------- cost, memory
 
 
 @settings(max_examples=8, deadline=None)
@@ -272,7 +278,7 @@ def test_memory_is_that_of_the_tangents_for_each_slot_of_the_optimiser() -> None
     assert result.peak_bytes == 6 * (2 + 2) * trainer.problem.network.size * 8
 
 
-# ----------------------------------------------------------------------------------- when there is no hypergradient
+# --------------------------------------------------------------------------- when there is no hypergradient
 
 
 def assert_none(result: Hypergradient, ending: str, step: int | None) -> None:
@@ -338,7 +344,7 @@ def test_a_budget_that_ends_with_the_training_does_not_cut_it_off() -> None:
     assert forward(trainer, some_schedule(trainer), 0).ending == "ok"
 
 
-# ---------------------------------------------------------------------------------------- the validation gradient
+# ---------------------------------------------------------------------------------- the validation gradient
 
 
 @pytest.mark.parametrize("examples", [40, 5200])
