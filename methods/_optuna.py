@@ -1,0 +1,63 @@
+"""What the adapters of optuna's samplers share."""
+
+from __future__ import annotations
+
+import warnings
+from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.samplers import BaseSampler
+
+from hpobench_fds.blackbox import BlackBoxOptions, score
+from hpobench_fds.method import AskTell, Outcome, Proposal, Task
+from hpobench_fds.schedule import ScheduleSpace
+
+
+class OptunaMethod(AskTell):
+    """A study that is asked and told; the ranges are optuna's own, linear or logarithmic."""
+
+    class Options(BlackBoxOptions):
+        pass
+
+    @abstractmethod
+    def sampler(self, seed: int) -> BaseSampler:
+        """The sampler, with a seed that numpy's RandomState takes."""
+
+    def setup(self, task: Task) -> None:
+        with quiet():
+            self._study = optuna.create_study(sampler=self.sampler(task.seed % 2**32))
+        self._distributions = distributions(task.space)
+        if self.options.start_from_initial:
+            initial = task.space.to_vector(task.space.initial).tolist()
+            self._study.enqueue_trial(dict(zip(task.space.names, initial, strict=True)))
+
+    def ask(self, task: Task) -> Proposal:
+        self._trial = self._study.ask(self._distributions)
+        vector = np.array([self._trial.params[name] for name in task.space.names])
+        return Proposal(task.space.from_vector(task.space.clip(vector)))
+
+    def tell(self, task: Task, proposal: Proposal, outcome: Outcome) -> None:
+        self._study.tell(self._trial, score(task, outcome))
+
+
+def distributions(space: ScheduleSpace) -> dict[str, BaseDistribution]:
+    """The space's flat view as optuna's search space."""
+    ranges = zip(space.names, space.low.tolist(), space.high.tolist(), space.log.tolist(), strict=True)
+    return {name: FloatDistribution(low, high, log=log) for name, low, high, log in ranges}
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without optuna's news and advice; its verbosity is then as before."""
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(verbosity)

@@ -1,0 +1,78 @@
+"""Hyperband (Li et al., JMLR 2018)."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from hpobench_fds.blackbox import BlackBoxOptions, Plan, Planned, score
+from hpobench_fds.brackets import Bracket, brackets, inner_steps
+from hpobench_fds.method import Proposal, Task
+from hpobench_fds.schedule import Schedule
+
+
+class Hyperband(Planned):
+    """Successive halving over inner steps, in brackets that trade the number of schedules for their length.
+
+    A schedule is never stretched: at a rung of r steps its first r steps have been trained. Brackets
+    follow one another from the most exploring one until the budget ends. Optuna's HyperbandPruner has
+    neither whole brackets (it halves asynchronously) nor promotion by going on, hence
+    ``hpobench_fds.brackets``.
+
+    eta : one schedule in eta goes on to the next rung.
+    units : R, the units of resource that the horizon counts as (at most one an inner step). 81 is the
+        paper's table; each unit is then a validation's distance, not a single step.
+    resume : promoted trainings go on from their state; else they are trained again from the start.
+    """
+
+    name = "hyperband"
+    paper = (
+        "Li, Jamieson, DeSalvo, Rostamizadeh & Talwalkar, Hyperband: A Novel Bandit-Based Approach to "
+        "Hyperparameter Optimization, JMLR 2018"
+    )
+    keeps_states = True
+
+    class Options(BlackBoxOptions):
+        eta: int = Field(default=3, ge=2)
+        units: int = Field(default=81, ge=1)
+        resume: bool = True
+
+    def plan(self, task: Task) -> Plan:
+        self._fresh = self.options.start_from_initial
+        while True:
+            for bracket in brackets(self._units(task), self.options.eta):
+                yield from self._halve(task, bracket)
+
+    def propose(self, task: Task) -> Schedule:
+        """A new schedule for a bracket's first rung."""
+        return task.space.sample(task.rng)
+
+    def learn(self, task: Task, schedule: Schedule, steps: int, loss: float) -> None:
+        """Told the score of every training, for those whose proposals depend on it."""
+
+    def _units(self, task: Task) -> int:
+        return min(int(self.options.units), task.problem.horizon)
+
+    def _halve(self, task: Task, bracket: Bracket) -> Plan:
+        entrants: list[tuple[Schedule, int | None]] = []
+        for i, rung in enumerate(bracket.rungs):
+            steps = inner_steps(rung.r, self._units(task), task.problem.horizon)
+            places = bracket.rungs[i + 1].n if i < bracket.s else 0
+            best: list[tuple[float, int, Schedule]] = []  # score, trial
+            for j in range(rung.n if i == 0 else len(entrants)):
+                schedule, trial = (self._first(task), None) if i == 0 else entrants[j]
+                extra = {"bracket": bracket.s, "rung": i}
+                outcome = yield Proposal(schedule, steps, trial if self.options.resume else None, extra)
+                loss = score(task, outcome)
+                self.learn(task, schedule, steps, loss)
+                if outcome.ending == "ok":  # a diverged training is never promoted
+                    best = sorted([*best, (loss, outcome.trial, schedule)], key=lambda one: one[:2])
+                kept = {trial for _, trial, _ in best[:places]} if self.options.resume else set()
+                self.forget({outcome.trial, *(trial for _, trial, _ in best)} - kept)
+                best = best[:places]
+            entrants = [(schedule, trial) for _, trial, schedule in best]
+
+    def _first(self, task: Task) -> Schedule:
+        if self._fresh:
+            self._fresh = False
+            return task.space.initial
+        return self.propose(task)
