@@ -630,7 +630,11 @@ class Residual(Layer):
         self._r = (slice(0, a), slice(a, b), slice(b, None))
 
     def output(self, shape: Shape) -> Shape:
-        return self.body.output(self.stem.output(shape))
+        shape = self.stem.output(shape)
+        body, beside = self.body.output(shape), self.shortcut.output(shape)
+        if body != beside:
+            raise ValueError(f"a residual block cannot add {body} and {beside}")
+        return body
 
     def _running(self, running: Tensor | None) -> tuple[Tensor | None, ...]:
         return tuple(None if running is None else running[part] for part in self._r)

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 import numpy as np
@@ -46,8 +46,9 @@ class Options(BaseModel):
 class Outcome:
     """What a trial came to.
 
-    ``step`` is the inner step it was trained to. ``state`` is the training itself; None when the
-    outcome is replayed from the record of an interrupted run.
+    ``trial`` counts a method's proposals; ``Proposal.resume`` names one to go on from. ``step`` is the
+    inner step it was trained to. ``state`` is the training itself; None when the outcome is replayed
+    from the record of an interrupted run.
     """
 
     trial: int
@@ -197,14 +198,20 @@ class AskTell(Method):
     def run(self, task: Task) -> str:
         self.setup(task)
         self._states: dict[int, TrainState] = {}
-        history = self._replay(task)
+        history: list[dict[str, Any]] = []
+        if task.restored is not None:
+            with task.clock.charge("records"):  # it paid for these thoughts before the interruption
+                history = self._replay(task, task.restored)
         while not task.budget.exhausted:
             proposal = self.ask(task)
             if proposal is None:
                 return "done"
             trial = len(history)
+            # The i-th fresh training is the same draw for every method; one that goes on keeps its draw.
+            fresh = sum(entry["resume"] is None for entry in history)
             state = None if proposal.resume is None else self._states.pop(proposal.resume)
-            outcome = task.train(proposal.schedule, trial=trial, until=proposal.until, state=state)
+            outcome = task.train(proposal.schedule, trial=fresh, until=proposal.until, state=state)
+            outcome = replace(outcome, trial=trial)
             if outcome.ending == "out of budget":
                 break
             self._report(task, proposal, outcome)
@@ -233,13 +240,11 @@ class AskTell(Method):
             extra=extra,
         )
 
-    def _replay(self, task: Task) -> list[dict[str, Any]]:
+    def _replay(self, task: Task, restored: dict[str, Any]) -> list[dict[str, Any]]:
         history: list[dict[str, Any]] = []
-        if task.restored is None:
-            return history
-        for entry in task.restored["history"]:
+        for entry in restored["history"]:
             proposal = self.ask(task)
-            if proposal is None or task.space.to_vector(proposal.schedule).tolist() != entry["schedule"]:
+            if proposal is None or any(entry[key] != value for key, value in _asked(task, proposal).items()):
                 raise RuntimeError(
                     f"{self.name}: trial {len(history)} of the interrupted run was another proposal; "
                     "ask must depend on task.rng and on what it was told alone"
@@ -248,13 +253,19 @@ class AskTell(Method):
             outcome = Outcome(len(history), entry["step"], entry["ending"], evaluation, entry["diverged_at"])
             self.tell(task, proposal, outcome)
             history.append(entry)
-        self._states = {int(key): TrainState(**state) for key, state in task.restored["states"].items()}
+        self._states = {int(key): TrainState(**state) for key, state in restored["states"].items()}
         return history
+
+
+def _asked(task: Task, proposal: Proposal) -> dict[str, Any]:
+    schedule = task.space.to_vector(proposal.schedule).tolist()
+    return {"schedule": schedule, "until": proposal.until}
 
 
 def _remember(task: Task, proposal: Proposal, outcome: Outcome) -> dict[str, Any]:
     return {
-        "schedule": task.space.to_vector(proposal.schedule).tolist(),
+        **_asked(task, proposal),
+        "resume": proposal.resume,
         "step": outcome.step,
         "ending": outcome.ending,
         "loss": outcome.evaluation.loss,

@@ -8,6 +8,7 @@ same draw, so methods of a problem are compared on the same data.
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -26,6 +27,7 @@ from hpobench_fds.seeds import derive, generator
 
 CHECK_EVERY = 50  # inner steps between looks at the loss and the budget: the only host-device syncs
 EVALUATION_BATCH = 1000
+KEPT_TRIALS = 8
 
 Ending = Literal["ok", "diverged", "out of budget"]
 
@@ -117,19 +119,21 @@ class Trainer:
     def __init__(self, problem: Problem, seed: int, clock: Clock, budget: Budget | None = None) -> None:
         self.problem, self.seed, self.clock = problem, seed, clock
         self.budget = budget or Budget(clock)
-        self._cached: tuple[int, TrialData] | None = None
+        self._cached: OrderedDict[int, TrialData] = OrderedDict()
         keep_freed_memory()
 
     def _draw(self, trial: int) -> int:
         return derive(self.seed, "trial", trial if self.problem.config.fresh else 0)
 
     def data(self, trial: int) -> TrialData:
-        """Batches and validation data of a trial; the latest trial is kept."""
-        if self._cached is None or self._cached[0] != trial:
-            p, draw = self.problem, self._draw(trial)
-            split = self._split(draw)
-            self._cached = (trial, TrialData(p, split, draw))
-        return self._cached[1]
+        """Batches and validation data of a trial; the last few trials are kept, for those who resume."""
+        if trial not in self._cached:
+            draw = self._draw(trial)
+            self._cached[trial] = TrialData(self.problem, self._split(draw), draw)
+            if len(self._cached) > KEPT_TRIALS:
+                self._cached.popitem(last=False)
+        self._cached.move_to_end(trial)
+        return self._cached[trial]
 
     def _split(self, draw: int) -> Split:
         p = self.problem

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from hpobench_fds.hypergradient.online import OnlineResult, online
+from hpobench_fds.hypergradient.online import OnlineResult, no_fixed_point, online
 from hpobench_fds.method import OnlineLoop, OnlineOptions, Task
 from hpobench_fds.outer import Outer
+from hpobench_fds.problem import Problem
 
 
 class OnePass(OnlineLoop):
@@ -19,6 +20,9 @@ class OnePass(OnlineLoop):
         every: int = Field(default=10, ge=1)
         terms: int = Field(default=5, ge=1)
         step_scale: float = Field(default=0.1, gt=0.0)
+
+    def skip(self, problem: Problem) -> str | None:
+        return no_fixed_point(problem)
 
     def train_online(self, task: Task, outer: Outer, trial: int) -> OnlineResult:
         o = self.options

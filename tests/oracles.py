@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import torch
@@ -56,11 +57,12 @@ def some_schedule(trainer: Trainer, seed: int = 0, lr: float = 0.1) -> Schedule:
     return trainer.problem.space.from_vector(vector)
 
 
-def unrolled_loss(trainer: Trainer, vector: Tensor, trial: int = 0) -> Tensor:
+def unrolled_loss(trainer: Trainer, vector: Tensor, trial: int = 0, last: int | None = None) -> Tensor:
     """Validation loss after training with the flat schedule ``vector``, as one differentiable function.
 
-    Uses no code of the engine but the models' plain ``loss``: batches, indices and the update rule
-    are spelled out again.
+    With ``last``, of the last so many steps alone: what came before is taken as constant. Uses no code
+    of the engine but the models' plain ``loss``: batches, indices and the update rule are spelled out
+    again.
     """
     p, data = trainer.problem, trainer.data(trial)
     state = trainer.start(trial)
@@ -72,6 +74,8 @@ def unrolled_loss(trainer: Trainer, vector: Tensor, trial: int = 0) -> Tensor:
         offsets[name] = at
         at += space.windows
     for t in range(p.horizon):
+        if last is not None and t <= p.horizon - last:
+            w, slots = w.detach(), slots.detach()
         x, y = data.batch(t)
         leaf = w if w.requires_grad else w.requires_grad_()
         g = torch.autograd.grad(p.network.loss(leaf, x, y), leaf, create_graph=True)[0]
@@ -87,10 +91,12 @@ def unrolled_loss(trainer: Trainer, vector: Tensor, trial: int = 0) -> Tensor:
     return p.network.loss(w, data.x_validation, data.y_validation)
 
 
-def autograd_hypergradient(trainer: Trainer, schedule: Schedule, trial: int = 0) -> np.ndarray:
-    """d(validation loss)/d(schedule) by autograd through every step."""
+def autograd_hypergradient(
+    trainer: Trainer, schedule: Schedule, trial: int = 0, last: int | None = None
+) -> np.ndarray:
+    """d(validation loss)/d(schedule) by autograd through every step, or through the ``last`` ones."""
     vector = torch.tensor(trainer.problem.space.to_vector(schedule), dtype=torch.float64, requires_grad=True)
-    return torch.autograd.grad(unrolled_loss(trainer, vector, trial), vector)[0].numpy()
+    return torch.autograd.grad(unrolled_loss(trainer, vector, trial, last), vector)[0].numpy()
 
 
 def finite_differences(trainer: Trainer, schedule: Schedule, step: float = 1e-6) -> np.ndarray:
@@ -110,6 +116,20 @@ def finite_differences(trainer: Trainer, schedule: Schedule, step: float = 1e-6)
             losses.append(validation_gradient(trainer, state)[0])
         out[i] = (losses[0] - losses[1]) / (2 * step)
     return out
+
+
+@cache
+def least_steps_run(steps: int, states: int) -> int:
+    """By dynamic programming: the least steps run forward to stand before each of ``steps`` in turn.
+
+    With one stored state every step is reached from it anew; with more, the second is stored somewhere,
+    and what lies behind it is reversed first.
+    """
+    if states == 1 or steps <= 1:
+        return steps * (steps - 1) // 2
+    return min(
+        at + least_steps_run(steps - at, states - 1) + least_steps_run(at, states) for at in range(1, steps)
+    )
 
 
 def relative_error(value: np.ndarray, truth: np.ndarray) -> float:

@@ -96,6 +96,7 @@ def run(
         stored, cost = after.ears.checkpoints[-1]
         restored = torch.load(io.BytesIO(stored), weights_only=True)  # nothing but plain data comes back
     clock = Clock(cost=cost)
+    clock.start()
     trainer = Trainer(problem, seed, clock, Budget(clock, steps=steps))
     ears = Ears(clock, dies_after)
     task = Task(trainer, ears, method_name=method.name, restored=restored)

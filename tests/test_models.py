@@ -610,13 +610,15 @@ def test_a_module_may_share_a_parameter_and_use_what_no_layer_kind_knows() -> No
 
 
 def test_a_module_s_weights_are_xavier_normal_and_the_rest_as_it_made_them() -> None:
-    module = nn.Sequential(nn.Conv2d(20, 30, 5), nn.Flatten(), nn.Linear(30, 7))
+    module = nn.Sequential(nn.Conv2d(20, 30, 5), nn.Flatten(), nn.Linear(30, 70))
     biases = [module[0].bias.detach().clone(), module[2].bias.detach().clone()]
     net = ModuleNetwork(module)
     w = net.initial(stream())
-    weight, bias, _, last = w.split([math.prod(shape) for shape in net.shapes])
-    std = math.sqrt(2 / (50 * 25))
-    assert float(weight.std()) == pytest.approx(std, rel=6 / math.sqrt(2 * weight.numel()))
+    convolution, bias, linear, last = w.split([math.prod(shape) for shape in net.shapes])
+    for weight, fans in ((convolution, (20 + 30) * 25), (linear, 30 + 70)):
+        assert float(weight.std()) == pytest.approx(
+            math.sqrt(2 / fans), rel=6 / math.sqrt(2 * weight.numel())
+        )
     assert torch.equal(bias, biases[0])
     assert torch.equal(last, biases[1])
     assert torch.equal(w, net.initial(stream()))

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from hpobench_fds.clock import Budget, Clock
 from hpobench_fds.problem import AugmentationConfig, Problem, ProblemConfig
 from hpobench_fds.schedule import Schedule, window_index
+from hpobench_fds.step import RULES
 from hpobench_fds.trainer import (
     CHECK_EVERY,
     DIVERGED,
@@ -125,6 +126,24 @@ def test_training_with_batch_norm_is_torch_s_too(normed: str) -> None:
     close(state.w, vector(module))
     norm = module[1]  # type: ignore[index]
     close(state.buffers, torch.cat([norm.running_mean, norm.running_var]))
+
+
+@pytest.mark.parametrize("optimiser", RULES)
+def test_every_inner_optimiser_is_told_its_step_and_its_hyperparameters_in_order(optimiser: str) -> None:
+    """Its update in plain operations, on autograd's gradients; test_step.py holds it against torch's."""
+    windows = (3, 2, 1, 2, 1)[: len(RULES[optimiser].defaults)]
+    trainer = tiny_trainer(windows=windows, horizon=8, optimiser=optimiser)
+    schedule, p = some_schedule(trainer), trainer.problem
+    start = trainer.start(0)
+    w, slots = start.w, start.slots
+    for t in range(8):
+        leaf = w.clone().requires_grad_()
+        gradient = torch.autograd.grad(p.network.loss(leaf, *trainer.data(0).batch(t)), leaf)[0]
+        hypers = [schedule[name][len(schedule[name]) * t // 8] for name in p.rule.defaults]
+        w, slots = p.rule.update(w, slots, gradient, hypers, t)
+    state = trained(trainer, schedule)
+    close(state.w, w)
+    close(state.slots, slots)
 
 
 def test_gradients_are_clipped_elementwise_before_the_step_if_the_problem_says_so() -> None:
@@ -291,6 +310,21 @@ def test_only_training_batches_are_augmented() -> None:
         assert torch.equal(y, y_augmented)
         assert not rows(x) & rows(x_augmented)
     assert torch.equal(after.batch(5)[0], x_augmented)  # the same at each look
+
+
+def test_augmentation_is_drawn_afresh_for_each_step_and_each_trial() -> None:
+    plain, augmented = tiny_trainer(), tiny_trainer(augmentation=AugmentationConfig(flip=True))
+
+    def flips(trial: int) -> list[tuple[bool, ...]]:
+        """Which images of each batch are mirrored."""
+        before, after = plain.data(trial), augmented.data(trial)
+        pairs = [(before.batch(t)[0], after.batch(t)[0]) for t in range(6)]
+        return [tuple(not torch.equal(a, b) for a, b in zip(*pair, strict=True)) for pair in pairs]
+
+    one, other = flips(0), flips(1)
+    assert one != other
+    assert len(set(one)) > 3
+    assert flips(0) == one
 
 
 # ----------------------------------------------------------------------------------------------- divergence

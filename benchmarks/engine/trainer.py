@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-
 from hpobench_fds.benchmarks.engine.reference import plain_loop, reference_module
 from hpobench_fds.benchmarks.engine.timing import interleaved, median_ratio
+
 from hpobench_fds.clock import Clock
 from hpobench_fds.data import Dataset
 from hpobench_fds.problem import Problem, ProblemConfig

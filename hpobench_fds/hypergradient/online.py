@@ -19,11 +19,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hpobench_fds.data import BatchOrder
+from hpobench_fds.errors import InputError
 from hpobench_fds.models import Tape
 from hpobench_fds.outer import Outer
+from hpobench_fds.problem import Problem
 from hpobench_fds.schedule import HyperparameterSpace, Schedule, ScheduleSpace
 from hpobench_fds.seeds import derive
 from hpobench_fds.trainer import CHECK_EVERY, DIVERGED, Ending, Evaluation, Trainer, TrainState
+
+
+def no_fixed_point(problem: Problem) -> str | None:
+    """Why one-pass cannot look through a problem's update, or None: its series is that of SGD's update."""
+    return (
+        None
+        if problem.rule.name == "sgd"
+        else f"one-pass knows the update of sgd, not of {problem.rule.name}"
+    )
 
 
 @dataclass(frozen=True)
@@ -89,6 +100,8 @@ def online(
     """
     if neumann_terms and discount:
         raise ValueError("one-pass and a discounted tangent exclude each other")
+    if neumann_terms and (reason := no_fixed_point(trainer.problem)):
+        raise InputError(reason, key="optimiser", allowed="sgd")
     run = _Online(trainer, outer, trial, discount, validation_batch, neumann_terms)
     horizon = trainer.problem.horizon
     for step in range(horizon):
@@ -130,7 +143,7 @@ class _Online:
         self.values: list[NDArray[np.float64]] = []
         self.hypergradients: list[NDArray[np.float64]] = []
         self.losses: list[Tensor] = []
-        self.products = self._counted = 0
+        self.products = self._counted = self._checked = 0
 
     def _row(self, name: str) -> int | None:
         learned = list(self.space.learned)
@@ -213,7 +226,8 @@ class _Online:
         for i, loss in enumerate(seen):
             if not math.isfinite(loss):
                 return self.state.step - steps + i
-        return None if all(np.all(np.isfinite(h)) for h in self.hypergradients) else self.state.step
+        fresh, self._checked = self.hypergradients[self._checked :], len(self.hypergradients)
+        return None if np.all(np.isfinite(fresh)) else self.state.step
 
     def finish(self, ending: Ending, diverged_at: int | None) -> OnlineResult:
         evaluation = self.trainer.evaluate(self.state) if ending == "ok" else DIVERGED

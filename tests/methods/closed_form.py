@@ -76,6 +76,7 @@ class ClosedForm(Task):
         restored: dict[str, Any] | None = None,
     ) -> None:
         clock, self.ears = Clock(), Ears()
+        clock.start()
         config = SimpleNamespace(objective=objective)
         problem = SimpleNamespace(space=space, horizon=horizon, classes=10, config=config)
         trainer: Any = SimpleNamespace(

@@ -1,0 +1,492 @@
+"""Reverse mode: exact whatever is stored, frugal, and honest about what it cost and why it ended."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracles import (
+    autograd_hypergradient,
+    finite_differences,
+    least_steps_run,
+    relative_error,
+    some_schedule,
+    tiny_trainer,
+)
+from torch import Tensor
+
+from hpobench_fds.clock import Budget
+from hpobench_fds.errors import InputError
+from hpobench_fds.hypergradient.forward import forward
+from hpobench_fds.hypergradient.result import Hypergradient
+from hpobench_fds.hypergradient.reverse import WORKING_VECTORS, plan_states, reverse, state_bytes
+from hpobench_fds.hypergradient.validation import validation_gradient
+from hpobench_fds.models import Tape
+from hpobench_fds.schedule import Schedule
+from hpobench_fds.step import RULES
+from hpobench_fds.tangents import Tangents
+from hpobench_fds.trainer import CHECK_EVERY, DIVERGED, Trainer, Training, TrainState
+
+EXACT = 1e-8  # relative error in float64
+
+
+def gradient_of(result: Hypergradient) -> np.ndarray:
+    assert result.ending == "ok"
+    assert result.gradient is not None
+    return result.gradient
+
+
+def limit(trainer: Trainer, states: int) -> int:
+    """Bytes that hold ``states`` stored states beside what is at work, and no more."""
+    vector = trainer.problem.network.size * 8
+    return WORKING_VECTORS * vector + states * state_bytes(trainer) + state_bytes(trainer) - 1
+
+
+def every_way(trainer: Trainer, schedule: Schedule, trial: int = 0) -> dict[str, np.ndarray]:
+    """The hypergradient with all, about sqrt(2 T), few and one of the states stored."""
+    horizon = trainer.problem.horizon
+    return {
+        "full": gradient_of(reverse(trainer, schedule, trial, full=True)),
+        "default": gradient_of(reverse(trainer, schedule, trial)),
+        "truncated to all": gradient_of(reverse(trainer, schedule, trial, last=horizon)),
+        "truncated beyond all": gradient_of(reverse(trainer, schedule, trial, last=horizon + 3)),
+        **{
+            f"{states} states": gradient_of(reverse(trainer, schedule, trial, memory=limit(trainer, states)))
+            for states in (1, 2, 3, horizon + 5)
+        },
+    }
+
+
+def assert_exact(trainer: Trainer, schedule: Schedule, trial: int = 0) -> None:
+    truth = autograd_hypergradient(trainer, schedule, trial)
+    for way, found in every_way(trainer, schedule, trial).items():
+        assert found.shape == truth.shape, way
+        assert relative_error(found, truth) < EXACT, way
+        # each hyperparameter on its own too: weight decay's share of the whole is not small change
+        np.testing.assert_allclose(found, truth, rtol=1e-6, atol=1e-10 * np.abs(truth).max(), err_msg=way)
+
+
+# ----------------------------------------------------------------------------------------------- it is exact
+
+
+@st.composite
+def runs(draw: st.DrawFn) -> Trainer:
+    windows = draw(st.tuples(*[st.integers(1, 4)] * 3))
+    return tiny_trainer(
+        windows=windows,
+        horizon=draw(st.integers(1, 14)),  # of which some leave windows without a step
+        batch_size=draw(st.integers(1, 12)),
+        seed=draw(st.integers(0, 100)),
+    )
+
+
+@settings(max_examples=15, deadline=None)
+@given(trainer=runs(), seed=st.integers(0, 100), trial=st.integers(0, 3))
+def test_it_is_autograd_through_the_whole_unrolled_training(trainer: Trainer, seed: int, trial: int) -> None:
+    assert_exact(trainer, some_schedule(trainer, seed), trial)
+
+
+@pytest.mark.parametrize(
+    ("model", "shape", "batch"), [("lenet", (1, 28, 28), 4), ("wrn-10-1", (3, 8, 8), 6)], ids=["lenet", "wrn"]
+)
+def test_it_is_exact_for_convolutions_and_batch_norm(
+    model: str, shape: tuple[int, int, int], batch: int
+) -> None:
+    trainer = tiny_trainer(model, shape, windows=(2, 1, 2), horizon=5, batch_size=batch, examples=30)
+    assert_exact(trainer, some_schedule(trainer, lr=0.05))
+
+
+@pytest.mark.parametrize("optimiser", RULES)
+def test_it_is_exact_for_every_inner_optimiser(optimiser: str) -> None:
+    windows = (3, 2, 1, 2, 1)[: len(RULES[optimiser].defaults)]
+    trainer = tiny_trainer(windows=windows, horizon=7, optimiser=optimiser)
+    assert_exact(trainer, some_schedule(trainer))
+
+
+def test_with_gradient_clipping_it_is_exact_as_well() -> None:
+    trainer, free = tiny_trainer(horizon=8, gradient_clip=0.02), tiny_trainer(horizon=8)
+    schedule = some_schedule(trainer)
+    assert_exact(trainer, schedule)
+    truth, unclipped = (autograd_hypergradient(t, schedule) for t in (trainer, free))
+    assert relative_error(unclipped, truth) > 0.1
+
+
+@pytest.mark.parametrize("values", [(0.0, 0.0, 0.0), (0.1, 0.0, 0.0), (-0.05, -0.7, -0.02), (0.0, 1.3, 0.02)])
+def test_it_is_exact_at_zero_and_at_negative_values(values: tuple[float, float, float]) -> None:
+    trainer = tiny_trainer(windows=(3, 2, 1), horizon=6)
+    vector = [value for value, k in zip(values, (3, 2, 1), strict=True) for _ in range(k)]
+    schedule = trainer.problem.space.from_vector(vector)
+    truth = autograd_hypergradient(trainer, schedule)
+    found = gradient_of(reverse(trainer, schedule, 0))
+    np.testing.assert_allclose(found, truth, rtol=1e-7, atol=1e-10 * np.abs(truth).max())
+
+
+def test_it_agrees_with_finite_differences_of_the_trainer_to_their_own_accuracy() -> None:
+    trainer = tiny_trainer(windows=(3, 2, 1), horizon=9)
+    schedule = some_schedule(trainer)
+    found = gradient_of(reverse(trainer, schedule, 0))
+    assert relative_error(found, finite_differences(trainer, schedule, 1e-6)) < 1e-6
+
+
+@pytest.mark.parametrize("horizon", [60, 130])
+def test_it_agrees_with_forward_mode_over_more_steps_than_are_looked_at_together(horizon: int) -> None:
+    trainer = tiny_trainer(windows=(3, 2, 2), horizon=horizon)
+    schedule = some_schedule(trainer)
+    truth = gradient_of(forward(trainer, schedule, 1))
+    for way, found in every_way(trainer, schedule, 1).items():
+        assert relative_error(found, truth) < EXACT, way
+
+
+@pytest.mark.parametrize("horizon", [6, 17])
+def test_stretched_over_another_horizon_it_is_the_hypergradient_of_that_training(horizon: int) -> None:
+    trainer, other = tiny_trainer(horizon=9), tiny_trainer(horizon=horizon)
+    schedule = some_schedule(trainer)
+    result = reverse(trainer, schedule, 0, horizon=horizon)
+    assert result.state.step == horizon
+    assert relative_error(gradient_of(result), autograd_hypergradient(other, schedule)) < EXACT
+
+
+def test_a_learning_rate_for_every_step_costs_no_more_than_one_for_all() -> None:
+    costs = {}
+    for windows in (1, 40):
+        trainer = tiny_trainer(windows=(windows, 1, 1), horizon=40)
+        schedule = some_schedule(trainer)
+        result = reverse(trainer, schedule, 0)
+        truth = autograd_hypergradient(trainer, schedule)
+        assert truth.shape == (windows + 2,)
+        assert relative_error(gradient_of(result), truth) < EXACT
+        assert result.products == trainer.clock.cost.products == 40
+        costs[windows] = trainer.clock.cost
+    assert costs[1] == costs[40]
+
+
+# ------------------------------------------------------------------------------------------------- truncated
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("last", [1, 2, 5, 8])
+def test_truncated_it_is_autograd_through_the_last_steps_alone(last: int, full: bool) -> None:
+    trainer = tiny_trainer(windows=(3, 2, 1), horizon=9)
+    schedule = some_schedule(trainer)
+    result = reverse(trainer, schedule, 0, last=last, full=full)
+    found, truth = gradient_of(result), autograd_hypergradient(trainer, schedule, last=last)
+    np.testing.assert_allclose(found, truth, rtol=1e-8, atol=1e-14)
+    assert relative_error(found, autograd_hypergradient(trainer, schedule)) > 1e-3  # a bias that can be seen
+    assert result.products == last
+    # windows that ended before have no say
+    assert (found[0] == 0) == (last <= 6)
+
+
+@pytest.mark.parametrize("optimiser", ["nesterov", "adam"])
+def test_one_step_back_is_what_that_step_did_to_the_weights(optimiser: str) -> None:
+    windows = (3, 2, 1, 2, 1)[: len(RULES[optimiser].defaults)]
+    trainer = tiny_trainer(windows=windows, horizon=7, optimiser=optimiser)
+    schedule = some_schedule(trainer)
+    found = gradient_of(reverse(trainer, schedule, 0, last=1))
+    assert relative_error(found, autograd_hypergradient(trainer, schedule, last=1)) < EXACT
+
+
+def test_truncated_it_trains_the_whole_run_and_stores_the_last_states_alone() -> None:
+    trainer = tiny_trainer(horizon=30)
+    schedule = some_schedule(trainer)
+    whole = reverse(trainer, schedule, 0, full=True)
+    short = reverse(trainer, schedule, 0, last=4, full=True)
+    assert torch.equal(short.state.w, whole.state.w)
+    assert short.loss == whole.loss
+    assert whole.peak_bytes - short.peak_bytes == 26 * state_bytes(trainer)
+
+
+# --------------------------------------------------------------------------------------- the training itself
+
+
+@pytest.mark.parametrize("model", ["mlp", "wrn-10-1"])
+@pytest.mark.parametrize("states", [1, 3, None])
+def test_its_training_is_the_trainer_s_to_the_last_bit(model: str, states: int | None) -> None:
+    """Running statistics of batch norm too: replays would push them on."""
+    trainer = tiny_trainer(model, horizon=11)
+    schedule = some_schedule(trainer)
+    memory = None if states is None else limit(trainer, states)
+    result = reverse(trainer, schedule, 2, memory=memory)
+    state = trainer.start(2)
+    trainer.train(state, schedule)
+    assert (result.state.trial, result.state.step) == (2, 11)
+    assert torch.equal(result.state.w, state.w)
+    assert torch.equal(result.state.slots, state.slots)
+    assert torch.equal(result.state.buffers, state.buffers)
+    assert result.evaluation == trainer.evaluate(state)
+    assert result.loss == validation_gradient(trainer, state)[0]
+    assert result.diverged_at is None
+
+
+def test_it_is_reproducible_to_the_last_bit_whatever_ran_before() -> None:
+    trainer, fresh = tiny_trainer(horizon=12), tiny_trainer(horizon=12)
+    schedule = some_schedule(trainer)
+    first = gradient_of(reverse(trainer, schedule, 1))
+    reverse(trainer, some_schedule(trainer, 3), 0)
+    assert np.array_equal(gradient_of(reverse(trainer, schedule, 1)), first)
+    assert np.array_equal(gradient_of(reverse(fresh, schedule, 1)), first)
+    assert not np.array_equal(gradient_of(reverse(fresh, schedule, 2)), first)
+
+
+@pytest.mark.parametrize("model", ["mlp", "wrn-10-1"])
+def test_what_is_stored_changes_nothing_to_the_last_bit(model: str) -> None:
+    """A replayed step is the same step, so that every plan pulls back through the same states."""
+    trainer = tiny_trainer(model, horizon=7)
+    one, *others = every_way(trainer, some_schedule(trainer)).values()
+    for other in others:
+        assert np.array_equal(one, other)
+
+
+# ------------------------------------------------------------------------------------------------------ cost
+
+
+class Watched:
+    """Counts the steps that a trainer runs, call by call, and the gradients that its network makes."""
+
+    def __init__(self, trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.segments: list[tuple[int, int]] = []
+        self.gradients = 0
+        train, gradient = trainer.train, trainer.problem.network.gradient
+
+        def watched_train(
+            state: TrainState,
+            schedule: Schedule,
+            until: int | None = None,
+            horizon: int | None = None,
+            **options: bool,
+        ) -> Training:
+            begin = state.step
+            training = train(state, schedule, until, horizon, **options)
+            self.segments.append((begin, state.step))
+            return training
+
+        def watched_gradient(w: Tensor, x: Tensor, y: Tensor, buffers: Tensor | None = None) -> Tape:
+            self.gradients += 1
+            return gradient(w, x, y, buffers)
+
+        monkeypatch.setattr(trainer, "train", watched_train)
+        monkeypatch.setattr(trainer.problem.network, "gradient", watched_gradient)
+
+    @property
+    def steps(self) -> int:
+        return sum(end - begin for begin, end in self.segments)
+
+
+@pytest.mark.parametrize("horizon", [1, 2, 9, 30])
+@pytest.mark.parametrize("states", [1, 2, 4, 30])
+def test_it_runs_the_steps_of_the_best_plan_and_no_other(
+    monkeypatch: pytest.MonkeyPatch, states: int, horizon: int
+) -> None:
+    trainer = tiny_trainer(horizon=horizon, windows=(1, 1, 1))
+    watched = Watched(trainer, monkeypatch)
+    result = reverse(trainer, some_schedule(trainer), 0, memory=limit(trainer, states))
+    assert result.ending == "ok"
+    last_stored, _ = next(segment for segment in watched.segments if segment[1] == horizon)
+    # the final weights are needed besides: the way there from the last stored state
+    assert watched.steps == least_steps_run(horizon, states) + (horizon - last_stored)
+    assert watched.gradients == watched.steps + horizon + 1  # one pulled back through each step; validation
+    cost = trainer.clock.cost
+    assert cost.inner_steps == horizon  # a replay is no new step
+    assert cost.products == result.products == horizon
+    validation = 12 / 8 * (1 + 1 / 3)  # its gradient, and its evaluation
+    products = horizon * (1 + trainer.problem.network.product_cost)
+    assert cost.gradient_equivalents == pytest.approx(watched.steps + products + validation)
+
+
+@pytest.mark.parametrize("horizon", [10, 100, 400])
+def test_by_default_no_step_runs_forward_more_than_twice_but_for_a_few_at_the_end(
+    monkeypatch: pytest.MonkeyPatch, horizon: int
+) -> None:
+    trainer = tiny_trainer(horizon=horizon, windows=(1, 1, 1))
+    watched = Watched(trainer, monkeypatch)
+    reverse(trainer, some_schedule(trainer, lr=0.01), 0)
+    runs = np.zeros(horizon)
+    for begin, end in watched.segments:
+        runs[begin:end] += 1
+    assert runs[:-3].max() <= 2
+    assert runs.max() <= 3
+
+
+# ---------------------------------------------------------------------------------------------------- memory
+
+
+def test_memory_is_that_of_the_stored_states_and_a_few_vectors() -> None:
+    trainer = tiny_trainer(horizon=30)
+    vector = trainer.problem.network.size * 8
+    schedule = some_schedule(trainer)
+    for options, states in (({"full": True}, 30), ({}, 7), ({"memory": limit(trainer, 4)}, 4)):
+        result = reverse(trainer, schedule, 0, **options)
+        assert result.peak_bytes == 2 * states * vector + WORKING_VECTORS * vector
+
+
+def test_ten_thousand_steps_take_less_than_three_times_the_root_in_parameter_vectors() -> None:
+    trainer = tiny_trainer(horizon=10_000)
+    vectors = plan_states(trainer, 10_000, None) * state_bytes(trainer) / (trainer.problem.network.size * 8)
+    assert vectors + WORKING_VECTORS < 3 * math.sqrt(10_000)
+
+
+def test_a_limit_counts_every_slot_of_the_optimiser() -> None:
+    for optimiser, vectors in (("sgd", 2), ("adam", 3)):
+        windows = (1,) * len(RULES[optimiser].defaults)
+        trainer = tiny_trainer(windows=windows, horizon=9, optimiser=optimiser)
+        vector = trainer.problem.network.size * 8
+        assert state_bytes(trainer) == vectors * vector
+        memory = (WORKING_VECTORS + 3 * vectors) * vector
+        assert [plan_states(trainer, 9, memory + extra) for extra in (-1, 0)] == [2, 3]
+        schedule = some_schedule(trainer)
+        found = gradient_of(reverse(trainer, schedule, 0, memory=memory))
+        assert relative_error(found, autograd_hypergradient(trainer, schedule)) < EXACT
+
+
+@settings(max_examples=20, deadline=None)
+@given(states=st.integers(1, 12), spare=st.floats(0, 0.99), horizon=st.integers(1, 10))
+def test_a_memory_limit_is_kept_and_used(states: int, spare: float, horizon: int) -> None:
+    trainer = tiny_trainer(horizon=horizon)
+    size = state_bytes(trainer)
+    memory = limit(trainer, states) - size + 1 + int(spare * size)
+    result = reverse(trainer, some_schedule(trainer), 0, memory=memory)
+    assert result.ending == "ok"
+    assert result.peak_bytes <= memory
+    assert result.peak_bytes > memory - size or states > horizon  # no room left for another
+
+
+@pytest.mark.parametrize("optimiser", ["sgd", "adam"])
+def test_a_limit_that_no_plan_can_meet_is_refused_before_training_with_the_least_that_would_do(
+    monkeypatch: pytest.MonkeyPatch, optimiser: str
+) -> None:
+    trainer = tiny_trainer(optimiser=optimiser, windows=(1,) * len(RULES[optimiser].defaults))
+    watched = Watched(trainer, monkeypatch)
+    schedule = some_schedule(trainer)
+    with pytest.raises(InputError) as refusal:
+        reverse(trainer, schedule, 0, memory=1000)
+    assert (watched.segments, watched.gradients) == ([], 0)
+    assert "1000 bytes" in str(refusal.value)
+    found = re.search(r"at least (\d+) bytes", str(refusal.value))
+    assert found
+    least = int(found[1])
+    result = reverse(trainer, schedule, 0, memory=least)
+    assert relative_error(gradient_of(result), autograd_hypergradient(trainer, schedule)) < EXACT
+    assert result.peak_bytes == least
+    with pytest.raises(InputError, match=f"at least {least} bytes"):
+        reverse(trainer, schedule, 0, memory=least - 1)
+
+
+# ---------------------------------------------------------------------------- when there is no hypergradient
+
+
+def assert_none(result: Hypergradient, ending: str, step: int | None) -> None:
+    assert (result.ending, result.diverged_at) == (ending, step)
+    assert result.gradient is None
+    assert result.loss == math.inf
+    assert result.evaluation == DIVERGED
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize(("horizon", "window", "step"), [(10, 0, 1), (10, 1, 6), (120, 1, 61), (200, 1, 101)])
+def test_a_training_that_diverges_is_told_with_its_step(
+    horizon: int, window: int, step: int, full: bool
+) -> None:
+    trainer = tiny_trainer(windows=(2, 1, 1), horizon=horizon)
+    lr = [0.05, 0.05]
+    lr[window] = 1e200
+    schedule = Schedule.of({"lr": lr, "momentum": 0.0, "weight_decay": 0.0})
+    assert trainer.train(trainer.start(0), schedule).diverged_at == step
+    result = reverse(trainer, schedule, 0, full=full)
+    assert_none(result, "diverged", step)
+    assert result.products == 0
+    assert step < result.state.step <= step + CHECK_EVERY
+
+
+def test_weights_lost_in_the_last_step_are_a_divergence_at_the_end() -> None:
+    trainer = tiny_trainer(windows=(2, 1, 1), horizon=2)
+    schedule = Schedule.of({"lr": [0.05, 1e200], "momentum": 0.0, "weight_decay": 0.0})
+    assert_none(reverse(trainer, schedule, 0), "diverged", 2)
+
+
+def spoil_products(trainer: Trainer, monkeypatch: pytest.MonkeyPatch, begin: int, value: float) -> None:
+    network, calls = trainer.problem.network, iter(range(1, 100_000))
+    products = network.products
+
+    def spoilt(w: Tensor, tape: Tape, directions: Tangents, out: Tangents) -> None:
+        products(w, tape, directions, out)
+        if next(calls) >= begin:
+            out.flat[3] = value
+
+    monkeypatch.setattr(network, "products", spoilt)
+
+
+@pytest.mark.parametrize("value", [math.inf, math.nan])
+@pytest.mark.parametrize(("begin", "seen"), [(3, 100), (70, 50), (119, 0), (120, 0)])
+def test_an_adjoint_that_overflows_is_a_divergence_though_every_loss_is_finite(
+    monkeypatch: pytest.MonkeyPatch, begin: int, seen: int, value: float
+) -> None:
+    trainer = tiny_trainer(horizon=120)
+    spoil_products(trainer, monkeypatch, begin, value)
+    result = reverse(trainer, some_schedule(trainer), 0)
+    assert_none(result, "diverged", seen)
+    assert result.products == 120 - seen  # it stopped there
+
+
+def test_an_adjoint_that_overflows_leaves_the_final_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = tiny_trainer(horizon=120)
+    spoil_products(trainer, monkeypatch, 3, math.inf)
+    result = reverse(trainer, some_schedule(trainer), 0)
+    assert result.state.step == 120
+
+
+class Until(Budget):
+    """Out of time as soon as a condition holds."""
+
+    def __init__(self, trainer: Trainer, condition: Callable[[], bool]) -> None:
+        super().__init__(trainer.clock)
+        self.condition = condition
+
+    @property
+    def out_of_time(self) -> bool:
+        return self.condition()
+
+
+def with_step_budget(horizon: int, steps: int) -> Trainer:
+    trainer = tiny_trainer(horizon=horizon)
+    trainer.budget = Budget(trainer.clock, steps=steps)
+    return trainer
+
+
+@pytest.mark.parametrize("last", [None, 1])
+def test_it_gives_no_hypergradient_when_the_budget_is_spent(last: int | None) -> None:
+    trainer = with_step_budget(120, 40)
+    assert_none(reverse(trainer, some_schedule(trainer), 0, last=last), "out of budget", None)
+
+
+def test_it_stops_in_the_backward_sweep_when_the_budget_is_spent() -> None:
+    trainer = tiny_trainer(horizon=220)
+    trainer.budget = Until(trainer, lambda: trainer.clock.cost.products >= 30)
+    result = reverse(trainer, some_schedule(trainer), 0, memory=limit(trainer, 12))
+    assert_none(result, "out of budget", None)
+    assert 30 <= result.products <= 30 + CHECK_EVERY
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_it_stops_in_the_forward_sweep_when_the_budget_is_spent(full: bool) -> None:
+    trainer = with_step_budget(1000, 40)
+    result = reverse(trainer, some_schedule(trainer, lr=0.01), 0, full=full)
+    assert_none(result, "out of budget", None)
+    assert trainer.clock.cost.inner_steps <= 40 + CHECK_EVERY
+
+
+@pytest.mark.parametrize("states", [1, None])
+def test_a_budget_that_ends_with_the_training_does_not_cut_it_off(states: int | None) -> None:
+    trainer = with_step_budget(60, 60)
+    memory = None if states is None else limit(trainer, states)
+    assert reverse(trainer, some_schedule(trainer), 0, memory=memory).ending == "ok"
+
+
+def test_replayed_steps_do_not_spend_a_budget_of_inner_steps() -> None:
+    trainer = with_step_budget(120, 200)
+    assert reverse(trainer, some_schedule(trainer), 0, memory=limit(trainer, 1)).ending == "ok"
