@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -89,13 +90,14 @@ def run(
     seed: int = 0,
     dies_after: int | None = None,
     after: Run | None = None,
+    source: Callable[[], float] = time.monotonic,
 ) -> Run:
     """Run a method; with ``after``, in place of one that died, from its last checkpoint alone."""
     restored, cost = None, None
     if after is not None:
         stored, cost = after.ears.checkpoints[-1]
         restored = torch.load(io.BytesIO(stored), weights_only=True)  # nothing but plain data comes back
-    clock = Clock(cost=cost)
+    clock = Clock(source, cost=cost)
     clock.start()
     trainer = Trainer(problem, seed, clock, Budget(clock, steps=steps))
     ears = Ears(clock, dies_after)
@@ -318,6 +320,32 @@ def test_states_that_are_forgotten_or_used_are_not_kept_in_checkpoints() -> None
     ]
     # two halves; then the promoted trial, as trial 2, in place of both
     assert kept[:3] == [["0"], ["0", "1"], ["2"]]
+
+
+def test_the_i_th_fresh_training_is_the_same_draw_for_every_method_whatever_goes_on_in_between() -> None:
+    promoter, search = run(Promoter(), digits(), steps=120), run(RandomSearch(), digits(), steps=120)
+    fresh = [report.state.trial for report in promoter.reports if report.extra["rung"] == 0]  # type: ignore[union-attr]
+    assert fresh == [0, 1, 2, 3, 4, 5][: len(fresh)]
+    assert len(fresh) >= 4
+    assert [report.state.trial for report in search.reports] == [0, 1, 2, 3]  # type: ignore[union-attr]
+
+
+def test_what_was_thought_before_an_interruption_is_not_paid_for_twice() -> None:
+    class Thinker(RandomSearch):
+        """Thinks for a second before each proposal; nothing else takes time."""
+
+        name = "thinker"
+        now = 0.0
+
+        def ask(self, task: Task) -> Proposal:
+            Thinker.now += 1
+            return super().ask(task)
+
+    dead = run(Thinker(), digits(), steps=180, dies_after=4, source=lambda: Thinker.now)
+    assert dead.task.clock.seconds == 4
+    later = run(Thinker(), digits(), steps=180, after=dead, source=lambda: Thinker.now)
+    record = later.task.clock.record()
+    assert (record.records, record.method) == (4, len(later.reports)) == (4, 2)
 
 
 def test_a_method_that_would_not_ask_the_same_again_cannot_be_resumed() -> None:
