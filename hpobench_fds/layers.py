@@ -487,26 +487,28 @@ class BatchNorm2d(Layer):
         c.gw, c.gb, c.ready = gw, gb, False
         return gx if need_input else None
 
-    def _prepare(self, p: Sequence[Tensor], c: Any) -> None:
-        """Primal quantities that every tangent shares: xhat, and u with gx = weight * rstd * u."""
+    def _prepare(self, c: Any) -> None:
+        """The normalised input, which every tangent shares."""
         if not c.ready:
             c.n = c.x.numel() // self.channels
             c.xhat = (c.x - _channels(c.mean)).mul_(_channels(c.rstd))
-            c.u = torch.addcmul(c.g - _channels(c.gb / c.n), c.xhat, _channels(-c.gw / c.n))
             c.ready = True
 
     def tangent(self, p: Sequence[Tensor], dp: Sequence[Tensor], dx: Tensor | None, c: Any) -> Tensor | None:
-        self._prepare(p, c)
-        xhat = c.xhat.unsqueeze(1)
+        """d xhat = rstd * (dx - mean(dx) - xhat * mean(xhat * dx)), multiplied out to two passes."""
+        self._prepare(c)
+        k, xhat = dp[0].shape[0], c.xhat.unsqueeze(1)
+        out = xhat.new_empty(len(xhat), k, *xhat.shape[2:])
+        c.dx = dx
         if dx is None:
-            c.dxhat = None
-            return torch.addcmul(_channels(dp[1]), xhat, _channels(dp[0]))
-        mean = dx.mean((0, 3, 4))  # [k, C]
-        c.correlation = (dx * xhat).mean((0, 3, 4))
-        # d xhat = rstd * (dx - mean(dx) - xhat * mean(xhat * dx))
-        c.dxhat = torch.addcmul(dx - _channels(mean), xhat, _channels(-c.correlation)).mul_(_channels(c.rstd))
-        out = torch.addcmul(_channels(dp[1]), xhat, _channels(dp[0]))
-        return out.addcmul_(c.dxhat, _channels(p[0]))
+            c.mean_dx = c.correlation = torch.zeros_like(dp[0])
+        else:
+            c.mean_dx = dx.mean((0, 3, 4))  # [k, C]
+            c.correlation = torch.mul(dx, xhat, out=out).mean((0, 3, 4))
+        scale = p[0] * c.rstd
+        constant = dp[1] - scale * c.mean_dx
+        torch.addcmul(_channels(constant), xhat, _channels(dp[0] - scale * c.correlation), out=out)
+        return out if dx is None else out.addcmul_(dx, _channels(scale))
 
     def tangent_backward(
         self,
@@ -517,21 +519,25 @@ class BatchNorm2d(Layer):
         dgrads: Sequence[Tensor],
         need_input: bool,
     ) -> Tensor | None:
-        xhat = c.xhat.unsqueeze(1)
-        product = dg * xhat
-        if c.dxhat is not None:
-            product.addcmul_(c.g.unsqueeze(1), c.dxhat)
-        torch.sum(product, (0, 3, 4), out=dgrads[0])
+        """The tangent of gx = weight * rstd * (g - mean(g) - xhat * mean(g * xhat)), multiplied out."""
+        xhat, g = c.xhat.unsqueeze(1), c.g.unsqueeze(1)
+        out = torch.mul(dg, xhat)
+        dgw = out.sum((0, 3, 4))
+        if c.dx is not None:
+            through = torch.mul(c.dx, g, out=out).sum((0, 3, 4))
+            dgw += c.rstd * (through - c.mean_dx * c.gb - c.correlation * c.gw)
+        dgrads[0].copy_(dgw)
         torch.sum(dg, (0, 3, 4), out=dgrads[1])
         if not need_input:
             return None
-        # gx = weight * rstd * u; every factor has a tangent
-        du = torch.addcmul(dg - _channels(dgrads[1] / c.n), xhat, _channels(-dgrads[0] / c.n))
-        factor = dp[0] * c.rstd
-        if c.dxhat is not None:
-            du.addcmul_(c.dxhat, _channels(-c.gw / c.n))
-            factor = factor - p[0] * c.rstd.square() * c.correlation
-        return du.mul_(_channels(p[0] * c.rstd)).addcmul_(c.u.unsqueeze(1), _channels(factor))
+        scale, mean_g, mean_gx = p[0] * c.rstd, c.gb / c.n, c.gw / c.n
+        factor = dp[0] * c.rstd - scale * c.rstd * c.correlation  # the tangent of weight * rstd
+        through_x = scale * c.rstd * mean_gx
+        on_xhat = through_x * c.correlation - scale * dgw / c.n - factor * mean_gx
+        constant = through_x * c.mean_dx - scale * dgrads[1] / c.n - factor * mean_g
+        torch.addcmul(_channels(constant), xhat, _channels(on_xhat), out=out)
+        out.addcmul_(g, _channels(factor)).addcmul_(dg, _channels(scale))
+        return out if c.dx is None else out.addcmul_(c.dx, _channels(-through_x))
 
 
 def _channels(values: Tensor) -> Tensor:

@@ -282,4 +282,4 @@ def test_a_range_may_start_at_its_bounds_and_a_fixed_value_needs_none(
 def test_a_space_cannot_be_changed() -> None:
     space = HyperparameterSpace()
     with pytest.raises(ValidationError, match="frozen"):
-        space.low = 3.0  # type: ignore[misc]
+        space.low = 3.0

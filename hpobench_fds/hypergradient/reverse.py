@@ -18,10 +18,10 @@ from hpobench_fds.hypergradient.checkpoints import next_state, states_needed
 from hpobench_fds.hypergradient.result import Hypergradient
 from hpobench_fds.hypergradient.validation import validation_gradient
 from hpobench_fds.schedule import Schedule
+from hpobench_fds.step import StepRule
 from hpobench_fds.trainer import CHECK_EVERY, DIVERGED, Ending, Trainer, TrainState
 
 SWEEPS = 2  # how often a step runs forward, unless memory allows one or forces more
-WORKING_VECTORS = 8  # weights, gradient, adjoints and their product, besides stored states
 
 
 def reverse(
@@ -52,6 +52,15 @@ def reverse(
     return _Reverse(trainer, schedule, trial, horizon, steps, states).run()
 
 
+def working_vectors(rule: StepRule) -> int:
+    """Parameter vectors held besides the stored states.
+
+    The final state, the replayed one and the adjoints with their product: three times (w, slots); and
+    the gradient, its mask, the direction, the product, the validation gradient and the pulled-back one.
+    """
+    return 6 + 3 * (1 + rule.slots)
+
+
 def state_bytes(trainer: Trainer) -> int:
     """Bytes of one stored state: weights and optimiser slots."""
     p = trainer.problem
@@ -64,7 +73,7 @@ def plan_states(trainer: Trainer, steps: int, memory: int | None) -> int:
         return states_needed(steps, SWEEPS)
     p = trainer.problem
     size = state_bytes(trainer)
-    working = WORKING_VECTORS * size // (1 + p.rule.slots)
+    working = working_vectors(p.rule) * size // (1 + p.rule.slots)
     states = (memory - working) // size
     if states < 1:
         raise InputError(
@@ -149,7 +158,9 @@ class _Reverse:
         p, trainer = self.trainer.problem, self.trainer
         self._advance(self.first, replay=False)
         store = _Store(self.state, self.states)
-        self.bytes = store.bytes + WORKING_VECTORS * self.state.w.numel() * self.state.w.element_size()
+        self.bytes = (
+            store.bytes + working_vectors(p.rule) * self.state.w.numel() * self.state.w.element_size()
+        )
         store.push(self.state)
         while len(store.steps) < self.states and self.horizon - store.steps[-1] >= 2:
             self._store_next(store, self.horizon, replay=False)

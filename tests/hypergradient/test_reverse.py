@@ -25,7 +25,7 @@ from hpobench_fds.clock import Budget
 from hpobench_fds.errors import InputError
 from hpobench_fds.hypergradient.forward import forward
 from hpobench_fds.hypergradient.result import Hypergradient
-from hpobench_fds.hypergradient.reverse import WORKING_VECTORS, plan_states, reverse, state_bytes
+from hpobench_fds.hypergradient.reverse import plan_states, reverse, state_bytes, working_vectors
 from hpobench_fds.hypergradient.validation import validation_gradient
 from hpobench_fds.models import Tape
 from hpobench_fds.schedule import Schedule
@@ -45,7 +45,12 @@ def gradient_of(result: Hypergradient) -> np.ndarray:
 def limit(trainer: Trainer, states: int) -> int:
     """Bytes that hold ``states`` stored states beside what is at work, and no more."""
     vector = trainer.problem.network.size * 8
-    return WORKING_VECTORS * vector + states * state_bytes(trainer) + state_bytes(trainer) - 1
+    return (
+        working_vectors(trainer.problem.rule) * vector
+        + states * state_bytes(trainer)
+        + state_bytes(trainer)
+        - 1
+    )
 
 
 def every_way(trainer: Trainer, schedule: Schedule, trial: int = 0) -> dict[str, np.ndarray]:
@@ -322,13 +327,13 @@ def test_memory_is_that_of_the_stored_states_and_a_few_vectors() -> None:
     schedule = some_schedule(trainer)
     for options, states in (({"full": True}, 30), ({}, 7), ({"memory": limit(trainer, 4)}, 4)):
         result = reverse(trainer, schedule, 0, **options)
-        assert result.peak_bytes == 2 * states * vector + WORKING_VECTORS * vector
+        assert result.peak_bytes == 2 * states * vector + working_vectors(trainer.problem.rule) * vector
 
 
 def test_ten_thousand_steps_take_less_than_three_times_the_root_in_parameter_vectors() -> None:
     trainer = tiny_trainer(horizon=10_000)
     vectors = plan_states(trainer, 10_000, None) * state_bytes(trainer) / (trainer.problem.network.size * 8)
-    assert vectors + WORKING_VECTORS < 3 * math.sqrt(10_000)
+    assert vectors + working_vectors(trainer.problem.rule) < 3 * math.sqrt(10_000)
 
 
 def test_a_limit_counts_every_slot_of_the_optimiser() -> None:
@@ -337,7 +342,7 @@ def test_a_limit_counts_every_slot_of_the_optimiser() -> None:
         trainer = tiny_trainer(windows=windows, horizon=9, optimiser=optimiser)
         vector = trainer.problem.network.size * 8
         assert state_bytes(trainer) == vectors * vector
-        memory = (WORKING_VECTORS + 3 * vectors) * vector
+        memory = (working_vectors(trainer.problem.rule) + 3 * vectors) * vector
         assert [plan_states(trainer, 9, memory + extra) for extra in (-1, 0)] == [2, 3]
         schedule = some_schedule(trainer)
         found = gradient_of(reverse(trainer, schedule, 0, memory=memory))

@@ -192,7 +192,7 @@ def test_reverse_stores_every_state_and_with_sharing_few() -> None:
 
 
 def test_a_memory_limit_is_passed_on() -> None:
-    memory = 16 * digits().network.size * 4
+    memory = 20 * digits().network.size * 4
     few = run(ReverseSharing(ReverseSharing.Options(memory=memory)), digits(), trainings=1)
     assert few.reports[0].extra["hypergradient_bytes"] == memory
     assert few.reports[0].hypergradient == heard("reverse_sharing").reports[0].hypergradient

@@ -1,0 +1,110 @@
+"""What hypergradients cost, in plain trainings; the other side of every ratio runs in the same minute."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from hpobench_fds.benchmarks.engine.reference import double_backward_products, plain_loop, reference_module
+from hpobench_fds.benchmarks.engine.timing import interleaved, median_ratio
+from hpobench_fds.benchmarks.engine.trainer import SHAPES, random_dataset
+
+from hpobench_fds.clock import Clock
+from hpobench_fds.hypergradient.forward import forward
+from hpobench_fds.hypergradient.result import Hypergradient
+from hpobench_fds.hypergradient.reverse import reverse
+from hpobench_fds.problem import Problem, ProblemConfig
+from hpobench_fds.schedule import HyperparameterSpace
+from hpobench_fds.trainer import Trainer
+
+Row = dict[str, object]
+TANGENTS = 9
+VALUES = {"lr": 0.01, "momentum": 0.9, "weight_decay": 5e-4}
+
+
+def trainer_with(model: str, horizon: int, lr_windows: int, device: str = "cpu") -> Trainer:
+    """A trainer that learns ``lr_windows`` learning rates and, beside them, momentum and weight decay."""
+    space = {
+        name: HyperparameterSpace(windows=lr_windows if name == "lr" else 1, initial=value)
+        for name, value in VALUES.items()
+    }
+    config = ProblemConfig(dataset="noise", model=model, horizon=horizon, batch_size=128, space=space)
+    return Trainer(Problem(config, random_dataset(SHAPES[model], device)), 0, Clock())
+
+
+def forward_step(model: str, rounds: int = 7) -> Row:
+    """Milliseconds of one step with nine tangents: ours, a double-backward loop, and plain steps."""
+    trainer = trainer_with(model, 4, TANGENTS - 2)
+    p, data = trainer.problem, trainer.data(0)
+    state, (x, y) = trainer.start(0), data.batch(0)
+    tape = p.network.gradient(state.w, x, y)
+    tangents = p.network.tangents(state.w, TANGENTS)
+    tangents.flat.normal_()
+    moved, dv, dg = tangents.like(), tangents.like(), tangents.like()
+    values = tuple(VALUES.values())
+
+    def plain() -> None:
+        p.rule.update_(state.w, state.slots, p.network.gradient(state.w, x, y).gradient, (0.0, 0.0, 0.0), 0)
+
+    def pushed() -> None:
+        tape = p.network.gradient(state.w, x, y)
+        p.network.products(state.w, tape, tangents, dg)
+        p.rule.push(state.w, state.slots, tape.gradient, values, 0, moved, [dv], dg, [0, 7, 8])
+        p.rule.update_(state.w, state.slots, tape.gradient, (0.0, 0.0, 0.0), 0)
+
+    module = reference_module(model, SHAPES[model])
+    loop = plain_loop(module, p.x, p.y, data.order.batch)
+    directions = torch.randn(TANGENTS, sum(q.numel() for q in module.parameters()))
+    sides: dict[str, Callable[[], object]] = {
+        "plain": plain,
+        "forward": pushed,
+        "hand_written": lambda: loop(1),
+        "double_backward": lambda: double_backward_products(module, x, y, directions),
+    }
+    times = interleaved(sides, rounds if model.startswith("wrn") else 5 * rounds)
+    ms = {name: min(seconds) * 1e3 for name, seconds in times.items()}
+    extra = [f - g for f, g in zip(times["forward"], times["plain"], strict=True)]
+    per_tangent, _, _ = median_ratio(extra, [TANGENTS * t for t in times["hand_written"]])
+    against_ours, _, _ = median_ratio(extra, [TANGENTS * t for t in times["plain"]])
+    faster, low, high = median_ratio(times["double_backward"], times["forward"])
+    return {
+        "model": model, "plain_ms": ms["plain"], "hand_written_ms": ms["hand_written"],
+        "forward_ms": ms["forward"], "double_backward_ms": ms["double_backward"],
+        "tangent_in_hand_written_steps": per_tangent, "tangent_in_trainer_steps": against_ours,
+        "tangent_flop_limit": p.network.product_cost,
+        "faster_than_double_backward": faster, "faster_low": low, "faster_high": high,
+        "loss": float(tape.loss),
+    }  # fmt: skip
+
+
+def trainings(
+    model: str, horizon: int, lr_windows: int, modes: tuple[str, ...], rounds: int = 3
+) -> list[Row]:
+    """Whole hypergradients in plain trainings of the same horizon, and the memory that each mode held."""
+    trainer = trainer_with(model, horizon, lr_windows)
+    schedule = trainer.problem.space.initial
+    results: dict[str, Hypergradient] = {}
+
+    def hypergradient(mode: str) -> Callable[[], None]:
+        def run() -> None:
+            if mode == "forward":
+                results[mode] = forward(trainer, schedule, 0)
+            else:
+                results[mode] = reverse(trainer, schedule, 0, full=mode == "reverse, full")
+
+        return run
+
+    sides = {"plain": lambda: trainer.train(trainer.start(0), schedule)}
+    times = interleaved(sides | {mode: hypergradient(mode) for mode in modes}, rounds)
+    vector = 4 * trainer.problem.network.size
+    rows: list[Row] = []
+    for mode in modes:
+        ratio, low, high = median_ratio(times[mode], times["plain"])
+        rows.append({
+            "model": model, "horizon": horizon, "hyperparameters": trainer.problem.space.size, "mode": mode,
+            "plain_s": min(times["plain"]), "seconds": min(times[mode]), "trainings": ratio,
+            "trainings_low": low, "trainings_high": high,
+            "parameter_vectors": results[mode].peak_bytes / vector, "bytes": results[mode].peak_bytes,
+            "ending": results[mode].ending,
+        })  # fmt: skip
+    return rows
