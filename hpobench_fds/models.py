@@ -342,15 +342,25 @@ def build_network(name: str, shape: Shape, classes: int) -> Network:
         raise InputError(f"unknown model {name!r}", key="model", allowed=[*MODELS, "FILE.py:FUNCTION"])
     try:
         network = _network_of(builder(shape, classes), shape, classes)
-        with torch.no_grad():  # inner shapes that do not fit show at once
-            logits = network.logits(network.initial(torch.Generator().manual_seed(0)), torch.zeros(2, *shape))
-        if logits.shape != (2, classes):
-            raise ValueError(f"it gives {tuple(logits.shape[1:])} logits for {classes} classes")
+        _try(network, shape, classes)
     except InputError:
         raise
     except Exception as error:
         raise InputError(f"{name!r} does not fit inputs {shape}: {error}", key="model") from error
     return network
+
+
+def _try(network: Network, shape: Shape, classes: int) -> None:
+    """One small batch, so that what does not fit or is random shows before any training."""
+    generator = torch.Generator().manual_seed(0)
+    w, x = network.initial(generator), torch.randn(4, *shape, generator=generator)
+    with torch.no_grad():
+        logits, again = network.logits(w, x), network.logits(w, x)
+    if logits.shape != (4, classes):
+        raise ValueError(f"it gives {tuple(logits.shape[1:])} logits for {classes} classes")
+    if not torch.equal(logits, again):
+        raise InputError("the model is random, so its inner step has no hypergradient", key="model")
+    network.gradient(w, x, torch.arange(4) % classes)
 
 
 def _network_of(built: object, shape: Shape, classes: int) -> Network:

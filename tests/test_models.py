@@ -768,16 +768,10 @@ def test_a_user_s_model_whose_inner_shapes_do_not_fit_is_refused(user_file: Path
     assert "does not fit" in refused(f"{user_file}:{function}")
 
 
-@pytest.mark.xfail(
-    strict=True, reason="build_network tries the logits alone: a layer's training pass may take less"
-)
 def test_layers_whose_training_pass_does_not_take_the_images_are_refused(user_file: Path) -> None:
     assert "does not fit" in refused(f"{user_file}:unflattened")
 
 
-@pytest.mark.xfail(
-    strict=True, reason="only dropout modules are looked for, not functional dropout or other noise"
-)
 def test_a_user_s_module_that_is_random_in_any_other_way_is_refused(user_file: Path) -> None:
     assert "random" in refused(f"{user_file}:noisy")
 
