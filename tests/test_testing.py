@@ -36,6 +36,13 @@ BUILT_IN: list[tuple[str, str, dict[str, Any]]] = [
     ("one_cycle", "OneCycle", {}),
     ("grid", "Grid", {}),
     ("implicit", "Implicit", {"terms": 3}),  # learns weight decay alone
+    ("reverse_sharing", "ReverseSharing", {}),
+    ("reverse", "Reverse", {}),
+    ("truncated_reverse", "TruncatedReverse", {"last": 10}),
+    ("hd", "HD", {}),
+    ("rtho", "RTHO", {}),
+    ("marthe", "MARTHE", {}),
+    ("one_pass", "OnePass", {}),
 ]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from hpobench_fds.benchmarks.engine.hypergradients import Row
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator, ScalarFormatter
 
 # Okabe & Ito's palette, with a marker and a dash each for readers without colour.
 LOOKS = {
@@ -34,6 +35,12 @@ def _lines(rows: Sequence[Row], x: str, y: str, panels: Sequence[str], labels: t
             if points:
                 axis.plot(*zip(*points, strict=True), dash, color=colour, marker=marker, label=mode)
         axis.set(xscale="log", yscale="log", xlabel=labels[0], ylabel=labels[1])
+        if x == "hyperparameters":  # less than two decades: plain numbers where the points are
+            axis.set_xticks(sorted({_number(r[x]) for r in rows if r["model"] == model}))
+            axis.set_yticks([2, 3, 5, 10, 20])
+            for side in (axis.xaxis, axis.yaxis):
+                side.set_major_formatter(ScalarFormatter())
+                side.set_minor_locator(NullLocator())
         axis.set_title(model, loc="left")
         axis.grid(alpha=0.3)
         axis.legend(frameon=False)
