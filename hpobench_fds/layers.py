@@ -498,7 +498,7 @@ class BatchNorm2d(Layer):
         """d xhat = rstd * (dx - mean(dx) - xhat * mean(xhat * dx)), multiplied out to two passes."""
         self._prepare(c)
         k, xhat = dp[0].shape[0], c.xhat.unsqueeze(1)
-        out = xhat.new_empty(len(xhat), k, *xhat.shape[2:])
+        out: Tensor = xhat.new_empty(len(xhat), k, *xhat.shape[2:])
         c.dx = dx
         if dx is None:
             c.mean_dx = c.correlation = torch.zeros_like(dp[0])
@@ -508,7 +508,9 @@ class BatchNorm2d(Layer):
         scale = p[0] * c.rstd
         constant = dp[1] - scale * c.mean_dx
         torch.addcmul(_channels(constant), xhat, _channels(dp[0] - scale * c.correlation), out=out)
-        return out if dx is None else out.addcmul_(dx, _channels(scale))
+        if dx is not None:
+            out.addcmul_(dx, _channels(scale))
+        return out
 
     def tangent_backward(
         self,
@@ -521,7 +523,7 @@ class BatchNorm2d(Layer):
     ) -> Tensor | None:
         """The tangent of gx = weight * rstd * (g - mean(g) - xhat * mean(g * xhat)), multiplied out."""
         xhat, g = c.xhat.unsqueeze(1), c.g.unsqueeze(1)
-        out = torch.mul(dg, xhat)
+        out: Tensor = torch.mul(dg, xhat)
         dgw = out.sum((0, 3, 4))
         if c.dx is not None:
             through = torch.mul(c.dx, g, out=out).sum((0, 3, 4))
@@ -537,7 +539,9 @@ class BatchNorm2d(Layer):
         constant = through_x * c.mean_dx - scale * dgrads[1] / c.n - factor * mean_g
         torch.addcmul(_channels(constant), xhat, _channels(on_xhat), out=out)
         out.addcmul_(g, _channels(factor)).addcmul_(dg, _channels(scale))
-        return out if c.dx is None else out.addcmul_(c.dx, _channels(-through_x))
+        if c.dx is not None:
+            out.addcmul_(c.dx, _channels(-through_x))
+        return out
 
 
 def _channels(values: Tensor) -> Tensor:
