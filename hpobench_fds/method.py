@@ -202,13 +202,13 @@ class AskTell(Method):
         if task.restored is not None:
             with task.clock.charge("records"):  # it paid for these thoughts before the interruption
                 history = self._replay(task, task.restored)
+        # The i-th fresh training is the same draw for every method; one that goes on keeps its draw.
+        fresh = sum(entry["resume"] is None for entry in history)
         while not task.budget.exhausted:
             proposal = self.ask(task)
             if proposal is None:
                 return "done"
             trial = len(history)
-            # The i-th fresh training is the same draw for every method; one that goes on keeps its draw.
-            fresh = sum(entry["resume"] is None for entry in history)
             state = None if proposal.resume is None else self._states.pop(proposal.resume)
             outcome = task.train(proposal.schedule, trial=fresh, until=proposal.until, state=state)
             outcome = replace(outcome, trial=trial)
@@ -219,6 +219,7 @@ class AskTell(Method):
                 self._states[trial] = outcome.state
             self.tell(task, proposal, outcome)
             history.append(_remember(task, proposal, outcome))
+            fresh += proposal.resume is None
             kept = {str(key): vars(state) for key, state in self._states.items()}
             task.checkpoint({"history": history, "states": kept})
         return "budget"
