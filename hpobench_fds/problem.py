@@ -20,6 +20,8 @@ from hpobench_fds.models import Network, build_network
 from hpobench_fds.schedule import HyperparameterSpace, ScheduleSpace
 from hpobench_fds.step import RULES, StepRule
 
+LOOK_EVERY = 50  # inner steps between looks at losses and budget, where an inner epoch has that many
+
 # The paper's ranges: linear, with negative values and zero, from 0.
 PAPER_SPACE: dict[str, HyperparameterSpace] = {
     "lr": HyperparameterSpace(windows=7, low=-1.0, high=1.0),
@@ -104,6 +106,7 @@ class Problem:
     x, y : training examples [N, C, H, W] and labels [N]; a trial splits them into training and
         validation.
     horizon : inner steps T of one training.
+    look_every : inner steps between looks at losses and budget; at most an inner epoch.
     """
 
     def __init__(self, config: ProblemConfig, dataset: Dataset, name: str = "problem") -> None:
@@ -128,6 +131,7 @@ class Problem:
                 where=name,
                 key="batch_size",
             )
+        self.look_every = min(LOOK_EVERY, self.steps_per_epoch)
         self.horizon = config.horizon or max(1, round((config.epochs or 1) * self.steps_per_epoch))
 
 

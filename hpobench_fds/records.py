@@ -54,11 +54,16 @@ class ClockRecord(_Record):
 
 
 class FinalRecord(_Record):
-    """The referee's last word: the incumbent retrained from scratch on training + validation data."""
+    """The referee's last word: the best schedule retrained from scratch on training + validation data.
+
+    That is the incumbent's, if it was trained over the whole horizon; else the best by validation of
+    those trained longest. A retraining that diverges has the accuracy of chance and an infinite loss.
+    """
 
     test_loss: float
     test_accuracy: float
     diverged_at: int | None = None
+    report: int | None = None  # whose schedule was retrained
     # The paper reports the last schedule rather than the best by validation: both are kept.
     last_test_loss: float | None = None
     last_test_accuracy: float | None = None

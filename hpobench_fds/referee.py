@@ -5,6 +5,8 @@ Validation steers, test only reports: nothing measured here goes back to a metho
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from hpobench_fds.clock import Clock
@@ -43,10 +45,16 @@ class Referee:
         return evaluate_on(self._problem, state, self._test.x, self._test.y)
 
     def retrain(self, schedule: Schedule) -> tuple[Evaluation, int | None]:
-        """Test loss and accuracy of a schedule trained over the whole horizon, and where it diverged."""
+        """Test loss and accuracy of a schedule trained over the whole horizon, and where it diverged.
+
+        A network that diverged guesses: its accuracy is that of chance, its loss infinite.
+        """
         trainer = FullTrainer(self._problem, self._seed)
         training = trainer.train(trainer.start(0), schedule)
-        return self.measure(training.state), training.diverged_at
+        measured = self.measure(training.state)
+        if not math.isfinite(measured.loss):
+            return Evaluation(math.inf, 1 / self._problem.classes), training.diverged_at
+        return measured, training.diverged_at
 
     def final(self, incumbent: Schedule, last: Schedule) -> FinalRecord:
         """The incumbent retrained, and the last schedule beside it, retrained only if it is another."""

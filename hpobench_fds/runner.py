@@ -134,13 +134,16 @@ class Recorder:
         self.count = len(reports)
         self.last = reports[-1] if reports else None
         self.incumbent = next((report for report in reversed(reports) if report.incumbent), None)
+        self.candidate: ReportRecord | None = None  # whose schedule is retrained at the end
+        for report in reports:
+            self._consider(report)
 
     def report(self, report: Report) -> None:
         with self._clock.charge("referee"):
             seconds, cost = self._clock.seconds, self._clock.cost.model_copy()
             peak = self._memory.read()
             schedule = self._checked(report)
-            incumbent = self._in_time(seconds, cost) and self._is_better(report.evaluation)
+            incumbent = self._in_time(seconds, cost) and self._beats(report.evaluation, self.incumbent)
             test = self._measure(report) if incumbent else None
             self._memory.reset()
             gradient = report.hypergradient
@@ -195,15 +198,30 @@ class Recorder:
         late = self._budget.seconds is not None and seconds > self._budget.seconds
         return not late and (self._budget.steps is None or cost.inner_steps <= self._budget.steps)
 
-    def _is_better(self, new: Evaluation) -> bool:
+    def _beats(self, new: Evaluation, old: ReportRecord | None) -> bool:
         """By the problem's objective; ties keep the earlier, what is not finite is never better."""
         if not (math.isfinite(new.loss) and math.isfinite(new.accuracy)):
             return False
-        if self.incumbent is None:
+        if old is None:
             return True
         if self._problem.config.objective == "val_accuracy":
-            return new.accuracy > self.incumbent.val_accuracy
-        return new.loss < self.incumbent.val_loss
+            return new.accuracy > old.val_accuracy
+        return new.loss < old.val_loss
+
+    def _consider(self, report: ReportRecord) -> None:
+        """Keep for retraining the best of those trained longest.
+
+        A short rung never tried the later windows of its schedule: however good it looked, it says
+        nothing of a training over the horizon.
+        """
+        if not self._in_time(report.seconds, report.cost):
+            return
+        rival = self.candidate
+        longer = rival is not None and report.fidelity > rival.fidelity
+        if rival is not None and report.fidelity < rival.fidelity:
+            return
+        if self._beats(Evaluation(report.val_loss, report.val_accuracy), None if longer else rival):
+            self.candidate = report
 
     def _measure(self, report: Report) -> Evaluation:
         if report.state is None:
@@ -214,6 +232,7 @@ class Recorder:
         self._files.append(record)
         self.count, self.last = self.count + 1, record
         self.incumbent = record if record.incumbent else self.incumbent
+        self._consider(record)
         self._watch.report(self._cell, record)
 
 
@@ -402,10 +421,12 @@ class _Run:
         return str(method.run(task) or "done")
 
     def _final(self) -> FinalRecord | None:
-        best, last, space = self.recorder.incumbent, self.recorder.last, self.problem.space
+        best, last, space = self.recorder.candidate, self.recorder.last, self.problem.space
         if best is None or last is None:
             return None
-        return self.referee.final(space.from_vector(best.schedule), space.from_vector(last.schedule))
+        final = self.referee.final(space.from_vector(best.schedule), space.from_vector(last.schedule))
+        final.report = best.report
+        return final
 
     def _save(self, status: Status, reason: str | None = None) -> None:
         self.record.status, self.record.reason = status, reason

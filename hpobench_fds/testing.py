@@ -32,15 +32,15 @@ from hpobench_fds import data as data_module
 from hpobench_fds.clock import Budget, Clock
 from hpobench_fds.errors import InputError
 from hpobench_fds.method import Family, Method, Report, Task
-from hpobench_fds.problem import Problem, ProblemConfig, load_problem
+from hpobench_fds.problem import LOOK_EVERY, Problem, ProblemConfig, load_problem
 from hpobench_fds.records import ClockRecord, Cost
 from hpobench_fds.registry import options_as_data, parse_options
 from hpobench_fds.store import require_plain
-from hpobench_fds.trainer import CHECK_EVERY, Trainer, TrainState, evaluate_on
+from hpobench_fds.trainer import Trainer, TrainState, evaluate_on
 
 TRAININGS = 12  # whole trainings that a plain run may spend
-LONG = 3 * CHECK_EVERY  # inner steps of a training that a budget may cut short
-LIMIT = 2 * LONG + CHECK_EVERY + 10  # a budget that ends in the middle of one
+LONG = 3 * LOOK_EVERY  # inner steps of a training that a budget may cut short
+LIMIT = 2 * LONG + LOOK_EVERY + 10  # a budget that ends in the middle of one
 RUNAWAY = 4  # a method that spends this many times its budget is cut off
 LOOKS = 1_000_000  # at the clock, in one run
 SLACK = 1e-9  # share of a range that rounding may carry a schedule outside it
@@ -534,9 +534,8 @@ def _stops(bench: _Bench, **budget: int) -> None:
     trace = bench.run("long", **budget)  # type: ignore[arg-type]
     _no_complaint(trace, "budget")
     _no_error(trace)
-    # The trainer looks at the budget every CHECK_EVERY steps.
     late = trace.steps - limit
-    if late > max(problem.steps_per_epoch, CHECK_EVERY):
+    if late > problem.steps_per_epoch:
         raise _BrokenError(
             f"{late} inner steps after the budget of {limit}; an epoch has {problem.steps_per_epoch}"
         )

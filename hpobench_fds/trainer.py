@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
@@ -25,7 +25,6 @@ from hpobench_fds.problem import Problem
 from hpobench_fds.schedule import Schedule, window_start
 from hpobench_fds.seeds import derive, generator
 
-CHECK_EVERY = 50  # inner steps between looks at the loss and the budget: the only host-device syncs
 EVALUATION_BATCH = 1000
 KEPT_TRIALS = 8
 
@@ -99,6 +98,31 @@ class TrialData:
         return x, self._y.index_select(0, indices)
 
 
+class Losses:
+    """Losses of inner steps, left on the device and read every ``look_every``: the only host-device syncs."""
+
+    def __init__(self, problem: Problem) -> None:
+        self._kept = torch.zeros(problem.look_every, device=problem.device, dtype=problem.dtype)
+        self._count = 0
+
+    def add(self, loss: Tensor) -> bool:
+        """Keep a step's loss []; whether it is time to look."""
+        self._kept[self._count] = loss
+        self._count += 1
+        return self._count == len(self._kept)
+
+    def look(self) -> list[float]:
+        """The losses since the last look."""
+        seen: list[float] = self._kept[: self._count].tolist()
+        self._count = 0
+        return seen
+
+
+def first_not_finite(losses: Sequence[float]) -> int | None:
+    """Index of the first loss that is infinite or no number."""
+    return next((i for i, loss in enumerate(losses) if not math.isfinite(loss)), None)
+
+
 def constant_segments(schedule: Schedule, horizon: int, begin: int, end: int) -> Iterator[tuple[int, int]]:
     """Cut [begin, end) where some hyperparameter changes window."""
     cuts = {
@@ -170,25 +194,21 @@ class Trainer:
         until = horizon if until is None else until
         if not state.step <= until <= horizon:
             raise ValueError(f"cannot train from step {state.step} to {until} of {horizon}")
-        losses = torch.zeros(CHECK_EVERY, device=p.device, dtype=p.dtype)
-        pending = 0
-        last = math.nan
+        losses, last = Losses(p), math.nan
         for begin, end in constant_segments(schedule, horizon, state.step, until):
             values = tuple(schedule.at(name, begin, horizon) for name in p.rule.defaults)
             for step in range(begin, end):
                 x, y = data.batch(step)
                 tape = p.network.gradient(state.w, x, y, state.buffers)
                 gradient = self.clip(tape.gradient)
-                losses[pending] = tape.loss
+                due = losses.add(tape.loss)
                 p.rule.update_(state.w, state.slots, gradient, values, step)
                 state.step = step + 1
-                pending += 1
-                if pending == CHECK_EVERY or state.step == until:
-                    seen = losses[:pending].tolist()
-                    self.clock.count(steps=0 if replay else pending, gradients=pending)
-                    last, pending = seen[-1], 0
-                    if not all(map(math.isfinite, seen)):
-                        bad = next(i for i, loss in enumerate(seen) if not math.isfinite(loss))
+                if due or state.step == until:
+                    seen = losses.look()
+                    last = seen[-1]
+                    self.clock.count(steps=0 if replay else len(seen), gradients=len(seen))
+                    if (bad := first_not_finite(seen)) is not None:
                         return Training("diverged", state, last, state.step - len(seen) + bad)
                     spent = self.budget.out_of_time if replay else self.budget.exhausted
                     if state.step < until and spent:

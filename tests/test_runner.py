@@ -77,6 +77,7 @@ class Scripted(Method):
     class Options(Method.Options):
         losses: list[float] = []
         accuracies: list[float] = []
+        fidelities: list[float] = []
         without_state: bool = False
         outside: bool = False
         extra_object: bool = False
@@ -86,8 +87,9 @@ class Scripted(Method):
             accuracy = o.accuracies[i] if o.accuracies else 0.5
             vector = task.space.low + (5.0 if o.outside else 0.01 * i)
             state = None if o.without_state else task.trainer.start(i)
+            fidelity = o.fidelities[i] if o.fidelities else 1.0
             task.report(task.space.from_vector(vector), Evaluation(loss, accuracy), state=state,
-                        extra={"x": object()} if o.extra_object else {})
+                        fidelity=fidelity, extra={"x": object()} if o.extra_object else {})
 
 class Quits(Method):
     name = "quits"
@@ -129,7 +131,7 @@ def suite_data(**methods: Any) -> dict[str, Any]:
                 "dataset": "digits",
                 "train_limit": 120,
                 "test_limit": 60,
-                "batch_size": 16,
+                "batch_size": 8,  # an inner epoch, and so the next look at the budget, is beyond the horizon
                 "horizon": 10,
                 "space": {
                     "lr": {"windows": 2, "low": 0.0, "high": 0.2},
@@ -241,6 +243,23 @@ def test_the_machine_is_recorded() -> None:
     assert machine.software["torch"] == torch.__version__
 
 
+@pytest.mark.parametrize(
+    ("losses", "fidelities", "incumbent", "retrained"),
+    [
+        ([0.3, 0.5, 0.4], [0.1, 1.0, 1.0], 0, 2),  # a short rung looks best, but was never trained whole
+        ([0.5, 0.3, 0.4], [1.0, 1.0, 0.1], 1, 1),
+        ([0.3, 0.5, 0.4, 0.6], [0.1, 0.3, 0.3, 0.1], 0, 2),  # none was: the best of the longest
+        ([0.3, math.inf], [0.1, 1.0], 0, 0),  # what diverged is nobody's choice
+    ],
+)
+def test_the_best_of_those_trained_longest_is_retrained(
+    world: World, losses: list[float], fidelities: list[float], incumbent: int, retrained: int
+) -> None:
+    record, _ = world.cell(world.suite(Scripted={"losses": losses, "fidelities": fidelities}))
+    assert record.final is not None
+    assert (record.incumbent, record.final.report) == (incumbent, retrained)
+
+
 def test_frames_of_a_run_have_a_row_a_report_and_a_row_a_cell(world: World) -> None:
     folder = world.run(world.suite(random_search={}, Probe={})).folder
     assert len(load_results(folder)) == 8
@@ -330,7 +349,7 @@ def test_whatever_a_budget_of_steps_does_not_cover_is_no_incumbent_either(world:
 
 def test_epochs_of_a_budget_become_inner_steps_of_the_problem(world: World) -> None:
     record, _ = world.cell(world.suite({"budget": {"epochs": 3}}, random_search={}))
-    assert record.budget["steps"] == 3 * (108 // 16)  # 12 of 120 examples are validation's
+    assert record.budget["steps"] == 3 * (108 // 8)  # 12 of 120 examples are validation's
 
 
 # --------------------------------------------------------------------------------------- the incumbent

@@ -19,7 +19,6 @@ from hpobench_fds.problem import AugmentationConfig, Problem, ProblemConfig
 from hpobench_fds.schedule import Schedule, window_index
 from hpobench_fds.step import RULES
 from hpobench_fds.trainer import (
-    CHECK_EVERY,
     DIVERGED,
     EVALUATION_BATCH,
     Evaluation,
@@ -208,7 +207,7 @@ def test_segments_are_the_longest_stretches_of_constant_hyperparameters(
 # ------------------------------------------------------------------------------------ going on from a state
 
 
-@pytest.mark.parametrize("at", [0, 1, 7, CHECK_EVERY, 63, 119, 120])
+@pytest.mark.parametrize("at", [0, 1, 7, 50, 63, 119, 120])
 def test_going_on_from_a_copy_is_bitwise_an_uninterrupted_run(normed: str, at: int) -> None:
     trainer = tiny_trainer(
         normed, windows=(3, 2, 1), horizon=120, augmentation=AugmentationConfig(crop_padding=1, flip=True)
@@ -351,7 +350,7 @@ def test_a_loss_that_is_not_finite_ends_training_as_diverged_at_its_step(
     training = trainer.train(trainer.start(0), schedule)
     assert training.ending == "diverged"
     assert training.diverged_at == step
-    assert training.state.step <= step + CHECK_EVERY  # it stops soon after
+    assert training.state.step <= step + trainer.problem.look_every  # it stops soon after
     assert trainer.evaluate(training.state) == DIVERGED == Evaluation(math.inf, 0.0)
 
 
@@ -387,7 +386,7 @@ def test_training_stops_in_mid_run_when_its_time_is_up_and_can_go_on() -> None:
     state = hurried.start(0)
     training = hurried.train(state, schedule)
     assert training.ending == "out of budget"
-    assert state.step == 3 * CHECK_EVERY  # a look, and so a second, each
+    assert state.step == 3 * trainer.problem.look_every  # a look, and so a second, each
     assert clock.cost.inner_steps == state.step
     trainer.train(state, schedule)
     assert same(state, trained(trainer, schedule))
@@ -400,11 +399,16 @@ def test_training_stops_in_mid_run_when_its_time_is_up_and_can_go_on() -> None:
 def test_a_budget_is_looked_at_now_and_then_and_one_that_ends_with_the_training_does_not_cut_it_off(
     steps: int, ending: str, stops_at: int
 ) -> None:
-    assert CHECK_EVERY == 50
     trainer = tiny_trainer(horizon=120)
+    trainer.problem.look_every = 50
     trainer.budget = Budget(trainer.clock, steps=steps)
     training = trainer.train(trainer.start(0), some_schedule(trainer))
     assert (training.ending, training.state.step) == (ending, stops_at)
+
+
+@pytest.mark.parametrize(("examples", "every"), [(40, 8), (2000, 50)])
+def test_looks_are_at_most_an_inner_epoch_apart(examples: int, every: int) -> None:
+    assert tiny_trainer(examples=examples, batch_size=4).problem.look_every == every
 
 
 def test_every_step_and_every_evaluation_is_counted() -> None:

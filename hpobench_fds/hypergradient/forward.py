@@ -13,7 +13,15 @@ from torch import Tensor
 from hpobench_fds.hypergradient.result import Hypergradient
 from hpobench_fds.hypergradient.validation import validation_gradient
 from hpobench_fds.schedule import Schedule, window_index, window_start
-from hpobench_fds.trainer import CHECK_EVERY, DIVERGED, Ending, Trainer, TrainState, constant_segments
+from hpobench_fds.trainer import (
+    DIVERGED,
+    Ending,
+    Losses,
+    Trainer,
+    TrainState,
+    constant_segments,
+    first_not_finite,
+)
 
 
 @dataclass
@@ -65,20 +73,16 @@ def forward(
     state = trainer.start(trial)
     rows = _Rows.of(trainer, horizon)
     carried = _Carried(trainer, state, product_clip)
-    losses = torch.zeros(CHECK_EVERY, device=p.device, dtype=p.dtype)
-    pending = 0
+    losses = Losses(p)
     for begin, end in constant_segments(schedule, horizon, 0, horizon):
         carried.grow(rows.begun(begin))
         values = tuple(schedule.at(name, begin, horizon) for name in p.rule.defaults)
         active = rows.active(trainer, begin, horizon)
         for step in range(begin, end):
-            losses[pending] = carried.step(values, step, active)
-            pending += 1
-            if pending == CHECK_EVERY or step + 1 == horizon:
-                seen, pending = losses[:pending].tolist(), 0
+            if losses.add(carried.step(values, step, active)) or step + 1 == horizon:
+                seen = losses.look()
                 carried.count(len(seen))
-                if not all(map(math.isfinite, seen)):
-                    bad = next(i for i, loss in enumerate(seen) if not math.isfinite(loss))
+                if (bad := first_not_finite(seen)) is not None:
                     return carried.failed("diverged", step + 1 - len(seen) + bad)
                 if not carried.finite():
                     return carried.failed("diverged", step)

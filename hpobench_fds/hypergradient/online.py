@@ -9,7 +9,6 @@ instead (one-pass, Clarke et al., ICLR 2022).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,7 +24,15 @@ from hpobench_fds.outer import Outer
 from hpobench_fds.problem import Problem
 from hpobench_fds.schedule import HyperparameterSpace, Schedule, ScheduleSpace
 from hpobench_fds.seeds import derive
-from hpobench_fds.trainer import CHECK_EVERY, DIVERGED, Ending, Evaluation, Trainer, TrainState
+from hpobench_fds.trainer import (
+    DIVERGED,
+    Ending,
+    Evaluation,
+    Losses,
+    Trainer,
+    TrainState,
+    first_not_finite,
+)
 
 
 def no_fixed_point(problem: Problem) -> str | None:
@@ -105,8 +112,7 @@ def online(
     run = _Online(trainer, outer, trial, discount, validation_batch, neumann_terms)
     horizon = trainer.problem.horizon
     for step in range(horizon):
-        run.step(step, move=(step + 1) % every == 0)
-        if (step + 1) % CHECK_EVERY == 0 or step + 1 == horizon:
+        if run.step(step, move=(step + 1) % every == 0) or step + 1 == horizon:
             bad = run.check()
             if bad is not None:
                 return run.finish("diverged", bad)
@@ -142,21 +148,21 @@ class _Online:
         self.order = BatchOrder(everything, size, derive(trainer.seed, "online", trial), p.device)
         self.values: list[NDArray[np.float64]] = []
         self.hypergradients: list[NDArray[np.float64]] = []
-        self.losses: list[Tensor] = []
+        self.losses = Losses(p)
         self.products = self._counted = self._checked = 0
 
     def _row(self, name: str) -> int | None:
         learned = list(self.space.learned)
         return learned.index(name) if name in learned else None
 
-    def step(self, step: int, *, move: bool) -> None:
-        """One inner step; afterwards, if asked, one move of the hyperparameters."""
+    def step(self, step: int, *, move: bool) -> bool:
+        """One inner step; afterwards, if asked, one move of the hyperparameters. Is it time to check?"""
         p, state = self.trainer.problem, self.state
         schedule = self.space.from_vector(self.vector)
         values = tuple(schedule[name][0] for name in p.rule.defaults)
         x, y = self.data.batch(step)
         tape = p.network.gradient(state.w, x, y, state.buffers)
-        self.losses.append(tape.loss)
+        due = self.losses.add(tape.loss)
         self._push(tape, values, step)
         look = self._looker(tape, values) if move and self.terms else None
         p.rule.update_(state.w, state.slots, self.trainer.clip(tape.gradient), values, step)
@@ -164,6 +170,7 @@ class _Online:
         self.values.append(self.vector)
         if move:
             self._move(look)
+        return due
 
     def _push(self, tape: Tape, values: Sequence[float], step: int) -> None:
         """Z' = mu * A Z + B. Without a discount no product is needed."""
@@ -217,15 +224,13 @@ class _Online:
         """Book the cost so far; the first step whose loss was not finite, if any."""
         p = self.trainer.problem
         products, self._counted = self.products - self._counted, self.products
-        steps = len(self.losses)
+        seen = self.losses.look()
+        steps = len(seen)
         self.trainer.clock.count(
             steps=steps, gradients=steps + products * p.network.product_cost, products=products
         )
-        seen = torch.stack(self.losses).tolist()
-        self.losses.clear()
-        for i, loss in enumerate(seen):
-            if not math.isfinite(loss):
-                return self.state.step - steps + i
+        if (bad := first_not_finite(seen)) is not None:
+            return self.state.step - steps + bad
         fresh, self._checked = self.hypergradients[self._checked :], len(self.hypergradients)
         return None if np.all(np.isfinite(fresh)) else self.state.step
 

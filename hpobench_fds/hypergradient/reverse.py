@@ -19,7 +19,7 @@ from hpobench_fds.hypergradient.result import Hypergradient
 from hpobench_fds.hypergradient.validation import validation_gradient
 from hpobench_fds.schedule import Schedule
 from hpobench_fds.step import StepRule
-from hpobench_fds.trainer import CHECK_EVERY, DIVERGED, Ending, Trainer, TrainState
+from hpobench_fds.trainer import DIVERGED, Ending, Trainer, TrainState
 
 SWEEPS = 2  # how often a step runs forward, unless memory allows one or forces more
 
@@ -205,7 +205,7 @@ class _Reverse:
             self._pull(step, per_step)
             if store.steps[-1] == step:
                 store.pop()
-            if step % CHECK_EVERY == 0 or step == self.first:
+            if step % self.trainer.problem.look_every == 0 or step == self.first:
                 self._check(step)
 
     def _check(self, step: int) -> None:

@@ -23,7 +23,7 @@ from hpobench_fds.problem import Problem, ProblemConfig
 from hpobench_fds.schedule import HyperparameterSpace, ScheduleSpace, Vector
 from hpobench_fds.step import RULES
 from hpobench_fds.tangents import Tangents
-from hpobench_fds.trainer import CHECK_EVERY, DIVERGED, Trainer
+from hpobench_fds.trainer import DIVERGED, Trainer
 
 EXACT = 1e-8  # relative error in float64
 EVERYTHING = 10**6  # validation examples for a move: all there are
@@ -357,13 +357,14 @@ def test_a_training_that_diverges_is_told_with_its_step(options: dict[str, float
     result = online(trainer, still(trainer), 0, **options)
     assert (result.ending, result.diverged_at) == ("diverged", step)
     assert result.evaluation == DIVERGED
-    assert len(result.values) == result.state.step == CHECK_EVERY
+    assert len(result.values) == result.state.step == trainer.problem.look_every
     assert np.isfinite(result.values).all()  # no NaN reached the outer step
     assert trainer.problem.space.contains(result.schedule(trainer.problem.space))
 
 
 def test_a_tangent_that_overflows_is_a_divergence_and_moves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = trainer_of(120)
+    trainer.problem.look_every = 50
     network, calls = trainer.problem.network, iter(range(1, 1000))
     products = network.products
 
@@ -383,10 +384,11 @@ def test_a_tangent_that_overflows_is_a_divergence_and_moves_nothing(monkeypatch:
 
 def test_it_stops_when_the_budget_is_spent() -> None:
     trainer = trainer_of(120)
+    trainer.problem.look_every = 50
     trainer.budget = Budget(trainer.clock, steps=40)
     result = online(trainer, still(trainer), 0)
     assert (result.ending, result.diverged_at) == ("out of budget", None)
-    assert result.state.step == len(result.values) == trainer.clock.cost.inner_steps == CHECK_EVERY
+    assert result.state.step == len(result.values) == trainer.clock.cost.inner_steps == 50
 
 
 def test_a_budget_that_ends_with_the_training_does_not_cut_it_off() -> None:

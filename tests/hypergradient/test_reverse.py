@@ -31,7 +31,7 @@ from hpobench_fds.models import Tape
 from hpobench_fds.schedule import Schedule
 from hpobench_fds.step import RULES
 from hpobench_fds.tangents import Tangents
-from hpobench_fds.trainer import CHECK_EVERY, DIVERGED, Trainer, Training, TrainState
+from hpobench_fds.trainer import DIVERGED, Trainer, Training, TrainState
 
 EXACT = 1e-8  # relative error in float64
 
@@ -405,7 +405,7 @@ def test_a_training_that_diverges_is_told_with_its_step(
     result = reverse(trainer, schedule, 0, full=full)
     assert_none(result, "diverged", step)
     assert result.products == 0
-    assert step < result.state.step <= step + CHECK_EVERY
+    assert step < result.state.step <= step + trainer.problem.look_every
 
 
 def test_weights_lost_in_the_last_step_are_a_divergence_at_the_end() -> None:
@@ -432,6 +432,7 @@ def test_an_adjoint_that_overflows_is_a_divergence_though_every_loss_is_finite(
     monkeypatch: pytest.MonkeyPatch, begin: int, seen: int, value: float
 ) -> None:
     trainer = tiny_trainer(horizon=120)
+    trainer.problem.look_every = 50
     spoil_products(trainer, monkeypatch, begin, value)
     result = reverse(trainer, some_schedule(trainer), 0)
     assert_none(result, "diverged", seen)
@@ -474,7 +475,7 @@ def test_it_stops_in_the_backward_sweep_when_the_budget_is_spent() -> None:
     trainer.budget = Until(trainer, lambda: trainer.clock.cost.products >= 30)
     result = reverse(trainer, some_schedule(trainer), 0, memory=limit(trainer, 12))
     assert_none(result, "out of budget", None)
-    assert 30 <= result.products <= 30 + CHECK_EVERY
+    assert 30 <= result.products <= 30 + trainer.problem.look_every
 
 
 @pytest.mark.parametrize("full", [False, True])
@@ -482,7 +483,7 @@ def test_it_stops_in_the_forward_sweep_when_the_budget_is_spent(full: bool) -> N
     trainer = with_step_budget(1000, 40)
     result = reverse(trainer, some_schedule(trainer, lr=0.01), 0, full=full)
     assert_none(result, "out of budget", None)
-    assert trainer.clock.cost.inner_steps <= 40 + CHECK_EVERY
+    assert trainer.clock.cost.inner_steps <= 40 + trainer.problem.look_every
 
 
 @pytest.mark.parametrize("states", [1, None])
