@@ -16,12 +16,9 @@ import typer
 from hpobench_fds.errors import HpobenchError, InputError
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import Console
 
-    from hpobench_fds.clock import Budget, Clock
-    from hpobench_fds.records import ReportRecord
-    from hpobench_fds.runner import CellResult, RunSummary, Watcher
-    from hpobench_fds.suite import Cell
+    from hpobench_fds.runner import RunSummary
 
 app = typer.Typer(
     help="Compare hyperparameter-optimisation methods, gradient-based and black-box, on one shared trainer.",
@@ -65,6 +62,19 @@ def run(
     methods: Annotated[str | None, typer.Option(help="Only these methods of the suite: a,b.")] = None,
     seeds: Annotated[str | None, typer.Option(help="Seeds in place of the suite's: 0-4 or 0,2.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", metavar="N", help="Cells side by side.")] = 1,
+    part: Annotated[
+        str | None, typer.Option("--cell", metavar="I/N", help="Only the I-th of N parts, for job arrays.")
+    ] = None,
+    cell_seconds: Annotated[
+        float | None, typer.Option(help="A cell that takes longer is killed and has failed.")
+    ] = None,
+    cell_memory: Annotated[
+        float | None, typer.Option(metavar="GB", help="The same for its process's memory.")
+    ] = None,
+    in_process: Annotated[
+        bool, typer.Option("--in-process", help="Cells not in processes of their own: to debug a method.")
+    ] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed cells again.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")] = False,
     data_root: Annotated[Path | None, typer.Option(help="Folder of the data sets.")] = None,
@@ -72,13 +82,15 @@ def run(
     figures: Annotated[bool, typer.Option("--figures/--no-figures", help="Draw figures at the end.")] = True,
 ) -> None:
     """Run a suite: what has been run already is skipped, what was interrupted goes on."""
+    from hpobench_fds.progress import watcher
     from hpobench_fds.runner import run_suite
 
     try:
-        with _terminated_is_interrupted(), _watcher(quiet) as watch:
+        with _terminated_is_interrupted(), watcher(quiet) as watch:
             summary = run_suite(
-                suite, out, methods=methods, seeds=seeds, device=device, retry_failed=retry_failed,
-                data_root=data_root, download=download, watch=watch,
+                suite, out, methods=methods, seeds=seeds, part=part, device=device, jobs=jobs,
+                isolate=not in_process, cell_seconds=cell_seconds, cell_memory=cell_memory,
+                retry_failed=retry_failed, data_root=data_root, download=download, watch=watch,
             )  # fmt: skip
     except KeyboardInterrupt:
         again = shlex.join(["hpobench", *sys.argv[1:]])
@@ -239,113 +251,14 @@ def _print_summary(summary: RunSummary, drawn: int | None) -> None:
         typer.echo(f"failed: {result.cell}: {reason}", err=True)
     if summary.count("failed before"):
         typer.echo("failed before and not run again: add --retry-failed", err=True)
+    for result in summary.results:
+        if result.verdict == "interrupted":
+            typer.echo(f"interrupted by a signal: {result.cell}: run it again to go on", err=True)
     if held := summary.count("held"):
         typer.echo(f"left alone, another runner has them: {held} cells", err=True)
     typer.echo(f"records: {summary.folder}")
     if drawn:
         typer.echo(f"figures: {summary.folder / 'figures'}")
-
-
-# -------------------------------------------------------------------------------------------- progress
-
-
-class _Lines:
-    """Progress as lines: one a cell, on stderr."""
-
-    def __init__(self) -> None:
-        self._todo = self._done = 0
-
-    def plan(self, cells: Sequence[Cell], todo: int) -> None:
-        self._todo = todo
-        self.tell(f"{len(cells)} cells, {len(cells) - todo} of them settled before")
-
-    def begin(self, cell: Cell, clock: Clock, budget: Budget) -> None:
-        pass
-
-    def report(self, cell: Cell, report: ReportRecord) -> None:
-        pass
-
-    def end(self, result: CellResult) -> None:
-        self._done += 1
-        self.tell(f"[{self._done}/{self._todo}] {_outcome(result)}")
-
-    def tell(self, line: str) -> None:
-        typer.echo(line, err=True)
-
-
-class _Live(_Lines):
-    """The same lines on a terminal, above what the running cell is doing."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        from rich.console import Console
-        from rich.live import Live
-
-        # Drawing takes the method's time, from another thread: once a second costs it well under 1 %.
-        self.live = Live(console=Console(stderr=True), get_renderable=self._render, refresh_per_second=1)
-        self._cell, self._spent, self._accuracy = "", _nothing_spent, ""
-
-    def begin(self, cell: Cell, clock: Clock, budget: Budget) -> None:
-        self._cell, self._spent, self._accuracy = str(cell), lambda: _spent(clock, budget), ""
-
-    def report(self, cell: Cell, report: ReportRecord) -> None:
-        if report.incumbent and report.test_accuracy is not None:
-            val, test = 100 * report.val_accuracy, 100 * report.test_accuracy
-            self._accuracy = f"incumbent: validation {val:.1f} %, test {test:.1f} %"
-
-    def end(self, result: CellResult) -> None:
-        super().end(result)
-        self._cell, self._spent = "", _nothing_spent
-
-    def tell(self, line: str) -> None:
-        self.live.console.print(line, markup=False, highlight=False)
-
-    def _render(self) -> RenderableType:
-        from rich.progress_bar import ProgressBar
-        from rich.table import Table
-
-        share, text = self._spent()
-        grid = Table.grid(padding=(0, 1))
-        grid.add_row(
-            "cells", ProgressBar(self._todo or 1, self._done, width=30), f"{self._done} of {self._todo}"
-        )
-        if self._cell:
-            grid.add_row(self._cell, ProgressBar(1.0, share, width=30), f"{text}  {self._accuracy}")
-        return grid
-
-
-def _nothing_spent() -> tuple[float, str]:
-    return 0.0, ""
-
-
-def _spent(clock: Clock, budget: Budget) -> tuple[float, str]:
-    """Share of the budget, and the clock against it."""
-    text = f"{clock.seconds:.0f} s" + (f" of {budget.seconds:g} s" if budget.seconds else "")
-    if budget.steps:
-        text += f", {clock.cost.inner_steps} of {budget.steps} steps"
-    return budget.used, text
-
-
-def _outcome(result: CellResult) -> str:
-    record = result.record
-    if record is None or record.status == "failed":
-        return f"{result.cell}: {result.verdict}" + (f": {record.reason}" if record else "")
-    text = f"{result.cell}: {record.stopped}, {record.reports} reports in {record.clock.method:.1f} s"
-    if record.final is None:
-        return f"{text}, {record.reason}"
-    return f"{text}, final test accuracy {100 * record.final.test_accuracy:.1f} %"
-
-
-@contextmanager
-def _watcher(quiet: bool) -> Iterator[Watcher | None]:
-    if quiet:
-        yield None
-    elif sys.stderr.isatty():
-        watch = _Live()
-        with watch.live:
-            yield watch
-    else:
-        yield _Lines()
 
 
 @contextmanager

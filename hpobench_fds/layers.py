@@ -9,7 +9,8 @@ Layout: x [B, ...]; k tangents of it [B, k, ...]. With parameter tangents stored
 products with a primal input are one GEMM or convolution with k times the output channels, and the k
 products with a primal weight one with k times the batch; both without a copy.
 
-A tangent of None is zero (the input data's). No layer overwrites what it is given: branches share it.
+A tangent of None is zero (the input data's). No layer overwrites what it is given, since branches
+share it, but where its neighbour on the tape made it for nobody else (``own``).
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ class Layer(ABC):
 
     parameters: Sequence[Parameter] = ()
     buffers: int = 0  # running statistics it keeps
+    own: bool = False  # every gradient and tangent it returns is a tensor of its own, which it does not keep
 
     @abstractmethod
     def output(self, shape: Shape) -> Shape:
@@ -124,6 +126,8 @@ class Flatten(Layer):
 
 class Linear(Layer):
     """x W^T + b."""
+
+    own = True
 
     def __init__(self, inputs: int, outputs: int, name: str = "linear") -> None:
         self.inputs, self.outputs = inputs, outputs
@@ -208,7 +212,11 @@ class ReLU(Layer):
         return mask
 
     def tangent(self, p: Sequence[Tensor], dp: Sequence[Tensor], dx: Tensor | None, c: Any) -> Tensor | None:
-        return None if dx is None else dx * self._mask(c)
+        if dx is None:
+            return None
+        if getattr(c, "after_own", False) and dx.is_contiguous():
+            return dx.mul_(self._mask(c))
+        return torch.mul(dx, self._mask(c), out=dx.new_empty(dx.shape))
 
     def tangent_backward(
         self,
@@ -219,7 +227,7 @@ class ReLU(Layer):
         dgrads: Sequence[Tensor],
         need_input: bool,
     ) -> Tensor | None:
-        return dg * self._mask(c)
+        return dg.mul_(self._mask(c)) if getattr(c, "before_own", False) else dg * self._mask(c)
 
 
 _convolution_backward = torch.ops.aten.convolution_backward
@@ -227,6 +235,8 @@ _convolution_backward = torch.ops.aten.convolution_backward
 
 class Conv2d(Layer):
     """Square-kernel convolution, with or without bias."""
+
+    own = True
 
     def __init__(
         self,
@@ -371,17 +381,18 @@ class MaxPool2(Layer):
         columns = torch.maximum(upper, lower)  # unlike a comparison, lets NaN through
         left, right = columns[..., 0::2], columns[..., 1::2]
         is_right = left < right
-        c.shape = x.shape
-        c.index = self._index(x.shape[-2:], below, is_right)
+        c.shape, c.right = x.shape, is_right
+        c.lower = torch.where(is_right, below[..., 1::2], below[..., 0::2])
+        c.index = self.index(c, x.shape[3], 1)
         return torch.maximum(left, right)
 
-    def _index(self, side: torch.Size, below: Tensor, is_right: Tensor) -> Tensor:
-        """Where in the flattened image each maximum lies: [B, C, pixels of the output]."""
-        height, width = side
-        corner = torch.arange(0, height, 2, device=below.device)[:, None] * width
-        corner = corner + torch.arange(0, width, 2, device=below.device)
-        row = torch.where(is_right, below[..., 1::2], below[..., 0::2])
-        return torch.add(corner, row, alpha=width).add_(is_right).flatten(2)
+    @staticmethod
+    def index(c: Any, down: int, right: int) -> Tensor:
+        """Where each maximum lies, [B, C, pixels of the output], in an image with these strides."""
+        height, width = c.shape[2:]
+        corner = torch.arange(0, height, 2, device=c.lower.device)[:, None] * down
+        corner = corner + torch.arange(0, width, 2, device=c.lower.device) * right
+        return torch.add(corner, c.lower, alpha=down).add_(c.right, alpha=right).flatten(2)
 
     def backward(
         self, p: Sequence[Tensor], g: Tensor, c: Any, grads: Sequence[Tensor], need_input: bool
@@ -408,6 +419,105 @@ class MaxPool2(Layer):
         index = c.index.unsqueeze(1).expand(-1, k, -1, -1)
         gx = dg.new_zeros((batch, k, c.shape[1], c.shape[2] * c.shape[3]))
         return gx.scatter_(3, index, dg.flatten(3)).view(batch, k, *c.shape[1:])
+
+
+class ConvPool2(Layer):
+    """A convolution with MaxPool2 behind it.
+
+    Derivatives pass through the maxima alone, a quarter of the pixels. In a first layer, whose input
+    has no tangent, all products are then GEMMs over the patches of the input that the maxima look at,
+    gathered once for all tangents; a convolution would work on every pixel and pool most of it away.
+    """
+
+    own = True
+    MANY = 3  # tangents from which on gathering the patches pays
+
+    def __init__(self, conv: Conv2d) -> None:
+        self.conv, self.pool = conv, MaxPool2()
+        self.parameters = conv.parameters
+
+    def output(self, shape: Shape) -> Shape:
+        return self.pool.output(self.conv.output(shape))
+
+    def apply(self, p: Sequence[Tensor], x: Tensor, running: Tensor | None) -> Tensor:
+        return self.pool.apply((), self.conv.apply(p, x, running), None)
+
+    def forward(self, p: Sequence[Tensor], x: Tensor, running: Tensor | None, c: Any) -> Tensor:
+        c.conv, c.pool, c.patches = SimpleNamespace(), SimpleNamespace(), None
+        return self.pool.forward((), self.conv.forward(p, x, running, c.conv), None, c.pool)
+
+    def backward(
+        self, p: Sequence[Tensor], g: Tensor, c: Any, grads: Sequence[Tensor], need_input: bool
+    ) -> Tensor | None:
+        pulled = self.pool.backward((), g, c.pool, (), True)
+        assert pulled is not None
+        return self.conv.backward(p, pulled, c.conv, grads, need_input)
+
+    def tangent(self, p: Sequence[Tensor], dp: Sequence[Tensor], dx: Tensor | None, c: Any) -> Tensor | None:
+        c.gathered = dx is None and len(dp[0]) >= self.MANY
+        if c.gathered:
+            return self._tangent_of_patches(dp, c)
+        dz = self.conv.tangent(p, dp, dx, c.conv)
+        return self.pool.tangent((), (), dz, c.pool)
+
+    def tangent_backward(
+        self,
+        p: Sequence[Tensor],
+        dp: Sequence[Tensor],
+        dg: Tensor,
+        c: Any,
+        dgrads: Sequence[Tensor],
+        need_input: bool,
+    ) -> Tensor | None:
+        if c.gathered and not need_input:
+            self._pull_patches(dg, c, dgrads)
+            return None
+        pulled = self.pool.tangent_backward((), (), dg, c.pool, (), True)
+        assert pulled is not None
+        return self.conv.tangent_backward(p, dp, pulled, c.conv, dgrads, need_input)
+
+    def _patches(self, c: Any) -> Tensor:
+        """What each maximum of each output channel looks at: [O, B * pixels, kernel * I * kernel].
+
+        Strips of the image as wide as the kernel are laid out first: a patch is then one piece of one.
+        """
+        if c.patches is None:
+            conv, x = self.conv, c.conv.x
+            padded = F.pad(x, [conv.padding] * 4) if conv.padding else x
+            strips = padded.unfold(3, conv.kernel, conv.stride).permute(0, 3, 2, 1, 4).contiguous()
+            batch, across, height = strips.shape[:3]
+            line = conv.inputs * conv.kernel
+            count = batch * across * height - conv.kernel + 1
+            rows = strips.view(-1).as_strided((count, conv.kernel * line), (line, 1))
+            first = torch.arange(batch, device=x.device)[:, None, None] * (across * height)
+            index = self.pool.index(c.pool, conv.stride, height) + first
+            c.patches = rows.index_select(0, index.transpose(0, 1).reshape(-1)).view(
+                conv.outputs, -1, conv.kernel * line
+            )
+        patches: Tensor = c.patches
+        return patches
+
+    def _tangent_of_patches(self, dp: Sequence[Tensor], c: Any) -> Tensor:
+        k, outputs, batch = len(dp[0]), self.conv.outputs, len(c.conv.x)
+        # [k, O, I, kernel, kernel] as patches lie: rows outside, inputs inside
+        weights = dp[0].permute(1, 0, 3, 2, 4).reshape(outputs, k, -1)
+        patches = self._patches(c).transpose(1, 2)
+        if self.conv.bias:
+            dz = torch.baddbmm(dp[1].t().unsqueeze(2), weights, patches)
+        else:
+            dz = torch.bmm(weights, patches)
+        c.conv.dx = None
+        height, width = c.pool.shape[2] // 2, c.pool.shape[3] // 2
+        return dz.view(outputs, k, batch, height, width).permute(2, 1, 0, 3, 4)
+
+    def _pull_patches(self, dg: Tensor, c: Any, dgrads: Sequence[Tensor]) -> None:
+        _, k, outputs = dg.shape[:3]
+        at_maxima = dg.permute(2, 1, 0, 3, 4).reshape(outputs, k, -1)
+        gw = torch.bmm(at_maxima, self._patches(c))
+        side = self.conv.kernel
+        dgrads[0].copy_(gw.view(outputs, k, side, self.conv.inputs, side).permute(1, 0, 3, 2, 4))
+        if self.conv.bias:
+            dgrads[1].copy_(at_maxima.sum(2).t())
 
 
 class GlobalAvgPool(Layer):
@@ -448,6 +558,7 @@ class GlobalAvgPool(Layer):
 class BatchNorm2d(Layer):
     """Batch normalisation; the batch's statistics in training, running ones (momentum 0.1) in evaluation."""
 
+    own = True
     momentum, eps = 0.1, 1e-5
 
     def __init__(self, channels: int, name: str = "norm") -> None:
@@ -500,16 +611,20 @@ class BatchNorm2d(Layer):
         k, xhat = dp[0].shape[0], c.xhat.unsqueeze(1)
         out: Tensor = xhat.new_empty(len(xhat), k, *xhat.shape[2:])
         c.dx = dx
-        if dx is None:
-            c.mean_dx = c.correlation = torch.zeros_like(dp[0])
-        else:
-            c.mean_dx = dx.mean((0, 3, 4))  # [k, C]
-            c.correlation = torch.mul(dx, xhat, out=out).mean((0, 3, 4))
-        scale = p[0] * c.rstd
-        constant = dp[1] - scale * c.mean_dx
-        torch.addcmul(_channels(constant), xhat, _channels(dp[0] - scale * c.correlation), out=out)
+        c.mean_dx, c.correlation = torch.zeros_like(dp[0]), torch.zeros_like(dp[0])
+        pieces = _pieces(out)
         if dx is not None:
-            out.addcmul_(dx, _channels(scale))
+            for piece in pieces:
+                c.mean_dx += dx[piece].sum((0, 3, 4))  # [k, C]
+                c.correlation += torch.mul(dx[piece], xhat[piece], out=out[piece]).sum((0, 3, 4))
+            c.mean_dx /= c.n
+            c.correlation /= c.n
+        scale = p[0] * c.rstd
+        constant, on_xhat = dp[1] - scale * c.mean_dx, dp[0] - scale * c.correlation
+        for piece in pieces:
+            torch.addcmul(_channels(constant), xhat[piece], _channels(on_xhat), out=out[piece])
+            if dx is not None:
+                out[piece].addcmul_(dx[piece], _channels(scale))
         return out
 
     def tangent_backward(
@@ -523,25 +638,40 @@ class BatchNorm2d(Layer):
     ) -> Tensor | None:
         """The tangent of gx = weight * rstd * (g - mean(g) - xhat * mean(g * xhat)), multiplied out."""
         xhat, g = c.xhat.unsqueeze(1), c.g.unsqueeze(1)
-        out: Tensor = torch.mul(dg, xhat)
-        dgw = out.sum((0, 3, 4))
+        out = torch.empty_like(dg)
+        dgw, dgb, through = (torch.zeros_like(dp[0]) for _ in range(3))
+        pieces = _pieces(out)
+        for piece in pieces:
+            dgb += dg[piece].sum((0, 3, 4))
+            dgw += torch.mul(dg[piece], xhat[piece], out=out[piece]).sum((0, 3, 4))
+            if c.dx is not None:
+                through += torch.mul(c.dx[piece], g[piece], out=out[piece]).sum((0, 3, 4))
         if c.dx is not None:
-            through = torch.mul(c.dx, g, out=out).sum((0, 3, 4))
             dgw += c.rstd * (through - c.mean_dx * c.gb - c.correlation * c.gw)
         dgrads[0].copy_(dgw)
-        torch.sum(dg, (0, 3, 4), out=dgrads[1])
+        dgrads[1].copy_(dgb)
         if not need_input:
             return None
         scale, mean_g, mean_gx = p[0] * c.rstd, c.gb / c.n, c.gw / c.n
         factor = dp[0] * c.rstd - scale * c.rstd * c.correlation  # the tangent of weight * rstd
         through_x = scale * c.rstd * mean_gx
         on_xhat = through_x * c.correlation - scale * dgw / c.n - factor * mean_gx
-        constant = through_x * c.mean_dx - scale * dgrads[1] / c.n - factor * mean_g
-        torch.addcmul(_channels(constant), xhat, _channels(on_xhat), out=out)
-        out.addcmul_(g, _channels(factor)).addcmul_(dg, _channels(scale))
-        if c.dx is not None:
-            out.addcmul_(c.dx, _channels(-through_x))
+        constant = through_x * c.mean_dx - scale * dgb / c.n - factor * mean_g
+        for piece in pieces:
+            torch.addcmul(_channels(constant), xhat[piece], _channels(on_xhat), out=out[piece])
+            out[piece].addcmul_(g[piece], _channels(factor)).addcmul_(dg[piece], _channels(scale))
+            if c.dx is not None:
+                out[piece].addcmul_(c.dx[piece], _channels(-through_x))
         return out
+
+
+CACHED = 1 << 22  # bytes that several passes in a row find in a CPU's cache
+
+
+def _pieces(x: Tensor) -> list[slice]:
+    """The batch in pieces that stay in the cache while several passes go over them; whole on a GPU."""
+    step = len(x) if x.is_cuda else max(1, CACHED * len(x) // (x.numel() * x.element_size()))
+    return [slice(at, at + step) for at in range(0, len(x), step)]
 
 
 def _channels(values: Tensor) -> Tensor:
@@ -562,6 +692,8 @@ class Sequential(Layer):
             edges.append((layer, slice(start, stop), slice(at, end)))
             start, at = stop, end
         self._parts = edges
+        own = [False, *(layer.own for layer in layers), False]
+        self._beside_own = list(zip(own[:-2], own[2:], strict=True))  # of each layer: before it, behind it
 
     def output(self, shape: Shape) -> Shape:
         for layer in self.layers:
@@ -574,7 +706,7 @@ class Sequential(Layer):
         return x
 
     def forward(self, p: Sequence[Tensor], x: Tensor, running: Tensor | None, c: Any) -> Tensor:
-        c.parts = [SimpleNamespace() for _ in self.layers]
+        c.parts = [SimpleNamespace(after_own=a, before_own=b) for a, b in self._beside_own]
         for (layer, mine, stats), part in zip(self._parts, c.parts, strict=True):
             x = layer.forward(p[mine], x, None if running is None else running[stats], part)
         return x
@@ -623,14 +755,22 @@ class Sequential(Layer):
 class Residual(Layer):
     """body(x) + shortcut(x); no shortcut is the identity.
 
-    ``stem`` runs before both (a pre-activation that branch and shortcut share).
+    stem : runs before both (a pre-activation that body and shortcut share).
+    stride : the shortcut sees every so-manyth pixel of each row and column. A 1x1 convolution behind
+        it is one with that stride, at which convolution libraries are slow.
     """
 
     def __init__(
-        self, body: Sequential, shortcut: Sequential | None = None, stem: Sequential | None = None
+        self,
+        body: Sequential,
+        shortcut: Sequential | None = None,
+        stem: Sequential | None = None,
+        stride: int = 1,
     ) -> None:
         self.stem, self.body = stem or Sequential(), body
-        self.shortcut = shortcut or Sequential()
+        self.shortcut, self.stride = shortcut or Sequential(), stride
+        self._own_input = bool(body.layers) and body.layers[0].own
+        self._own_output = bool(body.layers) and body.layers[-1].own
         branches = (self.stem, self.body, self.shortcut)
         self.parameters = tuple(q for branch in branches for q in branch.parameters)
         self.buffers = sum(branch.buffers for branch in branches)
@@ -641,10 +781,26 @@ class Residual(Layer):
 
     def output(self, shape: Shape) -> Shape:
         shape = self.stem.output(shape)
-        body, beside = self.body.output(shape), self.shortcut.output(shape)
+        body, beside = self.body.output(shape), self.shortcut.output(self.seen(shape))
         if body != beside:
             raise ValueError(f"a residual block cannot add {body} and {beside}")
         return body
+
+    def seen(self, shape: Shape) -> Shape:
+        """The shape that the shortcut sees of an input."""
+        return shape if self.stride == 1 else (shape[0], *(-(-side // self.stride) for side in shape[1:]))
+
+    def _seen(self, x: Tensor) -> Tensor:
+        """What the shortcut sees of its input."""
+        return x[..., :: self.stride, :: self.stride].contiguous() if self.stride > 1 else x
+
+    def _merged(self, through: Tensor, beside: Tensor) -> Tensor:
+        """The body's gradient of their input and the shortcut's."""
+        if self.stride > 1:
+            through = through if self._own_input else through.clone()
+            through[..., :: self.stride, :: self.stride] += beside
+            return through
+        return through.add_(beside) if self._own_input else through + beside
 
     def _running(self, running: Tensor | None) -> tuple[Tensor | None, ...]:
         return tuple(None if running is None else running[part] for part in self._r)
@@ -652,14 +808,15 @@ class Residual(Layer):
     def apply(self, p: Sequence[Tensor], x: Tensor, running: Tensor | None) -> Tensor:
         r = self._running(running)
         x = self.stem.apply(p[self._p[0]], x, r[0])
-        return self.body.apply(p[self._p[1]], x, r[1]) + self.shortcut.apply(p[self._p[2]], x, r[2])
+        beside = self.shortcut.apply(p[self._p[2]], self._seen(x), r[2])
+        return self.body.apply(p[self._p[1]], x, r[1]) + beside
 
     def forward(self, p: Sequence[Tensor], x: Tensor, running: Tensor | None, c: Any) -> Tensor:
         r = self._running(running)
         c.stem, c.body, c.shortcut = SimpleNamespace(), SimpleNamespace(), SimpleNamespace()
         x = self.stem.forward(p[self._p[0]], x, r[0], c.stem)
         out = self.body.forward(p[self._p[1]], x, r[1], c.body)
-        return out + self.shortcut.forward(p[self._p[2]], x, r[2], c.shortcut)
+        return out + self.shortcut.forward(p[self._p[2]], self._seen(x), r[2], c.shortcut)
 
     def backward(
         self, p: Sequence[Tensor], g: Tensor, c: Any, grads: Sequence[Tensor], need_input: bool
@@ -669,15 +826,17 @@ class Residual(Layer):
         beside = self.shortcut.backward(p[self._p[2]], g, c.shortcut, grads[self._p[2]], need)
         if through is None or beside is None:
             return None
-        return self.stem.backward(p[self._p[0]], through + beside, c.stem, grads[self._p[0]], need_input)
+        merged = self._merged(through, beside)
+        return self.stem.backward(p[self._p[0]], merged, c.stem, grads[self._p[0]], need_input)
 
     def tangent(self, p: Sequence[Tensor], dp: Sequence[Tensor], dx: Tensor | None, c: Any) -> Tensor | None:
         dx = self.stem.tangent(p[self._p[0]], dp[self._p[0]], dx, c.stem)
-        beside = self.shortcut.tangent(p[self._p[2]], dp[self._p[2]], dx, c.shortcut)
+        seen = None if dx is None else self._seen(dx)
+        beside = self.shortcut.tangent(p[self._p[2]], dp[self._p[2]], seen, c.shortcut)
         out = self.body.tangent(p[self._p[1]], dp[self._p[1]], dx, c.body)
         if out is None or beside is None:
             return beside if out is None else out
-        return out + beside
+        return out.add_(beside) if self._own_output else out + beside
 
     def tangent_backward(
         self,
@@ -697,6 +856,7 @@ class Residual(Layer):
         )
         if through is None or beside is None:
             return None
+        merged = self._merged(through, beside)
         return self.stem.tangent_backward(
-            p[self._p[0]], dp[self._p[0]], beside + through, c.stem, dgrads[self._p[0]], need_input
+            p[self._p[0]], dp[self._p[0]], merged, c.stem, dgrads[self._p[0]], need_input
         )

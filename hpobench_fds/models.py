@@ -24,11 +24,11 @@ from hpobench_fds.errors import InputError
 from hpobench_fds.layers import (
     BatchNorm2d,
     Conv2d,
+    ConvPool2,
     Flatten,
     GlobalAvgPool,
     Layer,
     Linear,
-    MaxPool2,
     Parameter,
     ReLU,
     Residual,
@@ -64,6 +64,7 @@ class Network(ABC):
     size: int
     buffer_size: int = 0
     product_cost: float = 2.0  # FLOPs of a Hessian-vector product over those of a gradient
+    gradient_flops: float | None = None  # for one example, where they are known
 
     @abstractmethod
     def initial(self, generator: torch.Generator) -> Tensor:
@@ -107,6 +108,7 @@ class LayeredNetwork(Network):
         self.size = sum(self._sizes)
         self.buffer_size = body.buffers
         gradient, product, _ = _flops(body, shape, first=True)
+        self.gradient_flops = 2.0 * gradient
         if gradient:
             self.product_cost = product / gradient
         self._grad: Tensor | None = None
@@ -174,9 +176,13 @@ def _flops(layer: Layer, shape: Shape, first: bool) -> tuple[float, float, bool]
             gradient, product, shape = gradient + g, product + h, part.output(shape)
     elif isinstance(layer, Residual):
         gradient, product, stem_after = _flops(layer.stem, shape, first)
-        for branch in (layer.body, layer.shortcut):
-            g, h, branch_after = _flops(branch, layer.stem.output(shape), stem_after)
+        inside = layer.stem.output(shape)
+        for branch, seen in ((layer.body, inside), (layer.shortcut, layer.seen(inside))):
+            g, h, branch_after = _flops(branch, seen, stem_after)
             gradient, product, after = gradient + g, product + h, after and branch_after
+    elif isinstance(layer, ConvPool2):
+        gradient, product, after = _flops(layer.conv, shape, first)
+        product -= gradient * (0.75 if first else 0.5)  # two of its passes are over a quarter of the pixels
     elif isinstance(layer, (Linear, Conv2d)):
         once = float(layer.parameters[0].size * math.prod(layer.output(shape)[1:]))
         gradient, product, after = once * (2 if first else 3), once * (2 if first else 6), False
@@ -275,8 +281,8 @@ def _lenet(shape: Shape, classes: int) -> Sequential:
         raise InputError(f"lenet takes images of 28 or 32 pixels, not {side}", key="model")
     flat = 16 * ((side - 4) // 2 - 4) ** 2 // 4
     return Sequential(
-        Conv2d(channels, 6, 5, name="conv1"), MaxPool2(), ReLU(),
-        Conv2d(6, 16, 5, name="conv2"), MaxPool2(), ReLU(),
+        ConvPool2(Conv2d(channels, 6, 5, name="conv1")), ReLU(),
+        ConvPool2(Conv2d(6, 16, 5, name="conv2")), ReLU(),
         Flatten(), Linear(flat, 120, "fc1"), ReLU(), Linear(120, 84, "fc2"), ReLU(),
         Linear(84, classes, "fc3"),
     )  # fmt: skip
@@ -293,8 +299,8 @@ def _block(inputs: int, outputs: int, stride: int, name: str) -> Residual:
     ]
     if inputs == outputs and stride == 1:
         return Residual(Sequential(*first, *convs))
-    shortcut = Conv2d(inputs, outputs, 1, stride=stride, bias=False, name=f"{name}.shortcut")
-    return Residual(Sequential(*convs), Sequential(shortcut), stem=Sequential(*first))
+    shortcut = Conv2d(inputs, outputs, 1, bias=False, name=f"{name}.shortcut")
+    return Residual(Sequential(*convs), Sequential(shortcut), Sequential(*first), stride)
 
 
 def _wide_resnet(depth: int, widen: int) -> Callable[[Shape, int], Sequential]:

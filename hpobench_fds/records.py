@@ -7,7 +7,8 @@ A results folder of one suite looks like this::
         run.json        one RunRecord, replaced atomically
         trace.jsonl     one ReportRecord a line, append-only, flushed a line at a time
         checkpoint.pt   the method's plain state while the run is unfinished
-        error.txt       the traceback of a failed run
+        error.txt       the traceback of a failed run, or why its process was killed and where it was
+        output.txt      what it printed, if it ran in a process of its own and printed anything
     <out>/figures/      what ``hpobench figures`` draws
 
 Losses are mean cross-entropies in nats, accuracies fractions in [0, 1], seconds read off the fair
@@ -113,6 +114,7 @@ class RunRecord(_Record):
     started: str = ""  # ISO 8601, UTC
     finished: str | None = None
     resumed: int = 0  # how many times an interrupted run was continued
+    attempts: int = 1  # how many in a row, this one included, began where this one did and died
     jobs: int = 1  # how many cells ran at the same time on this machine
     device: dict[str, Any] = Field(default_factory=dict)
     software: dict[str, str] = Field(default_factory=dict)

@@ -1,31 +1,33 @@
 """Runs cells (problem x method x seed) and records them: fair, resumable, one failure never ends the rest.
 
 ``run_cell`` is the whole of one run and depends on nothing but its arguments, so that cells can be
-run anywhere; ``run_suite`` checks everything first, then runs the cells of a suite in order.
+run anywhere; ``run_suite`` checks everything first, then runs the cells of a suite, in this process or
+(``workers``) each in a process of its own, several side by side.
 """
 
 from __future__ import annotations
 
 import gc
 import math
-import platform
+import multiprocessing
 import random
-import subprocess
+import re
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
 
-import hpobench_fds
 from hpobench_fds.clock import Budget, Clock, synchroniser
 from hpobench_fds.errors import InputError
+from hpobench_fds.limits import Limits
+from hpobench_fds.machine import Machine, describe_machine, find_devices
 from hpobench_fds.method import Method, Report, Task
 from hpobench_fds.problem import Problem, TestData, load_problem
 from hpobench_fds.records import ClockRecord, Cost, FinalRecord, ReportRecord, RunRecord, Status
@@ -38,27 +40,21 @@ from hpobench_fds.trainer import Evaluation, Trainer
 
 CHECKPOINT_SHARE = 0.05  # at most this share of a run's time goes into checkpoints
 OUTSIDE_BOUNDS = 1e-9  # share of a range that rounding may carry a schedule outside it
+MOST_ATTEMPTS = 3  # a cell whose process died that often without getting any further has failed
 
-Verdict = Literal["complete", "failed", "complete before", "failed before", "held"]
+Verdict = Literal["complete", "failed", "interrupted", "complete before", "failed before", "held"]
 
 
 # ------------------------------------------------------------------------ what a run is told and tells
 
 
 @dataclass(frozen=True)
-class Machine:
-    """Where cells run, and what is recorded of it."""
-
-    device: torch.device
-    description: dict[str, Any]  # kind, name, threads
-    software: dict[str, str]
-    commit: str | None
-    jobs: int = 1
-
-
-@dataclass(frozen=True)
 class CellResult:
-    """What became of a cell. ``held``: another runner has it; ``... before``: there was nothing to do."""
+    """What became of a cell.
+
+    ``held``: another runner has it; ``... before``: there was nothing to do; ``interrupted``: it goes on
+    when it is run again. ``record`` is what is on the disk, or was to be there when the disk is full.
+    """
 
     cell: Cell
     verdict: Verdict
@@ -77,31 +73,51 @@ class RunSummary:
 
     @property
     def exit_code(self) -> int:
-        """1 if the results hold a failed run, else 0."""
-        return 1 if self.count("failed", "failed before") else 0
+        """1 if the results hold a failed or an unfinished run, else 0."""
+        return 1 if self.count("failed", "failed before", "interrupted") else 0
+
+
+@dataclass(frozen=True)
+class Spent:
+    """How far a cell is: its clock and cost, and the budget for them (None: no limit)."""
+
+    clock: ClockRecord
+    cost: Cost
+    seconds: float | None
+    steps: int | None
+
+    @property
+    def used(self) -> float:
+        """Share of the budget that is spent, in [0, 1]; the larger one if both limits are set."""
+        shares = [0.0]
+        if self.seconds:
+            shares.append(self.clock.method / self.seconds)
+        if self.steps:
+            shares.append(self.cost.inner_steps / self.steps)
+        return min(1.0, max(shares))
 
 
 class Watcher(Protocol):
-    """Is told how a suite gets on, off the method's clock."""
+    """Is told how a suite gets on, off the method's clock; by one thread at a time."""
 
-    def plan(self, cells: Sequence[Cell], todo: int) -> None:
-        """All cells, and how many of them are to be run."""
+    def plan(self, cells: Sequence[Cell], todo: Sequence[Cell], jobs: int) -> None:
+        """All cells, those that are to be run, and how many of these at a time."""
 
-    def begin(self, cell: Cell, clock: Clock, budget: Budget) -> None:
-        """A cell starts; clock and budget may be looked at while it runs."""
+    def begin(self, cell: Cell, spent: Callable[[], Spent]) -> None:
+        """A cell starts; how far it is may be asked while it runs, from any thread."""
 
     def report(self, cell: Cell, report: ReportRecord) -> None:
         """A method has reported."""
 
     def end(self, result: CellResult) -> None:
-        """A cell has ended."""
+        """A cell that was to be run is done with, if only because another runner has it."""
 
 
 class Quiet:
     """The watcher that does nothing."""
 
-    def plan(self, cells: Sequence[Cell], todo: int) -> None: ...
-    def begin(self, cell: Cell, clock: Clock, budget: Budget) -> None: ...
+    def plan(self, cells: Sequence[Cell], todo: Sequence[Cell], jobs: int) -> None: ...
+    def begin(self, cell: Cell, spent: Callable[[], Spent]) -> None: ...
     def report(self, cell: Cell, report: ReportRecord) -> None: ...
     def end(self, result: CellResult) -> None: ...
 
@@ -349,44 +365,39 @@ class _Run:
             cell, problem, self.referee, files, self.clock, self.budget,
             earlier.reports if earlier else (), watch, source,
         )  # fmt: skip
-        self.record = self._new_record()
+        self.record = new_record(cell, problem.space.names, problem.steps_per_epoch, machine)
+        self.record.attempts = _attempt(known, earlier)
         if known is not None and earlier is not None:
+            self.record.stopped = earlier.stopped
             self.record.started, self.record.resumed = known.started, known.resumed + 1
 
-    def _new_record(self) -> RunRecord:
-        cell, machine = self.cell, self.machine
-        return RunRecord(
-            suite=cell.suite,
-            problem=cell.problem,
-            method=cell.method,
-            adapter=cell.adapter,
-            seed=cell.seed,
-            options=cell.options,
-            problem_config=cell.config.model_dump(mode="json"),
-            schedule_names=self.problem.space.names,
-            budget={"seconds": self.budget.seconds, "steps": self.budget.steps},
-            config_hash=cell.config_hash,
-            status="running",
-            stopped=self.earlier.stopped if self.earlier else None,
-            started=_now(),
-            jobs=machine.jobs,
-            device=machine.description,
-            software=machine.software,
-            commit=machine.commit,
+    def spent(self) -> Spent:
+        return Spent(
+            self.clock.record(), self.clock.cost.model_copy(), self.budget.seconds, self.budget.steps
         )
 
     def go(self) -> RunRecord:
         """Run to the end, whatever that is; a method's error is recorded, an interruption passed on."""
         try:
+            if self.record.attempts > MOST_ATTEMPTS:
+                raise GivenUp(f"its process died {MOST_ATTEMPTS} times without getting any further")
             self._save("running")
             self._run()
         except KeyboardInterrupt:
-            self._save("interrupted")
+            with suppress(OSError):  # a full disk: what is there says "running", and goes on as well
+                self._save("interrupted")
             raise
         except (Exception, SystemExit) as error:
-            self.files.write_error(traceback.format_exc())
-            self._save("failed", reason=_in_a_line(error))
+            self._fail(in_a_line(error), traceback.format_exc())
         return self.record
+
+    def _fail(self, reason: str, trace: str) -> None:
+        with suppress(OSError):
+            self.files.write_error(trace)
+        try:
+            self._save("failed", reason)
+        except OSError as full:
+            self.record.reason = f"{reason}; it could not be recorded: {full.strerror}"
 
     def _run(self) -> None:
         method = _build(self.cell)
@@ -399,6 +410,7 @@ class _Run:
         try:
             if self.record.stopped is None:
                 self.record.stopped = self._spend(method)
+                self.record.attempts = 1
             with self.clock.charge("referee"):
                 # Known to have stopped: should the referee be interrupted, only its part is repeated.
                 self._save("running")
@@ -433,7 +445,7 @@ class _Run:
         self.record.clock, self.record.cost = self.clock.record(), self.clock.cost.model_copy()
         self.record.reports = self.recorder.count
         self.record.incumbent = self.recorder.incumbent.report if self.recorder.incumbent else None
-        self.record.finished = _now() if status in ("complete", "failed") else None
+        self.record.finished = now() if status in ("complete", "failed") else None
         self.files.write_record(self.record)
         if self.record.finished:
             self.files.drop_checkpoint()
@@ -456,6 +468,7 @@ def run_cell(
     ----------
     problem, test : the cell's problem as ``load_problem`` gives it; nothing is left behind in them.
     retry_failed : run a failed cell again, from the start.
+    watch : is told of its beginning and of its reports.
     source : monotonic time in seconds; tests pass a fake one.
 
     Raises
@@ -469,20 +482,65 @@ def run_cell(
         lock = files.lock()
     except Held:
         return CellResult(cell, "held")
+    except OSError as error:
+        return unrecorded(cell, problem, machine, error)
     try:
         if (settled := settled_before(cell, files, retry_failed)) is not None:
             return settled
         run = _Run(cell, files, problem, test, machine, files.record(), watch, source)
-        watch.begin(cell, run.clock, run.budget)
+        watch.begin(cell, run.spent)
         record = run.go()
-        result = CellResult(cell, "failed" if record.status == "failed" else "complete", record)
-        watch.end(result)
-        return result
+        return CellResult(cell, "failed" if record.status == "failed" else "complete", record)
+    except OSError as error:
+        return unrecorded(cell, problem, machine, error)
     finally:
         lock.release()
         gc.collect()
         if machine.device.type == "cuda":
             torch.cuda.empty_cache()  # the next method finds the memory as the first one did
+
+
+class GivenUp(Exception):  # noqa: N818 -- a decision, not a fault
+    """A cell is not tried again."""
+
+
+def _attempt(known: RunRecord | None, earlier: _Earlier | None) -> int:
+    """Which attempt in a row this is, none of them having got any further than the one before; from 1."""
+    if known is None or known.status != "running":
+        return 1
+    # The record of an attempt that died shows the clock as it was when the attempt began.
+    further = earlier is not None and earlier.clock.elapsed > known.clock.elapsed
+    return 1 if further else known.attempts + 1
+
+
+def new_record(cell: Cell, schedule_names: list[str], steps_per_epoch: int, machine: Machine) -> RunRecord:
+    """The record of a cell that begins."""
+    steps = cell.budget.inner_steps(steps_per_epoch)
+    return RunRecord(
+        suite=cell.suite,
+        problem=cell.problem,
+        method=cell.method,
+        adapter=cell.adapter,
+        seed=cell.seed,
+        options=cell.options,
+        problem_config=cell.config.model_dump(mode="json"),
+        schedule_names=schedule_names,
+        budget={"seconds": cell.budget.seconds, "steps": steps},
+        config_hash=cell.config_hash,
+        status="running",
+        started=now(),
+        jobs=machine.jobs,
+        device=machine.description,
+        software=machine.software,
+        commit=machine.commit,
+    )
+
+
+def unrecorded(cell: Cell, problem: Problem, machine: Machine, error: OSError) -> CellResult:
+    """The failure of a cell whose files cannot be written; those that there are stay as they are."""
+    record = new_record(cell, problem.space.names, problem.steps_per_epoch, machine)
+    record.status, record.reason = "failed", f"its files cannot be written: {error.strerror or error}"
+    return CellResult(cell, "failed", record)
 
 
 def settled_before(cell: Cell, files: CellStore, retry_failed: bool) -> CellResult | None:
@@ -508,13 +566,15 @@ def _build(cell: Cell) -> Method:
     return method(parse_options(method, cell.options))
 
 
-def _in_a_line(error: BaseException, most: int = 300) -> str:
+def in_a_line(error: BaseException, most: int = 300) -> str:
+    """An error as a reason: its type and message, cut short."""
     text = " ".join(str(error).split())
     text = f"{type(error).__name__}: {text}" if text else type(error).__name__
     return text if len(text) <= most else f"{text[:most]}..."
 
 
-def _now() -> str:
+def now() -> str:
+    """The time as records have it: ISO 8601, UTC."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
@@ -527,7 +587,12 @@ def run_suite(
     *,
     methods: str | Iterable[str] | None = None,
     seeds: object = None,
+    part: str | tuple[int, int] | None = None,
     device: str | None = None,
+    jobs: int = 1,
+    isolate: bool | None = None,
+    cell_seconds: float | None = None,
+    cell_memory: float | None = None,
     retry_failed: bool = False,
     data_root: str | Path | None = None,
     download: bool = False,
@@ -535,7 +600,8 @@ def run_suite(
 ) -> RunSummary:
     """Run every cell of a suite that has not been run yet.
 
-    Everything that can be wrong with the input is checked before anything is written.
+    Everything that can be wrong with the input is checked before anything is written. A script needs
+    no ``if __name__ == "__main__"``, whatever is asked for.
 
     Parameters
     ----------
@@ -543,7 +609,13 @@ def run_suite(
     out : the results folder; results/NAME if not given.
     methods : labels of the suite to run, as a list or "a,b"; all if not given.
     seeds : in place of the suite's, as a list or "0-4".
+    part : (i, n) or "i/n": only the i-th of n parts of the cells, i from 1 to n: every n-th cell from
+        the i-th. The parts are disjoint, and together they are all cells.
     device : in place of the suite's: auto, cpu, cuda or cuda:N.
+    jobs : cells side by side. They share the CPU's cores evenly, and for auto and cuda all GPUs in turn.
+    isolate : each cell in a process of its own, so that no crash or hang of a method ends the others.
+        None: if there are several jobs or any limit.
+    cell_seconds, cell_memory : limits of each cell in place of the suite's, see ``Limits``.
     retry_failed : run failed cells again, from the start.
     data_root, download : where data sets are, and whether missing ones may be downloaded to it.
     watch : is told how it gets on.
@@ -551,15 +623,17 @@ def run_suite(
     Raises
     ------
     InputError : one line that says what is wrong and what is allowed.
-    KeyboardInterrupt : after the running cell has been recorded; calling again goes on from there.
+    KeyboardInterrupt : after the running cells have been recorded; calling again goes on from there.
     """
     if isinstance(suite, (str, Path)):
         suite = load_suite(suite)
     elif isinstance(suite, Mapping):
         suite = Suite.from_dict(suite)
     watch = watch or Quiet()
-    chosen = find_device(device or suite.device, where="--device" if device else f"{suite.where}: device")
-    cells = suite.cells(methods=methods, seeds=seeds)
+    devices = find_devices(device or suite.device, where="--device" if device else f"{suite.where}: device")
+    limits = suite.limits.replaced(cell_seconds, cell_memory)
+    apart = _apart(isolate, jobs, limits)
+    cells = _part(suite.cells(methods=methods, seeds=seeds), part)
     folder = Path(out) if out is not None else Path("results") / suite.name
     Store.check(folder, suite.describe())
     before = [
@@ -567,24 +641,91 @@ def run_suite(
         for cell in cells
     ]
     todo = [cell for cell, settled in zip(cells, before, strict=True) if settled is None]
-    problems = load_problems(suite, todo, chosen, Path(data_root) if data_root else None, download)
+    root = Path(data_root) if data_root else None
+    # Apart, each process has its device to itself: this one leaves all of them alone.
+    problems = load_problems(suite, todo, torch.device("cpu") if apart else devices[0], root, download)
 
     store = Store(folder, suite.describe())
-    watch.plan(cells, len(todo))
-    machine = describe_machine(chosen)
-    summary = RunSummary(folder)
-    for cell, settled in zip(cells, before, strict=True):
-        result = settled or run_cell(
+    watch.plan(cells, todo, jobs)
+    if apart:
+        results = _run_apart(todo, store, problems, devices, jobs, limits, retry_failed, watch)
+    else:
+        results = _run_here(todo, store, problems, devices[0], retry_failed, watch)
+    return RunSummary(folder, [settled or next(results) for settled in before])
+
+
+def _run_here(
+    todo: Sequence[Cell],
+    store: Store,
+    problems: Mapping[str, tuple[Problem, TestData]],
+    device: torch.device,
+    retry_failed: bool,
+    watch: Watcher,
+) -> Iterator[CellResult]:
+    """Run cells one by one in this process."""
+    machine = describe_machine(device)
+    for problem, _ in problems.values():
+        warm_up(problem)
+    for cell in todo:
+        result = run_cell(
             cell, store, *problems[cell.problem], machine, retry_failed=retry_failed, watch=watch
         )
-        summary.results.append(result)
-    return summary
+        watch.end(result)
+        yield result
+
+
+def _run_apart(
+    todo: Sequence[Cell],
+    store: Store,
+    problems: dict[str, tuple[Problem, TestData]],
+    devices: Sequence[torch.device],
+    jobs: int,
+    limits: Limits,
+    retry_failed: bool,
+    watch: Watcher,
+) -> Iterator[CellResult]:
+    """Run cells in processes of their own."""
+    from hpobench_fds.pool import run_cells
+    from hpobench_fds.sharing import SharedProblem
+
+    shared = {}
+    for name in list(problems):  # one by one, so that only one is there twice
+        shared[name] = SharedProblem.of(*problems.pop(name))
+    return iter(
+        run_cells(todo, store, shared, devices, jobs, limits=limits, retry_failed=retry_failed, watch=watch)
+    )
+
+
+def _apart(isolate: bool | None, jobs: int, limits: Limits) -> bool:
+    """Whether cells get processes of their own. Raises InputError."""
+    if jobs < 1:
+        raise InputError(f"got {jobs}", key="jobs", allowed="1 or more")
+    wanted = jobs > 1 or bool(limits)
+    if wanted and isolate is False:
+        what = f"{jobs} jobs" if jobs > 1 else "a limit on cells"
+        raise InputError(f"{what} and in-process: each cell needs a process of its own then")
+    apart = wanted if isolate is None else isolate
+    if apart and "forkserver" not in multiprocessing.get_all_start_methods():
+        raise InputError("this system has no fork server: cells can be run in-process only, one by one")
+    return apart
+
+
+def _part(cells: list[Cell], part: str | tuple[int, int] | None) -> list[Cell]:
+    """The i-th of n parts of the cells. Raises InputError."""
+    if part is None:
+        return cells
+    text = part if isinstance(part, str) else "/".join(map(str, part))
+    found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
+    i, n = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not 1 <= i <= n:
+        raise InputError(f"got {text!r}", key="cell", allowed="i/n, 1 <= i <= n: the i-th of n parts")
+    return cells[i - 1 :: n]
 
 
 def load_problems(
     suite: Suite, cells: Iterable[Cell], device: torch.device, root: Path | None, download: bool
 ) -> dict[str, tuple[Problem, TestData]]:
-    """The problems of those cells, each loaded once and warmed up. Raises InputError."""
+    """The problems of those cells, each loaded once. Raises InputError."""
     problems = {}
     for name in dict.fromkeys(cell.problem for cell in cells):
         config, _ = suite.problems[name]
@@ -593,71 +734,13 @@ def load_problems(
         except InputError as error:
             key = dotted("problems", location=[name])
             raise InputError(str(error).removeprefix(f"{name}: "), where=suite.where, key=key) from error
-        _warm_up(problems[name][0])
     return problems
 
 
-def _warm_up(problem: Problem) -> None:
-    """Two steps of training, so that the first method does not pay for what torch sets up once."""
+def warm_up(problem: Problem) -> None:
+    """Two steps of training, so that no method pays for what torch sets up once in a process."""
     trainer = Trainer(problem, 0, Clock())
     state = trainer.start(0)
     trainer.train(state, problem.space.initial, until=min(2, problem.horizon))
     trainer.evaluate(state)
     synchroniser(problem.device)()
-
-
-def find_device(text: str, where: object = None) -> torch.device:
-    """The device of a name: auto, cpu, cuda or cuda:N. Raises InputError if it is not there."""
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    present = ["auto", "cpu", *(["cuda"] if count else []), *(f"cuda:{i}" for i in range(count))]
-    if text not in present:
-        absent = text.removeprefix("cuda").removeprefix(":").isdecimal() or text == "cuda"
-        problem = f"{text!r}: there is no such device here" if absent else f"unknown device {text!r}"
-        raise InputError(problem, where=where, allowed=present)
-    if text == "auto":
-        text = "cuda" if count else "cpu"
-    # Named by number, so that a switch of the current device moves nothing.
-    return torch.device("cuda:0" if text == "cuda" else text)
-
-
-def describe_machine(device: torch.device, jobs: int = 1) -> Machine:
-    """What is recorded of this machine, its software and the package's commit."""
-    cuda = device.type == "cuda"
-    name = torch.cuda.get_device_name(device) if cuda else _cpu_name()
-    software = {
-        "hpobench_fds": version("hpobench-fds"),
-        "python": platform.python_version(),
-        "torch": str(torch.__version__),
-        "numpy": np.__version__,
-        "platform": platform.platform(),
-        **({"cuda": str(torch.version.cuda)} if cuda else {}),
-    }
-    description = {"kind": device.type, "name": name, "threads": torch.get_num_threads()}
-    return Machine(device, description, software, _commit(), jobs)
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    found = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
-    return found or platform.processor() or platform.machine()
-
-
-def _commit() -> str | None:
-    """The commit that the package runs from, with ``-dirty`` if it was changed; None outside a checkout."""
-    package = Path(hpobench_fds.__file__ or "").resolve().parent
-
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(package), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
-
-    try:
-        # An environment inside someone else's checkout is not the package's.
-        if Path(git("rev-parse", "--show-toplevel")).resolve() / package.name != package:
-            return None
-        changed = git("status", "--porcelain", "--untracked-files=no")
-        return git("rev-parse", "HEAD") + ("-dirty" if changed else "")
-    except (OSError, subprocess.SubprocessError):
-        return None

@@ -9,6 +9,10 @@
     [budget]                          # of each cell; seconds, and steps or epochs; the first reached ends it
     seconds = 10
 
+    [limits]                          # optional: a cell that takes more is stopped and recorded failed
+    seconds = 600                     # of wall-clock, all that a cell does
+    memory_gb = 4                     # of its process
+
     [problems.digits-mlp]             # the keys of ProblemConfig
     dataset = "digits"
     horizon = 200
@@ -38,6 +42,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from hpobench_fds.data import DATASETS
 from hpobench_fds.errors import InputError
+from hpobench_fds.limits import NO_LIMITS, Limits
 from hpobench_fds.models import MODELS
 from hpobench_fds.problem import ProblemConfig
 from hpobench_fds.registry import dotted, options_as_data, parse_options, resolve, shown, unknown, validated
@@ -138,6 +143,7 @@ class _SuiteTable(BaseModel):
     seeds: Annotated[list[int], BeforeValidator(parse_seeds)]
     device: Annotated[str, AfterValidator(_device)] = "auto"
     budget: BudgetConfig | None = None
+    limits: Limits = Limits()
     problems: dict[str, _ProblemTable] = Field(min_length=1)
     methods: dict[str, _MethodTable] = Field(min_length=1)
 
@@ -202,6 +208,7 @@ class Suite:
     methods: dict[str, tuple[str, dict[str, Any]]]  # label: adapter, effective options
     where: str
     base: Path
+    limits: Limits = NO_LIMITS
 
     @classmethod
     def from_dict(
@@ -224,6 +231,7 @@ class Suite:
             methods={label: _method(label, method, where, base) for label, method in table.methods.items()},
             where=str(where),
             base=base,
+            limits=table.limits,
         )
 
     def cells(self, *, methods: str | Iterable[str] | None = None, seeds: object = None) -> list[Cell]:

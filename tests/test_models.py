@@ -18,6 +18,7 @@ from hpobench_fds.errors import InputError
 from hpobench_fds.layers import (
     BatchNorm2d,
     Conv2d,
+    ConvPool2,
     Flatten,
     GlobalAvgPool,
     Layer,
@@ -222,6 +223,30 @@ def test_layers_at_the_ends_of_a_network(layers: list[Layer]) -> None:
     assert_exact(network(*layers, shape=(2, 6, 6), classes=3), (2, 6, 6), 4, 3)
 
 
+@pytest.mark.parametrize("first", [True, False], ids=["first", "later"])
+@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
+@pytest.mark.parametrize("k", [1, ConvPool2.MANY, ConvPool2.MANY + 2])
+@pytest.mark.parametrize(("kernel", "stride", "padding"), [(3, 1, 0), (3, 1, 1), (4, 2, 2), (1, 2, 0)])
+def test_a_convolution_pooled_at_once_is_the_two_layers(
+    kernel: int, stride: int, padding: int, k: int, bias: bool, first: bool
+) -> None:
+    shape = {(3, 1, 0): (2, 8, 12), (3, 1, 1): (2, 6, 10), (4, 2, 2): (2, 6, 10), (1, 2, 0): (2, 7, 11)}[
+        kernel, stride, padding
+    ]
+    before = [] if first else [Conv2d(2, 3, 3, padding=1, name="before")]
+    conv = Conv2d(2 if first else 3, 4, kernel, stride=stride, padding=padding, bias=bias)
+    pooled = ConvPool2(conv)
+    inner = pooled.output((conv.inputs, *shape[1:]))
+    above = [ReLU(), Flatten(), Linear(math.prod(inner), 3)]
+    net = network(*before, pooled, *above, shape=shape, classes=3)
+    apart = network(*before, conv, MaxPool2(), *above, shape=shape, classes=3)
+    assert_exact(net, shape, 3, 3)
+    w, (x, y) = weights(net), examples(shape, 3)
+    directions = torch.randn(k, net.size, dtype=torch.float64)
+    y = y % 3
+    close(products(net, w, x, y, directions), products(apart, w, x, y, directions))
+
+
 def test_relu_s_derivative_at_zero_is_zero() -> None:
     net = network(Flatten(), Linear(2, 2, "one"), ReLU(), Linear(2, 2, "two"), shape=(2, 1, 1), classes=2)
     w = torch.tensor([1.0, -1.0, 1.0, 1.0, 0.0, 0.0, 1.0, 2.0, 3.0, 5.0, 0.0, 0.0], dtype=torch.float64)
@@ -287,6 +312,16 @@ RESIDUALS: list[tuple[str, Callable[[], Residual]]] = [
         lambda: Residual(Sequential(), Sequential(conv(3, 3, "s"))),
     ),
     ("no parameters", lambda: Residual(Sequential(ReLU()))),
+    (
+        "a strided body beside every second pixel",
+        lambda: Residual(
+            Sequential(conv(3, 3, "a", 2)), Sequential(Conv2d(3, 3, 1)), Sequential(BatchNorm2d(3), ReLU()), 2
+        ),
+    ),
+    (
+        "every second pixel, a body that begins with relu",
+        lambda: Residual(Sequential(ReLU(), conv(3, 3, "a", 2)), Sequential(Conv2d(3, 3, 1)), stride=2),
+    ),
 ]
 
 
@@ -304,8 +339,10 @@ RESIDUALS: list[tuple[str, Callable[[], Residual]]] = [
 )
 def test_residual_blocks_of_any_make(place: str, residual: Callable[[], Residual]) -> None:
     before: list[Layer] = [] if place == "first" else [conv(3, 3, "before")]
-    after = [conv(3, 2, "after"), Flatten(), Linear(32, 4)]
-    net = network(*before, residual(), *after, shape=(3, 4, 4), classes=4)
+    block = residual()
+    _, height, width = block.output((3, 4, 4))
+    after = [conv(3, 2, "after"), Flatten(), Linear(2 * height * width, 4)]
+    net = network(*before, block, *after, shape=(3, 4, 4), classes=4)
     assert_exact(net, (3, 4, 4), 3, 4)
 
 

@@ -13,15 +13,13 @@ import torch
 
 from hpobench_fds import runner
 from hpobench_fds.errors import InputError
+from hpobench_fds.machine import Machine, describe_machine, find_device
 from hpobench_fds.method import Task
 from hpobench_fds.problem import load_problem
 from hpobench_fds.records import FinalRecord, ReportRecord, RunRecord
 from hpobench_fds.referee import FullTrainer, Referee
 from hpobench_fds.runner import (
-    Machine,
     RunSummary,
-    describe_machine,
-    find_device,
     load_problems,
     run_cell,
     run_suite,

@@ -32,8 +32,11 @@ def trainer_with(model: str, horizon: int, lr_windows: int, device: str = "cpu")
     return Trainer(Problem(config, random_dataset(SHAPES[model], device)), 0, Clock())
 
 
-def forward_step(model: str, rounds: int = 7) -> Row:
-    """Milliseconds of one step with nine tangents: ours, a double-backward loop, and plain steps."""
+def forward_step(model: str) -> Row:
+    """Milliseconds of one step with nine tangents: ours, a double-backward loop, and plain steps.
+
+    Beside them GFLOP/s: of plain and forward steps, and of a large matrix product, which nothing beats.
+    """
     trainer = trainer_with(model, 4, TANGENTS - 2)
     p, data = trainer.problem, trainer.data(0)
     state, (x, y) = trainer.start(0), data.batch(0)
@@ -61,20 +64,42 @@ def forward_step(model: str, rounds: int = 7) -> Row:
         "hand_written": lambda: loop(1),
         "double_backward": lambda: double_backward_products(module, x, y, directions),
     }
-    times = interleaved(sides, rounds if model.startswith("wrn") else 5 * rounds)
-    ms = {name: min(seconds) * 1e3 for name, seconds in times.items()}
+    # Several steps in a row, as in a training: a lone one would find the other sides' data in the caches.
+    steps, rounds = (2, 5) if model.startswith("wrn") else (5, 35)
+    times = interleaved({name: _repeated(side, steps) for name, side in sides.items()}, rounds)
+    ms = {name: min(seconds) / steps * 1e3 for name, seconds in times.items()}
     extra = [f - g for f, g in zip(times["forward"], times["plain"], strict=True)]
     per_tangent, _, _ = median_ratio(extra, [TANGENTS * t for t in times["hand_written"]])
     against_ours, _, _ = median_ratio(extra, [TANGENTS * t for t in times["plain"]])
     faster, low, high = median_ratio(times["double_backward"], times["forward"])
+    gflop = len(x) * (p.network.gradient_flops or 0.0) / 1e9
+    peak = matrix_product_peak(p.device)
+    with_tangents = gflop * (1 + TANGENTS * p.network.product_cost)
     return {
         "model": model, "plain_ms": ms["plain"], "hand_written_ms": ms["hand_written"],
         "forward_ms": ms["forward"], "double_backward_ms": ms["double_backward"],
         "tangent_in_hand_written_steps": per_tangent, "tangent_in_trainer_steps": against_ours,
         "tangent_flop_limit": p.network.product_cost,
         "faster_than_double_backward": faster, "faster_low": low, "faster_high": high,
+        "plain_gflops": 1e3 * gflop / ms["plain"], "forward_gflops": 1e3 * with_tangents / ms["forward"],
+        "peak_gflops": peak, "faster_at_peak": ms["double_backward"] * peak / (1e3 * with_tangents),
         "loss": float(tape.loss),
     }  # fmt: skip
+
+
+def matrix_product_peak(device: torch.device, side: int = 1536, rounds: int = 9) -> float:
+    """GFLOP/s of the library's product of two square float32 matrices: the best of some rounds."""
+    a, b = (torch.randn(side, side, device=device) for _ in range(2))
+    (seconds,) = interleaved({"product": lambda: float((a @ b)[0, 0])}, rounds).values()
+    return 2.0 * side**3 / min(seconds) / 1e9
+
+
+def _repeated(side: Callable[[], object], times: int) -> Callable[[], None]:
+    def run() -> None:
+        for _ in range(times):
+            side()
+
+    return run
 
 
 def trainings(
