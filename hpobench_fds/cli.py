@@ -18,6 +18,8 @@ from hpobench_fds.errors import HpobenchError, InputError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from hpobench_fds.cluster import Cluster
+    from hpobench_fds.plan import Plan
     from hpobench_fds.runner import RunSummary
 
 app = typer.Typer(
@@ -72,6 +74,13 @@ def run(
     cell_memory: Annotated[
         float | None, typer.Option(metavar="GB", help="The same for its process's memory.")
     ] = None,
+    backend: Annotated[str, typer.Option(help="local, or ray: on a Ray cluster.")] = "local",
+    address: Annotated[str | None, typer.Option(help="Of the Ray cluster; RAY_ADDRESS, or one here.")] = None,
+    cpus: Annotated[int, typer.Option(help="Of a node of the cluster, for each cell.")] = 1,
+    gpus: Annotated[float, typer.Option(help="Of a node of the cluster, for each cell.")] = 0.0,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the cells and an estimate of the time; run nothing.")
+    ] = False,
     in_process: Annotated[
         bool, typer.Option("--in-process", help="Cells not in processes of their own: to debug a method.")
     ] = False,
@@ -82,6 +91,12 @@ def run(
     figures: Annotated[bool, typer.Option("--figures/--no-figures", help="Draw figures at the end.")] = True,
 ) -> None:
     """Run a suite: what has been run already is skipped, what was interrupted goes on."""
+    if dry_run:
+        from hpobench_fds.plan import plan as make_plan
+
+        planned = make_plan(suite, out, methods=methods, seeds=seeds, part=part, retry_failed=retry_failed)
+        _print_plan(planned, jobs)
+        return
     from hpobench_fds.progress import watcher
     from hpobench_fds.runner import run_suite
 
@@ -91,6 +106,7 @@ def run(
                 suite, out, methods=methods, seeds=seeds, part=part, device=device, jobs=jobs,
                 isolate=not in_process, cell_seconds=cell_seconds, cell_memory=cell_memory,
                 retry_failed=retry_failed, data_root=data_root, download=download, watch=watch,
+                cluster=_cluster(backend, address, cpus, gpus),
             )  # fmt: skip
     except KeyboardInterrupt:
         again = shlex.join(["hpobench", *sys.argv[1:]])
@@ -101,6 +117,18 @@ def run(
     drawn = _try_to_draw(summary.folder) if figures else None
     _print_summary(summary, drawn)
     raise typer.Exit(summary.exit_code)
+
+
+def _cluster(backend: str, address: str | None, cpus: int, gpus: float) -> Cluster | None:
+    if backend == "local":
+        if address is not None:
+            raise InputError(f"got {address!r} without --backend ray", key="--address")
+        return None
+    if backend != "ray":
+        raise InputError(f"got {backend!r}", key="--backend", allowed="local, ray")
+    from hpobench_fds.cluster import Cluster
+
+    return Cluster(address, cpus, gpus)
 
 
 @app.command()
@@ -187,6 +215,67 @@ def validate(suite: SuiteArgument) -> None:
     typer.echo(f"{loaded.where}: suite {loaded.name!r} is valid: {shape} = {len(cells)} cells{total}")
 
 
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of suite files, for editors.
+
+    With an editor that knows taplo (Even Better TOML): hpobench schema > suite.schema.json, and as a
+    suite's first line: #:schema ./suite.schema.json
+    """
+    import json
+
+    from hpobench_fds.suite import suite_schema
+
+    typer.echo(json.dumps(suite_schema(), indent=2))
+
+
+@app.command()
+def verify(folder: ResultsArgument) -> None:
+    """Look for torn, edited, foreign or inconsistent records."""
+    from hpobench_fds.verify import sentence
+    from hpobench_fds.verify import verify as check_records
+
+    result = check_records(folder)
+    for finding in result.findings:
+        typer.echo(str(finding), err=finding.level == "error")
+    typer.echo(sentence(result, folder))
+    if not result.sound:
+        raise typer.Exit(EXIT_FAILED)
+
+
+@app.command()
+def export(
+    folder: ResultsArgument,
+    out: Annotated[Path, typer.Argument(help="A file: .parquet or .csv.")],
+    runs: Annotated[bool, typer.Option("--runs", help="One row a run, not one a report.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> None:
+    """Write all results as one table."""
+    from hpobench_fds.export import export as write_table
+
+    rows = write_table(folder, out, runs=runs, force=force)
+    typer.echo(f"{out}: {rows} rows")
+
+
+@app.command()
+def merge(
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Results folders of one suite.")],
+    out: Annotated[Path, typer.Option(help="A new folder.")],
+    prefer: Annotated[
+        str | None, typer.Option(help="first or last: whose result of a cell that two have finished.")
+    ] = None,
+) -> None:
+    """Put results from several machines, or parts of a suite, into one folder."""
+    from hpobench_fds.export import merge as merge_folders
+
+    if prefer not in (None, "first", "last"):
+        raise InputError(f"got {prefer!r}", key="--prefer", allowed="first, last")
+    merged = merge_folders(folders, out, prefer=prefer)  # type: ignore[arg-type]
+    for warning in merged.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    typer.echo(f"{out}: {merged.cells} cells, {merged.twice} of them were in more than one folder")
+
+
 # -------------------------------------------------------------------------------------------- printing
 
 
@@ -233,6 +322,21 @@ def _print_table(folder: Path) -> None:
         return
     tables = _analysis("tables")
     _console().print(tables.to_rich(tables.verdict(reports, runs)))
+
+
+def _print_plan(planned: Plan, jobs: int) -> None:
+    from rich.table import Table
+
+    from hpobench_fds.plan import duration
+
+    table = Table("Cell", "Status", "Method time at most")
+    for one in planned.cells:
+        table.add_row(str(one.cell), one.status, "unknown" if one.seconds is None else f"{one.seconds:g} s")
+    _console().print(table)
+    beside = "" if planned.overhead is None else f", with {100 * planned.overhead:.0f} % for the referee"
+    retraining = " plus final retrainings" if planned.overhead is None else ""
+    typer.echo(f"{len(planned.todo)} of {len(planned.cells)} cells to run into {planned.folder}")
+    typer.echo(f"time at most: {duration(planned.seconds(jobs))}{beside}{retraining}")
 
 
 def _try_to_draw(folder: Path) -> int:

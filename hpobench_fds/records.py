@@ -17,6 +17,7 @@ clock (method time only), memory in bytes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -119,6 +120,48 @@ class RunRecord(_Record):
     device: dict[str, Any] = Field(default_factory=dict)
     software: dict[str, str] = Field(default_factory=dict)
     commit: str | None = None
+    # Of a settled run: SHA-256 of its trace, and of this record without the field itself.
+    trace_sha256: str | None = None
+    digest: str | None = None
+
+
+def migrated(data: dict[str, Any]) -> dict[str, Any]:
+    """A run record's data in the present schema. Raises ValueError for one of a newer version."""
+    version = data.get("schema_version", SCHEMA_VERSION)
+    if not isinstance(version, int) or not 1 <= version <= SCHEMA_VERSION:
+        raise ValueError(f"schema version {version!r} (allowed: 1 to {SCHEMA_VERSION})")
+    for old in range(version, SCHEMA_VERSION):
+        data = MIGRATIONS[old](data)
+    return data
+
+
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+"""From a schema version to the next: a run record's data in, the same in the newer schema out.
+A new field with a default needs none: records without it load as they are."""
+
+
+class SuiteProblem(_Record):
+    """A problem in ``suite.json``."""
+
+    config: dict[str, Any]
+    budget: dict[str, Any]
+
+
+class SuiteMethod(_Record):
+    """A method in ``suite.json``."""
+
+    adapter: str
+    options: dict[str, Any]
+
+
+class SuiteRecord(_Record):
+    """What ``suite.json`` holds: all that decides the outcome of a suite's cells."""
+
+    schema_version: int = SCHEMA_VERSION
+    name: str
+    seeds: list[int]
+    problems: dict[str, SuiteProblem]
+    methods: dict[str, SuiteMethod]
 
 
 REPORT_COLUMNS = [

@@ -11,7 +11,6 @@ import gc
 import math
 import multiprocessing
 import random
-import re
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,10 +18,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import torch
+from filelock import BaseFileLock
 
 from hpobench_fds.clock import Budget, Clock, synchroniser
 from hpobench_fds.errors import InputError
@@ -34,12 +34,16 @@ from hpobench_fds.records import ClockRecord, Cost, FinalRecord, ReportRecord, R
 from hpobench_fds.referee import Referee
 from hpobench_fds.registry import dotted, parse_options, resolve
 from hpobench_fds.seeds import derive
-from hpobench_fds.store import CellStore, Held, Store, cell_store
-from hpobench_fds.suite import Cell, Suite, load_suite
+from hpobench_fds.store import CHECKPOINT_FILE, ERROR_FILE, CellStore, Held, Store, cell_store
+from hpobench_fds.suite import Cell, Suite, load_suite, part_of
 from hpobench_fds.trainer import Evaluation, Trainer
+
+if TYPE_CHECKING:
+    from hpobench_fds.cluster import Cluster
 
 CHECKPOINT_SHARE = 0.05  # at most this share of a run's time goes into checkpoints
 OUTSIDE_BOUNDS = 1e-9  # share of a range that rounding may carry a schedule outside it
+LOCK_WAIT = 0.2  # seconds; other runners hold a lock for a moment when they look whether it is free
 MOST_ATTEMPTS = 3  # a cell whose process died that often without getting any further has failed
 
 Verdict = Literal["complete", "failed", "interrupted", "complete before", "failed before", "held"]
@@ -310,7 +314,10 @@ class _Earlier:
 
 def _earlier(files: CellStore, known: RunRecord | None, machine: Machine) -> _Earlier | None:
     """What to go on from; None to start afresh."""
-    if known is None or known.status not in ("running", "interrupted"):
+    if known is None or known.status == "complete":
+        return None
+    # An error leaves no checkpoint; a process that was killed may leave a good one.
+    if known.status == "failed" and not (files.folder / CHECKPOINT_FILE).exists():
         return None
     try:
         reports = files.reports()
@@ -351,11 +358,14 @@ class _Run:
         source: Callable[[], float],
     ) -> None:
         self.cell, self.files, self.problem, self.machine = cell, files, problem, machine
+        for torn in files.folder.glob(".*.tmp"):  # a process was killed while it wrote
+            torn.unlink(missing_ok=True)
         self.earlier = earlier = _earlier(files, known, machine)
         if earlier is None:
             files.clear()
         else:
             files.keep_reports(len(earlier.reports))
+            (files.folder / ERROR_FILE).unlink(missing_ok=True)
         clock, cost = (earlier.clock, earlier.cost) if earlier else (None, None)
         self.clock = Clock(source, synchroniser(machine.device), clock, cost)
         steps = cell.budget.inner_steps(problem.steps_per_epoch)
@@ -467,7 +477,8 @@ def run_cell(
     Parameters
     ----------
     problem, test : the cell's problem as ``load_problem`` gives it; nothing is left behind in them.
-    retry_failed : run a failed cell again, from the start.
+    retry_failed : run a failed cell again: after an error from the start, but where the process was
+        killed, from its last checkpoint.
     watch : is told of its beginning and of its reports.
     source : monotonic time in seconds; tests pass a fake one.
 
@@ -479,7 +490,7 @@ def run_cell(
     watch = watch or Quiet()
     files = store.cell(cell.problem, cell.method, cell.seed)
     try:
-        lock = files.lock()
+        lock = lock_soon(files, LOCK_WAIT)
     except Held:
         return CellResult(cell, "held")
     except OSError as error:
@@ -498,6 +509,18 @@ def run_cell(
         gc.collect()
         if machine.device.type == "cuda":
             torch.cuda.empty_cache()  # the next method finds the memory as the first one did
+
+
+def lock_soon(files: CellStore, seconds: float) -> BaseFileLock:
+    """The cell's lock, tried for so long. Raises Held."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return files.lock()
+        except Held:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(0.02)
 
 
 class GivenUp(Exception):  # noqa: N818 -- a decision, not a fault
@@ -597,6 +620,7 @@ def run_suite(
     data_root: str | Path | None = None,
     download: bool = False,
     watch: Watcher | None = None,
+    cluster: Cluster | None = None,
 ) -> RunSummary:
     """Run every cell of a suite that has not been run yet.
 
@@ -616,9 +640,11 @@ def run_suite(
     isolate : each cell in a process of its own, so that no crash or hang of a method ends the others.
         None: if there are several jobs or any limit.
     cell_seconds, cell_memory : limits of each cell in place of the suite's, see ``Limits``.
-    retry_failed : run failed cells again, from the start.
+    retry_failed : run failed cells again: after an error from the start, but where the process was
+        killed, from the last checkpoint.
     data_root, download : where data sets are, and whether missing ones may be downloaded to it.
     watch : is told how it gets on.
+    cluster : run the cells on a Ray cluster, which has a say in place of ``device``, ``jobs`` and limits.
 
     Raises
     ------
@@ -633,21 +659,29 @@ def run_suite(
     devices = find_devices(device or suite.device, where="--device" if device else f"{suite.where}: device")
     limits = suite.limits.replaced(cell_seconds, cell_memory)
     apart = _apart(isolate, jobs, limits)
-    cells = _part(suite.cells(methods=methods, seeds=seeds), part)
+    planned = suite.cells(methods=methods, seeds=seeds)
+    cells = part_of(planned, part)
+    description = {**suite.describe(), "seeds": sorted({cell.seed for cell in planned})}
     folder = Path(out) if out is not None else Path("results") / suite.name
-    Store.check(folder, suite.describe())
+    Store.check(folder, description)
     before = [
         settled_before(cell, cell_store(folder, cell.problem, cell.method, cell.seed), retry_failed)
         for cell in cells
     ]
     todo = [cell for cell, settled in zip(cells, before, strict=True) if settled is None]
     root = Path(data_root) if data_root else None
-    # Apart, each process has its device to itself: this one leaves all of them alone.
-    problems = load_problems(suite, todo, torch.device("cpu") if apart else devices[0], root, download)
+    # Elsewhere, each process has its device to itself: this one leaves all of them alone.
+    elsewhere = apart or cluster is not None
+    problems = load_problems(suite, todo, torch.device("cpu") if elsewhere else devices[0], root, download)
 
-    store = Store(folder, suite.describe())
+    store = Store(folder, description)
     watch.plan(cells, todo, jobs)
-    if apart:
+    if cluster is not None:
+        from hpobench_fds.cluster import run_on_ray
+
+        found = run_on_ray(todo, store, problems, cluster, retry_failed=retry_failed, watch=watch)
+        results = iter(found)
+    elif apart:
         results = _run_apart(todo, store, problems, devices, jobs, limits, retry_failed, watch)
     else:
         results = _run_here(todo, store, problems, devices[0], retry_failed, watch)
@@ -708,18 +742,6 @@ def _apart(isolate: bool | None, jobs: int, limits: Limits) -> bool:
     if apart and "forkserver" not in multiprocessing.get_all_start_methods():
         raise InputError("this system has no fork server: cells can be run in-process only, one by one")
     return apart
-
-
-def _part(cells: list[Cell], part: str | tuple[int, int] | None) -> list[Cell]:
-    """The i-th of n parts of the cells. Raises InputError."""
-    if part is None:
-        return cells
-    text = part if isinstance(part, str) else "/".join(map(str, part))
-    found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
-    i, n = (int(found[1]), int(found[2])) if found else (0, 0)
-    if not 1 <= i <= n:
-        raise InputError(f"got {text!r}", key="cell", allowed="i/n, 1 <= i <= n: the i-th of n parts")
-    return cells[i - 1 :: n]
 
 
 def load_problems(

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import io
 import json
 import os
@@ -22,7 +23,15 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from hpobench_fds.errors import InputError
-from hpobench_fds.records import REPORT_COLUMNS, RUN_COLUMNS, SCHEMA_VERSION, ReportRecord, RunRecord
+from hpobench_fds.records import (
+    REPORT_COLUMNS,
+    RUN_COLUMNS,
+    SCHEMA_VERSION,
+    ReportRecord,
+    RunRecord,
+    SuiteRecord,
+    migrated,
+)
 
 if TYPE_CHECKING:  # both take seconds to import, and each is needed by a part of this module only
     import pandas as pd
@@ -78,13 +87,21 @@ class CellStore:
         """What ``run.json`` says; None if the cell was never begun. Raises InputError if it is broken."""
         path = self.folder / RUN_FILE
         try:
-            return RunRecord.model_validate_json(path.read_bytes())
+            return RunRecord.model_validate(migrated(_plain_object(path.read_bytes())))
         except FileNotFoundError:
             return None
         except ValidationError as error:
-            raise InputError(f"no run record: {error.errors()[0]['msg']}", where=path) from error
+            raise _invalid("no run record", path, error) from error
+        except ValueError as error:
+            raise InputError(f"no run record: {error}", where=path) from error
 
     def write_record(self, record: RunRecord) -> None:
+        """Replace ``run.json``; one of a settled run carries digests of itself and of its trace."""
+        if record.finished:
+            trace = self.folder / TRACE_FILE
+            digest = hashlib.sha256(trace.read_bytes()).hexdigest() if trace.exists() else None
+            record.trace_sha256, record.digest = digest, None
+            record.digest = record_digest(record)
         write_atomic(self.folder / RUN_FILE, (record.model_dump_json(indent=1) + "\n").encode())
 
     def reports(self) -> list[ReportRecord]:
@@ -94,7 +111,7 @@ class CellStore:
         try:
             return [ReportRecord.model_validate(row) for row in rows]
         except ValidationError as error:
-            raise InputError(f"no report: {error.errors()[0]['msg']}", where=path) from error
+            raise _invalid("no report", path, error) from error
 
     def keep_reports(self, count: int) -> None:
         """Drop every line of the trace after the first ``count``."""
@@ -137,6 +154,27 @@ class CellStore:
         """Forget an earlier attempt, all but its ``run.json``, which the next one replaces."""
         for name in (TRACE_FILE, CHECKPOINT_FILE, ERROR_FILE):
             (self.folder / name).unlink(missing_ok=True)
+
+
+def record_digest(record: RunRecord) -> str:
+    """SHA-256 of a run record, its digest left out."""
+    data = record.model_dump(mode="json", exclude={"digest"})
+    return hashlib.sha256(json.dumps(data, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _invalid(what: str, path: Path, error: ValidationError) -> InputError:
+    """The first thing that a schema has against a file."""
+    first = error.errors()[0]
+    place = ".".join(map(str, first["loc"]))[:80]
+    return InputError(f"{what}: {place}{': ' if place else ''}{first['msg']}", where=path)
+
+
+def _plain_object(content: bytes) -> dict[str, Any]:
+    """A JSON object. Raises ValueError for anything else."""
+    data = from_json(content)
+    if not isinstance(data, dict):
+        raise ValueError("not a JSON object")
+    return data
 
 
 def require_plain(value: object, place: str = "state") -> None:
@@ -227,16 +265,18 @@ def read_suite(folder: Path) -> dict[str, Any]:
         raise InputError("there is no such results folder", where=folder)
     path = folder / SUITE_FILE
     try:
-        suite = json.loads(path.read_bytes())
+        suite = _plain_object(path.read_bytes())
+        version = suite.get("schema_version", SCHEMA_VERSION)
+        if isinstance(version, int) and version > SCHEMA_VERSION:
+            problem = f"written by a newer version: schema {version}"
+            raise InputError(problem, where=path, allowed=f"up to {SCHEMA_VERSION}")
+        SuiteRecord.model_validate(suite)
     except FileNotFoundError as error:
         raise InputError(f"not a results folder: it has no {SUITE_FILE}", where=folder) from error
+    except ValidationError as error:
+        raise _invalid("not a suite record", path, error) from error
     except ValueError as error:
         raise InputError(f"not a suite record: {error}", where=path) from error
-    if not isinstance(suite, dict) or not isinstance(suite.get("name"), str):
-        raise InputError("not a suite record: it has no name", where=path)
-    if suite.get("schema_version", 0) > SCHEMA_VERSION:
-        problem = f"written by a newer version: schema {suite['schema_version']}"
-        raise InputError(problem, where=path, allowed=f"up to {SCHEMA_VERSION}")
     return suite
 
 
@@ -283,10 +323,14 @@ def _cells(folder: str | Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     for path in sorted(folder.glob(f"cells/*/*/seed-*/{RUN_FILE}"), key=_natural):
         try:
             run = from_json(_unquote_infinity(path.read_bytes()), cache_strings="keys")
+            if not isinstance(run, dict):
+                raise ValueError("not a JSON object")
+            run = migrated(run)
+            RunRecord.model_validate(run)
+        except ValidationError as error:
+            raise _invalid("no run record", path, error) from error
         except ValueError as error:
             raise InputError(f"no run record: {error}", where=path) from error
-        if not isinstance(run, dict) or not run.keys() >= {"suite", "problem", "method", "seed", "status"}:
-            raise InputError("no run record: keys are missing", where=path)
         yield path.parent, run
 
 
@@ -320,7 +364,6 @@ def _parse_lines(content: bytes, path: Path) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = from_json(
             b"[" + lines.rstrip().replace(b"\n", b",") + b"]", cache_strings="keys"
         )
-        return rows
     except ValueError:
         for number, line in enumerate(lines.splitlines(), 1):
             try:
@@ -328,6 +371,10 @@ def _parse_lines(content: bytes, path: Path) -> list[dict[str, Any]]:
             except ValueError as error:
                 raise InputError(f"line {number} is no report: {error}", where=path) from error
         raise
+    for number, row in enumerate(rows, 1):
+        if type(row) is not dict:
+            raise InputError(f"line {number} is no report: not a JSON object", where=path)
+    return rows
 
 
 _OF_RUN = ("suite", "problem", "method", "adapter", "family", "seed", "status", "schedule_names")
@@ -348,11 +395,28 @@ def load_results(folder: str | Path) -> pd.DataFrame:
 
     Rows stand by problem, method, seed and report. Raises InputError for a folder without results.
     """
+    with _no_collection():
+        columns, counts = _read_reports(folder)
+    try:
+        return _frame(columns, counts)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise _culprit(folder) or InputError(f"no table can be made of it: {error}", where=folder) from error
+
+
+def _culprit(folder: str | Path) -> InputError | None:
+    """What is wrong with the first trace that the schema refuses; slow, and exact."""
+    for cell, _ in _cells(folder):
+        try:
+            CellStore(cell).reports()
+        except InputError as error:
+            return error
+    return None
+
+
+def _frame(columns: dict[str, list[Any]], counts: list[int]) -> pd.DataFrame:
     import numpy as np
     import pandas as pd
 
-    with _no_collection():
-        columns, counts = _read_reports(folder)
     data: dict[str, Any] = dict(columns)
     for name in _OF_RUN:
         data[name] = pd.Series(columns[name], dtype=None if counts else object).repeat(counts).array
@@ -440,7 +504,10 @@ def load_runs(folder: str | Path) -> pd.DataFrame:
             raise InputError(f"no run record: {error}", where=cell / RUN_FILE) from error
     frame = pd.DataFrame(dict(zip(RUN_COLUMNS, zip(*rows, strict=True), strict=True)) if rows else {})
     frame = frame.reindex(columns=RUN_COLUMNS)
-    return frame.astype(dict.fromkeys(_RUN_NUMBERS, np.float64))
+    try:
+        return frame.astype(dict.fromkeys(_RUN_NUMBERS, np.float64))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"no table can be made of it: {error}", where=folder) from error
 
 
 def _incumbent(path: Path, index: int | None) -> dict[str, Any]:

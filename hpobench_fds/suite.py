@@ -38,7 +38,15 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 
 from hpobench_fds.data import DATASETS
 from hpobench_fds.errors import InputError
@@ -123,6 +131,15 @@ def _device(text: str) -> str:
     return text
 
 
+_SEEDS_SCHEMA: dict[str, Any] = {
+    "description": 'A list such as [0, 1, 2], or "0-2".',
+    "anyOf": [
+        {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1},
+        {"type": "string", "pattern": "^[0-9]+(-[0-9]+)?( *, *[0-9]+(-[0-9]+)?)*$"},
+    ],
+}
+
+
 class _ProblemTable(ProblemConfig):
     budget: BudgetConfig | None = None
 
@@ -140,7 +157,7 @@ class _SuiteTable(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Annotated[str, AfterValidator(_safe)]
-    seeds: Annotated[list[int], BeforeValidator(parse_seeds)]
+    seeds: Annotated[list[int], BeforeValidator(parse_seeds), WithJsonSchema(_SEEDS_SCHEMA)]
     device: Annotated[str, AfterValidator(_device)] = "auto"
     budget: BudgetConfig | None = None
     limits: Limits = Limits()
@@ -278,6 +295,18 @@ class Suite:
         }
 
 
+def part_of(cells: list[Cell], part: str | tuple[int, int] | None) -> list[Cell]:
+    """The i-th of n parts of the cells. Raises InputError."""
+    if part is None:
+        return cells
+    text = part if isinstance(part, str) else "/".join(map(str, part))
+    found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
+    i, n = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not 1 <= i <= n:
+        raise InputError(f"got {text!r}", key="cell", allowed="i/n, 1 <= i <= n: the i-th of n parts")
+    return cells[i - 1 :: n]
+
+
 def _check_names(problem: ProblemConfig, where: object, key: str) -> None:
     """Names that only code knows, which pydantic cannot check."""
     known: list[tuple[str, str, Iterable[str]]] = [("dataset", problem.dataset, DATASETS)]
@@ -294,6 +323,15 @@ def _method(label: str, table: _MethodTable, where: object, base: Path) -> tuple
     options = table.model_extra or {}
     method = resolve(adapter, base=base, where=where, key=f"{key}.adapter" if table.adapter else key)
     return adapter, options_as_data(parse_options(method, options, where=where, key=key))
+
+
+def suite_schema() -> dict[str, Any]:
+    """The JSON schema of a suite file."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Benchmark suite",
+        **{key: value for key, value in _SuiteTable.model_json_schema().items() if key != "title"},
+    }
 
 
 def content_hash(data: object) -> str:
@@ -341,4 +379,6 @@ def _parse(content: bytes, *, where: object, base: Path) -> Suite:
         raise InputError(problem, where=where) from error
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"malformed TOML: {error}", where=where) from error
+    except RecursionError as error:
+        raise InputError("malformed TOML: nested too deep", where=where) from error
     return Suite.from_dict(data, where=where, base=base)

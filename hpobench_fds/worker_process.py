@@ -150,8 +150,7 @@ def main(order: Order, connection: Connection) -> None:
     except KeyboardInterrupt:
         pass
     finally:
-        for number in STOP_SIGNALS:  # too late for them now
-            signal.signal(number, signal.SIG_IGN)
+        _no_more_interrupts()
     messenger.last(last)
 
 
@@ -188,7 +187,13 @@ def _use_threads(threads: int) -> None:
 
 
 def _interrupt(*_: object) -> NoReturn:
+    _no_more_interrupts()  # a scheduler's signal and the runner's may both come
     raise KeyboardInterrupt
+
+
+def _no_more_interrupts() -> None:
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def redirect_output(path: Path) -> None:

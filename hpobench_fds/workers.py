@@ -23,25 +23,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from filelock import BaseFileLock
 
 from hpobench_fds.errors import InputError
 from hpobench_fds.limits import GB, NO_LIMITS, Limits, own_memory
 from hpobench_fds.machine import Machine
 from hpobench_fds.records import RunRecord
 from hpobench_fds.runner import (
-    MOST_ATTEMPTS,
     CellResult,
     Quiet,
     Spent,
     Watcher,
     in_a_line,
+    lock_soon,
     new_record,
     now,
     settled_before,
 )
 from hpobench_fds.sharing import SharedProblem
-from hpobench_fds.store import CellStore, Held, Store
+from hpobench_fds.store import CHECKPOINT_FILE, CellStore, Held, Store
 from hpobench_fds.suite import Cell
 from hpobench_fds.worker_process import (
     STACK_SIGNAL,
@@ -62,7 +61,7 @@ if TYPE_CHECKING:
 LOOK_EVERY = 0.25  # seconds between looks at limits
 GRACE = 5.0  # seconds that a process has for ending, once it should
 STACK_WAIT = 1.0  # seconds at most for the stacks to be written
-LOCK_WAIT = 2.0  # seconds at most for the lock of a process that is gone
+LOCK_WAIT = 2.0  # seconds at most until processes that were killed have let go of the lock
 OUTPUT_FILE, OUTPUT_TAIL = "output.txt", 20_000  # bytes of it that go into error.txt
 
 
@@ -110,7 +109,7 @@ def run_isolated(
     machine : the device to use; the process fills in the device's name.
     threads : CPU threads of the process; as many as here if None.
     limits : over which the process is killed and the cell has failed.
-    retry_failed : run a failed cell again, from the start.
+    retry_failed : run a failed cell again, see ``run_cell``.
     watch : is told of its beginning and its reports.
     stop : looked at while the cell runs.
 
@@ -133,8 +132,7 @@ def run_isolated(
         files.lock().release()  # a look: the process takes the lock
         if (settled := settled_before(cell, files, retry_failed)) is not None:
             return settled
-        known = files.record()
-        if known is None or known.status == "failed":  # it starts afresh
+        if files.record() is None or not (files.folder / CHECKPOINT_FILE).exists():  # it starts afresh
             order.output.unlink(missing_ok=True)
         process = _CellProcess(order, limits, watch or Quiet(), stop or Stop())
     except Held:
@@ -208,6 +206,8 @@ class _CellProcess:
     def _look(self) -> None:
         """Time, memory, and the wish to stop."""
         seen = time.monotonic()
+        if seen - self._looked_at < LOOK_EVERY / 2:  # it has much to tell
+            return
         # While the runner itself was stopped (Ctrl-Z), it could not see whether the cell was.
         self._seconds += min(seen - self._looked_at, 4 * LOOK_EVERY)
         self._looked_at = seen
@@ -327,7 +327,7 @@ def _verdict(process: _CellProcess, files: CellStore) -> CellResult:
     interrupted = process.interrupted or isinstance(last, Ended)
     reason = "interrupted" if interrupted else _cause(process)
     try:
-        lock = _lock_soon(files)
+        lock = lock_soon(files, LOCK_WAIT)
     except Held:  # by another runner, which takes it from here
         return CellResult(order.cell, "held")
     except OSError as error:
@@ -343,18 +343,6 @@ def _verdict(process: _CellProcess, files: CellStore) -> CellResult:
         return _failed(order, f"{reason}; it could not be recorded: {error.strerror}")
     finally:
         lock.release()
-
-
-def _lock_soon(files: CellStore) -> BaseFileLock:
-    """The cell's lock, which a process that was killed lets go of in a moment. Raises Held."""
-    deadline = time.monotonic() + LOCK_WAIT
-    while True:
-        try:
-            return files.lock()
-        except Held:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
 
 
 def _cause(process: _CellProcess) -> str:
@@ -384,19 +372,12 @@ def _record_interruption(process: _CellProcess, files: CellStore, known: RunReco
 def _record_death(
     process: _CellProcess, files: CellStore, known: RunRecord | None, reason: str
 ) -> CellResult:
-    """The cell has failed. A process that died in its set-up costs an unfinished cell nothing, though."""
-    order = process.order
+    """The cell has failed; its checkpoint stays, for those who try again with other limits."""
     _write_error(process, files, reason)
-    if process.spent is None and known is not None and known.status in ("running", "interrupted"):
-        known.attempts += 1
-        if known.attempts <= MOST_ATTEMPTS:
-            files.write_record(known)
-            return _failed(order, f"{reason}; the cell goes on from where it was when it is run again")
-    record = known if known is not None and process.spent is not None else _new(order)
+    record = known or _new(process.order)
     _bring_up_to_date(record, process, files)
-    result = _failed(order, reason, record)
+    result = _failed(process.order, reason, record)
     files.write_record(record)
-    files.drop_checkpoint()
     return result
 
 

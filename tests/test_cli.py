@@ -131,7 +131,7 @@ def test_an_interruption_says_how_to_go_on(shell: Shell, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(Task, "train", interrupted)
     monkeypatch.setattr(sys, "argv", ["hpobench", "run", "my suite.toml"])
-    code, _, err = shell("run", "tiny.toml", "--no-figures")
+    code, _, err = shell("run", "tiny.toml", "--no-figures", "--in-process")
     assert code == 130
     assert "interrupted; this goes on from there: hpobench run 'my suite.toml'\n" in err
     assert load_runs(shell.folder / "results/tiny")["status"].tolist() == ["interrupted"]

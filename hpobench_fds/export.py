@@ -1,0 +1,192 @@
+"""Results in other shapes: one table as a file, several results folders as one."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from hpobench_fds.errors import InputError
+from hpobench_fds.records import RunRecord
+from hpobench_fds.store import (
+    CHECKPOINT_FILE,
+    LOCK_FILE,
+    RUN_FILE,
+    CellStore,
+    Store,
+    load_results,
+    load_runs,
+    read_suite,
+    write_atomic,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SUFFIXES = (".parquet", ".csv")
+Prefer = Literal["first", "last"]
+
+
+# ------------------------------------------------------------------------------------------- one table
+
+
+def export(folder: str | Path, out: str | Path, *, runs: bool = False, force: bool = False) -> int:
+    """Write the frame of reports (or of runs) as Parquet or CSV, by the suffix; returns its rows.
+
+    In CSV lists and dicts are JSON text, in Parquet lists are lists and ``extra`` is JSON text.
+
+    Raises
+    ------
+    InputError : another suffix, a file that is there already (without ``force``), no results.
+    """
+    out = Path(out)
+    if out.suffix not in SUFFIXES:
+        raise InputError(f"no format for {out.suffix!r}", where=out, allowed=SUFFIXES)
+    if out.exists() and not force:
+        raise InputError("the file is there already: give --force to replace it", where=out)
+    frame = load_runs(folder) if runs else load_results(folder)
+    try:
+        write_atomic(out, _as_csv(frame) if out.suffix == ".csv" else _as_parquet(frame))
+    except OSError as error:
+        raise InputError(f"cannot be written: {error.strerror}", where=out) from error
+    return len(frame)
+
+
+def _text(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, (list, dict)) else value
+
+
+def _as_csv(frame: pd.DataFrame) -> bytes:
+    texts = {str(name): column.map(_text) for name, column in frame.items() if column.dtype == object}
+    return frame.assign(**texts).to_csv(index=False).encode()
+
+
+def _as_parquet(frame: pd.DataFrame) -> bytes:
+    if "extra" in frame:  # each method has keys of its own: no one type fits them
+        frame = frame.assign(extra=frame["extra"].map(_text))
+    content: bytes = frame.to_parquet(index=False)
+    return content
+
+
+# ------------------------------------------------------------------------------------- several folders
+
+
+@dataclass
+class Merged:
+    """What became of a merge. ``warnings`` are for people who compare the seconds of the runs."""
+
+    cells: int = 0
+    twice: int = 0  # cells that several folders had
+    warnings: list[str] = field(default_factory=list)
+
+
+def merge(folders: Sequence[str | Path], out: str | Path, *, prefer: Prefer | None = None) -> Merged:
+    """Copy the cells of several results folders of one suite into a new one, which appears at once or never.
+
+    Of a cell in several folders a finished run goes before an unfinished one. Two different finished
+    ones are refused, unless ``prefer`` says to take the first or the last folder's.
+
+    Raises
+    ------
+    InputError : folders of different suites, a cell with two results, a folder ``out`` that is not empty.
+    """
+    paths, out = [Path(folder) for folder in folders], Path(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError("there is something already: a merge needs a new folder", where=out)
+    suites = [read_suite(path) for path in paths]
+    result = Merged()
+    with _made_at_once(out) as new:
+        for path, suite in zip(paths, suites, strict=True):
+            try:
+                Store(new, {key: value for key, value in suite.items() if key != "schema_version"})
+            except InputError as error:
+                raise InputError(str(error).replace(str(new), "the folders before it"), where=path) from error
+        chosen = _choose(paths, prefer, result)
+        for place, source in chosen.items():
+            _copy(source, new / "cells" / place)
+    result.cells = len(chosen)
+    return result
+
+
+def _choose(paths: Sequence[Path], prefer: Prefer | None, result: Merged) -> dict[Path, Path]:
+    """Which folder each cell is taken from, by its place below ``cells``."""
+    chosen: dict[Path, Path] = {}
+    devices = set()
+    for path in paths:
+        for source in sorted((path / "cells").glob("*/*/seed-*")):
+            if source.is_symlink() or not (source / RUN_FILE).is_file():
+                continue
+            place = source.relative_to(path / "cells")
+            devices.add(_record(source).device.get("name"))
+            if place in chosen:
+                result.twice += 1
+                chosen[place] = _better(chosen[place], source, prefer)
+            else:
+                chosen[place] = source
+    if len(devices) > 1:
+        names = ", ".join(sorted(map(str, devices)))
+        result.warnings.append(f"runs of different devices: their seconds cannot be compared ({names})")
+    return chosen
+
+
+def _better(first: Path, last: Path, prefer: Prefer | None) -> Path:
+    old, new = _record(first), _record(last)
+    if old.config_hash != new.config_hash:
+        raise InputError(f"{last} was run with another configuration", where=first)
+    rank = ("running", "interrupted", "failed", "complete")
+    if rank.index(old.status) != rank.index(new.status):
+        return last if rank.index(new.status) > rank.index(old.status) else first
+    if old == new or old.status != "complete" or prefer == "first":
+        return first
+    if prefer == "last":
+        return last
+    raise InputError(f"{last} holds another result of the same run: give --prefer first or last", where=first)
+
+
+def _record(cell: Path) -> RunRecord:
+    record = CellStore(cell).record()
+    assert record is not None
+    return record
+
+
+def _copy(source: Path, target: Path) -> None:
+    """The plain files of a cell; no links, locks or half-written files."""
+    target.mkdir(parents=True)
+    unfinished = _record(source).finished is None
+    for path in sorted(source.iterdir()):
+        skipped = path.name == LOCK_FILE or path.name.startswith(".")
+        if path.is_symlink() or not path.is_file() or skipped:
+            continue
+        if path.name != CHECKPOINT_FILE or unfinished:
+            shutil.copyfile(path, target / path.name)
+
+
+@contextmanager
+def _made_at_once(out: Path) -> Iterator[Path]:
+    """A folder beside ``out`` that is moved to its place at the end, or removed if something fails."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        new = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    except OSError as error:
+        raise InputError(f"cannot be written: {error.strerror}", where=out) from error
+    try:
+        yield new
+        new.chmod(0o777 & ~_umask())  # mkdtemp's is for the owner alone
+        if out.exists():
+            out.rmdir()
+        os.replace(new, out)
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,121 @@
+"""Cells on a real Ray cluster of two nodes on this machine, one of which is lost in mid-run."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from real_run import SUITE, copy_of_results
+
+from hpobench_fds.cluster import Cluster
+from hpobench_fds.errors import InputError
+from hpobench_fds.runner import run_suite
+from hpobench_fds.store import CellStore, load_results, load_runs
+from hpobench_fds.suite import Suite
+from hpobench_fds.verify import verify
+
+ray = pytest.importorskip("ray", reason="Ray is not installed: the extra 'cluster'")
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+METHODS = """
+import os, signal, time
+from hpobench_fds.method import AskTell, Method, Proposal
+
+class Slow(AskTell):
+    name = "slow"
+    def ask(self, task):
+        time.sleep(0.5)
+        return Proposal(task.space.sample(task.rng))
+
+class Fails(Method):
+    name = "fails"
+    def run(self, task):
+        raise ValueError("on purpose")
+
+class Dies(Method):
+    name = "dies"
+    def run(self, task):
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture(scope="module")
+def two_nodes() -> Iterator[Any]:
+    from ray.cluster_utils import Cluster as LocalCluster
+
+    nodes = LocalCluster(initialize_head=True, head_node_args={"num_cpus": 0})  # the head takes no cells
+    nodes.first, nodes.second = nodes.add_node(num_cpus=1), nodes.add_node(num_cpus=1)
+    nodes.wait_for_nodes()
+    ray.init(address=nodes.address, log_to_driver=False, logging_level="ERROR")
+    yield nodes
+    ray.shutdown()
+    nodes.shutdown()
+
+
+def suite(folder: Path, **methods: Any) -> Suite:
+    (folder / "mine.py").write_text(METHODS)
+    named = {k: {"adapter": f"mine.py:{k}", **v} if k[0].isupper() else v for k, v in methods.items()}
+    return Suite.from_dict({**SUITE, "methods": named}, base=folder)
+
+
+def columns(folder: Path) -> Any:
+    """All that does not depend on time."""
+    return load_results(folder).drop(columns=["seconds"])
+
+
+def test_results_are_those_of_a_run_on_this_machine(two_nodes: Any, tmp_path: Path) -> None:
+    summary = run_suite(suite(tmp_path, random_search={}, fds={}), tmp_path / "out", cluster=Cluster())
+    assert summary.exit_code == 0
+    assert verify(tmp_path / "out").findings == []
+    here = columns(copy_of_results(tmp_path / "here"))
+    assert columns(tmp_path / "out").to_json() == here.to_json()
+
+
+def test_a_method_in_a_file_is_sent_and_one_that_fails_costs_the_others_nothing(
+    two_nodes: Any, tmp_path: Path
+) -> None:
+    made = suite(tmp_path, Slow={}, Fails={}, Dies={}, random_search={})
+    summary = run_suite(made, tmp_path / "out", seeds=[0], cluster=Cluster())
+    assert summary.exit_code == 1
+    runs = load_runs(tmp_path / "out").set_index("method")
+    assert runs["status"].to_dict() == {
+        "Slow": "complete", "random_search": "complete", "Fails": "failed", "Dies": "failed",
+    }  # fmt: skip
+    assert runs.loc["Fails", "reason"] == "ValueError: on purpose"
+    assert runs.loc["Dies", "reason"].startswith("lost on the cluster: ")
+    assert verify(tmp_path / "out").sound
+    again = run_suite(made, tmp_path / "out", seeds=[0], cluster=Cluster())
+    assert (again.count("complete before"), again.count("failed before")) == (2, 2)
+
+
+def test_more_than_any_node_has_is_refused_before_anything_runs(two_nodes: Any, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no node of the cluster has 64 CPUs"):
+        run_suite(suite(tmp_path, fds={}), tmp_path / "out", cluster=Cluster(cpus=64))
+
+
+def test_cells_of_a_lost_node_run_again_on_another(two_nodes: Any, tmp_path: Path) -> None:
+    made = suite(tmp_path, Slow={})
+
+    def lose() -> None:
+        time.sleep(3.0)  # into the cells: each takes at least 2 s, and there are three for each node
+        two_nodes.remove_node(two_nodes.second)
+
+    thread = threading.Thread(target=lose)
+    thread.start()
+    summary = run_suite(made, tmp_path / "out", seeds="0-5", cluster=Cluster())
+    thread.join()
+    assert len([node for node in ray.nodes() if node["Alive"]]) == 2  # the head and the first
+    assert summary.exit_code == 0
+    assert summary.count("complete") == 6
+    assert verify(tmp_path / "out").findings == []
+
+
+def test_locks_are_free_afterwards(two_nodes: Any, tmp_path: Path) -> None:
+    made = suite(tmp_path, random_search={})
+    run_suite(made, tmp_path / "out", seeds=[0], cluster=Cluster())
+    (cell,) = made.cells(seeds=[0])
+    CellStore(tmp_path / "out" / "cells" / cell.problem / cell.method / "seed-0").lock().release()

@@ -1,0 +1,186 @@
+"""Verification: sound records pass, and every way to spoil them that we can think of is found and named."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from real_run import cell, copy_of_results
+
+from hpobench_fds.errors import InputError
+from hpobench_fds.store import CellStore
+from hpobench_fds.verify import sentence, verify
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    return copy_of_results(tmp_path / "out")
+
+
+def errors(folder: Path) -> list[str]:
+    return [str(finding) for finding in verify(folder).findings if finding.level == "error"]
+
+
+def run_json(folder: Path, **changes: Any) -> None:
+    """Change run.json as with an editor."""
+    path = cell(folder) / "run.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def undigested(folder: Path, **changes: Any) -> None:
+    """The same, as if it had been written before there were digests: other checks must find it."""
+    run_json(folder, digest=None, trace_sha256=None, **changes)
+
+
+def trace(folder: Path, change: Callable[[list[dict[str, Any]]], Any]) -> None:
+    path = cell(folder) / "trace.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    change(rows)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_what_the_runner_wrote_is_sound(results: Path) -> None:
+    result = verify(results)
+    assert result.findings == []
+    assert result.sound
+    assert (result.cells, result.reports) == (4, 8 + 8)
+    assert sentence(result, results).endswith("4 cells, 16 reports: all sound")
+
+
+def test_a_folder_without_results_is_an_input_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not a results folder"):
+        verify(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"seed": 7}, "the record is of tiny/random_search/seed-7"),
+        ({"suite": "other"}, "the record is of the suite 'other'"),
+        ({"adapter": "tpe"}, 'adapter was "random_search", is "tpe"'),
+        ({"options": {"width": 1}}, "options.width"),
+        ({"config_hash": "0" * 16}, "config_hash"),
+        ({"reports": 3}, "3 reports, the trace 4"),
+        ({"incumbent": 99}, "the incumbent is 99"),
+        ({"clock": {"method": 5.0, "referee": 1.0, "records": 1.0, "elapsed": 9.0}}, "elapsed = 9.000 s"),
+        ({"clock": {"method": 0.0, "elapsed": 0.0}}, "after the end"),
+        ({"final": None}, "neither a final accuracy nor a reason"),
+        ({"status": "failed"}, "failed without a reason"),
+        ({"schema_version": 99}, "schema version 99 (allowed: 1 to 1)"),
+        ({"status": "done"}, "no run record"),
+        ({"surprise": 1}, "no run record"),
+    ],
+    ids=lambda value: ",".join(value) if isinstance(value, dict) else "",
+)
+def test_a_run_record_that_contradicts_itself_or_its_place_is_found(
+    results: Path, changes: dict[str, Any], found: str
+) -> None:
+    undigested(results, **changes)
+    assert any(found in error and "run.json" in error for error in errors(results)), errors(results)
+
+
+def set_in(index: int, **changes: Any) -> Callable[[list[dict[str, Any]]], None]:
+    return lambda rows: rows[index].update(changes)
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (set_in(2, report=1), "not numbered"),
+        (lambda rows: rows.pop(1), "not numbered"),
+        (lambda rows: rows.pop(), "the trace 3"),
+        (set_in(1, seconds=0.0), "report 1: seconds or costs went back"),
+        (set_in(3, cost={"inner_steps": 1}), "report 3: seconds or costs went back"),
+        (set_in(1, schedule=[0.1]), "report 1: the schedule is not in the space"),
+        (set_in(1, schedule=[0.1, 0.3]), "report 1: the schedule is not in the space"),
+        (
+            set_in(0, incumbent=False, test_loss=None, test_accuracy=None),
+            "report 0 is no incumbent by its flag",
+        ),
+        (set_in(0, test_accuracy=None), "report 0: test accuracy is measured of incumbents"),
+        (set_in(3, val_loss=1e-9, incumbent=False), "report 3 is no incumbent by its flag"),
+        (lambda rows: rows[1].pop("schedule"), "no report"),
+    ],
+)
+def test_a_trace_that_contradicts_itself_is_found(
+    results: Path, change: Callable[[list[dict[str, Any]]], Any], found: str
+) -> None:
+    undigested(results)
+    trace(results, change)
+    assert any(found in error for error in errors(results)), errors(results)
+
+
+def test_a_plausible_edit_of_a_run_record_is_found_by_its_digest(results: Path) -> None:
+    final = json.loads((cell(results) / "run.json").read_text())["final"]
+    run_json(results, final={**final, "test_accuracy": 0.999})
+    (error,) = errors(results)
+    assert "edited" in error
+    assert "run.json" in error
+
+
+def test_a_plausible_edit_of_a_trace_is_found_by_its_digest(results: Path) -> None:
+    trace(results, set_in(0, val_accuracy=0.4321))
+    (error,) = errors(results)
+    assert "edited" in error
+    assert "trace.jsonl" in error
+
+
+def test_records_of_before_digests_are_told_of_and_sound(results: Path) -> None:
+    undigested(results)
+    result = verify(results)
+    assert result.sound
+    assert [finding.level for finding in result.findings] == ["note"]
+    assert "1 of 4 runs carry no digest" in str(result.findings[0])
+
+
+def test_half_a_line_is_an_error_of_a_finished_run_and_a_note_of_a_running_one(results: Path) -> None:
+    with (cell(results) / "trace.jsonl").open("a") as file:
+        file.write('{"report": 4, "sec')
+    assert any("half a line" in error for error in errors(results))
+    undigested(results, status="running", finished=None)
+    assert errors(results) == []
+    assert any("half a line" in str(finding) for finding in verify(results).findings)
+
+
+def test_what_belongs_to_no_run_is_found(results: Path, tmp_path: Path) -> None:
+    (cell(results) / "notes.txt").write_text("hm")
+    (results / "cells" / "tiny" / "readme").write_text("hm")
+    (results / "cells" / "tiny" / "random_search" / "seed-x").mkdir()
+    os.symlink(tmp_path, results / "cells" / "elsewhere")
+    (cell(results) / ".run.json.123.tmp").write_text("")
+    found = errors(results)
+    assert len(found) == 4
+    assert sum("no part of any run" in error for error in found) == 2
+    assert any("a link" in error for error in found)
+    assert any("notes.txt: no file of a run" in error for error in found)
+
+
+def test_a_cell_moved_to_another_place_is_found(results: Path) -> None:
+    cell(results, seed=1).rename(results / "cells" / "tiny" / "random_search" / "seed-5")
+    assert any("seed-1" in error for error in errors(results))
+
+
+def test_an_unfinished_run_is_a_note(results: Path) -> None:
+    undigested(results, status="interrupted", finished=None, final=None)
+    assert errors(results) == []
+
+
+def test_rewriting_a_record_renews_its_digest(results: Path) -> None:
+    files = CellStore(cell(results))
+    record = files.record()
+    assert record is not None
+    record.jobs = 7
+    files.write_record(record)
+    assert verify(results).findings == []
+
+
+def test_committed_records_are_sound() -> None:
+    recorded = Path(__file__).parent.parent / "results" / "recorded"
+    folders = sorted(path.parent for path in recorded.glob("*/suite.json"))
+    assert folders
+    for folder in folders:
+        assert errors(folder) == []
