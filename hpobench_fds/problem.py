@@ -50,6 +50,8 @@ class ProblemConfig(BaseModel):
     model: str = "mlp"
     horizon: int | None = Field(default=None, ge=1)  # inner steps
     epochs: float | None = Field(default=None, gt=0)  # the same in passes over the training split
+    # Of the referee's retraining, over all training data; None: as many inner steps as the horizon.
+    final_epochs: float | None = Field(default=None, gt=0)
     batch_size: int = Field(default=128, ge=1)
     optimiser: str = "sgd"
     validation_fraction: float = Field(default=0.1, gt=0.0, lt=1.0)
@@ -105,7 +107,7 @@ class Problem:
     ----------
     x, y : training examples [N, C, H, W] and labels [N]; a trial splits them into training and
         validation.
-    horizon : inner steps T of one training.
+    horizon : inner steps T of one training; final_horizon : those of the referee's retraining.
     look_every : inner steps between looks at losses and budget; at most an inner epoch.
     """
 
@@ -133,6 +135,9 @@ class Problem:
             )
         self.look_every = min(LOOK_EVERY, self.steps_per_epoch)
         self.horizon = config.horizon or max(1, round((config.epochs or 1) * self.steps_per_epoch))
+        self.final_horizon = self.horizon
+        if config.final_epochs is not None:
+            self.final_horizon = max(1, round(config.final_epochs * (len(self.y) // config.batch_size)))
 
 
 def load_problem(

@@ -45,12 +45,12 @@ class Referee:
         return evaluate_on(self._problem, state, self._test.x, self._test.y)
 
     def retrain(self, schedule: Schedule) -> tuple[Evaluation, int | None]:
-        """Test loss and accuracy of a schedule trained over the whole horizon, and where it diverged.
+        """Test loss and accuracy of a schedule trained over the final horizon, and where it diverged.
 
         A network that diverged guesses: its accuracy is that of chance, its loss infinite.
         """
         trainer = FullTrainer(self._problem, self._seed)
-        training = trainer.train(trainer.start(0), schedule)
+        training = trainer.train(trainer.start(0), schedule, horizon=self._problem.final_horizon)
         measured = self.measure(training.state)
         if not math.isfinite(measured.loss):
             return Evaluation(math.inf, 1 / self._problem.classes), training.diverged_at

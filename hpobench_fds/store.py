@@ -39,6 +39,7 @@ if TYPE_CHECKING:  # both take seconds to import, and each is needed by a part o
 
 SUITE_FILE, RUN_FILE, TRACE_FILE = "suite.json", "run.json", "trace.jsonl"
 CHECKPOINT_FILE, ERROR_FILE, LOCK_FILE = "checkpoint.pt", "error.txt", "lock"
+OUTPUT_FILE = "output.txt"  # what a cell's process prints
 
 
 def write_atomic(path: Path, content: bytes) -> None:

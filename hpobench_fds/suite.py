@@ -200,14 +200,12 @@ class Cell:
     @property
     def config_hash(self) -> str:
         """Of the effective configuration: the same whatever the order of keys or the labels."""
-        return content_hash(
-            {
-                "problem": self.config.model_dump(mode="json"),
-                "adapter": self.adapter,
-                "options": self.options,
-                "budget": self.budget.model_dump(mode="json"),
-                "seed": self.seed,
-            }
+        return configuration_hash(
+            self.config.model_dump(mode="json"),
+            self.adapter,
+            self.options,
+            self.budget.model_dump(mode="json"),
+            self.seed,
         )
 
 
@@ -332,6 +330,18 @@ def suite_schema() -> dict[str, Any]:
         "title": "Benchmark suite",
         **{key: value for key, value in _SuiteTable.model_json_schema().items() if key != "title"},
     }
+
+
+CAME_LATER = ("final_epochs",)  # keys of a problem that hashes of older records know nothing of
+
+
+def configuration_hash(
+    problem: Mapping[str, Any], adapter: str, options: Mapping[str, Any], budget: Mapping[str, Any], seed: int
+) -> str:
+    """The hash of all that decides a cell's outcome, given as plain data."""
+    known = {key: value for key, value in problem.items() if key not in CAME_LATER or value is not None}
+    cell = {"problem": known, "adapter": adapter, "options": options, "budget": budget, "seed": seed}
+    return content_hash(cell)
 
 
 def content_hash(data: object) -> str:

@@ -21,6 +21,7 @@ from hpobench_fds.store import (
     CHECKPOINT_FILE,
     ERROR_FILE,
     LOCK_FILE,
+    OUTPUT_FILE,
     RUN_FILE,
     TRACE_FILE,
     CellStore,
@@ -29,7 +30,7 @@ from hpobench_fds.store import (
     record_digest,
     whole_lines,
 )
-from hpobench_fds.suite import content_hash
+from hpobench_fds.suite import configuration_hash
 
 Level = Literal["error", "note"]
 SETTLED = ("complete", "failed")
@@ -135,7 +136,7 @@ class _Cell:
             self._error(message, file)
 
     def _files(self, record: RunRecord) -> None:
-        known = {RUN_FILE, TRACE_FILE, CHECKPOINT_FILE, ERROR_FILE, LOCK_FILE}
+        known = {RUN_FILE, TRACE_FILE, CHECKPOINT_FILE, ERROR_FILE, LOCK_FILE, OUTPUT_FILE}
         for path in sorted(self.cell.iterdir()):
             if path.name.endswith(".tmp"):
                 self._note("left by a run that was killed while it wrote", path.name)
@@ -163,16 +164,9 @@ class _Cell:
         for name, expected, found in pairs:
             difference = first_difference(expected, found, name)
             self._expect(difference is None, f"not the suite's: {difference}")
-        hashed = {
-            "problem": record.problem_config,
-            "adapter": record.adapter,
-            "options": record.options,
-            "budget": problems[problem]["budget"],
-            "seed": record.seed,
-        }
-        self._expect(
-            content_hash(hashed) == record.config_hash, "config_hash is not that of its configuration"
-        )
+        budget = problems[problem]["budget"]
+        found = configuration_hash(record.problem_config, record.adapter, record.options, budget, record.seed)
+        self._expect(found == record.config_hash, "config_hash is not that of its configuration")
 
     def _trace(self, record: RunRecord) -> None:
         content = (self.cell / TRACE_FILE).read_bytes() if (self.cell / TRACE_FILE).exists() else b""

@@ -105,6 +105,18 @@ def test_the_last_word_has_the_incumbent_and_the_last_schedule(referee: Referee)
     assert final.diverged_at is None
 
 
+def test_the_last_training_may_have_a_horizon_of_its_own() -> None:
+    config = CONFIG.model_copy(update={"final_epochs": 2.0})
+    problem, test = load_problem(config, name="tiny")
+    assert problem.horizon == CONFIG.horizon
+    assert problem.final_horizon == 2 * (len(problem.y) // CONFIG.batch_size) != problem.horizon
+    trainer = FullTrainer(problem, 0)
+    state = trainer.start(0)
+    trainer.train(state, GOOD, horizon=problem.final_horizon)
+    referee = Referee(problem, test, 0)
+    assert referee.retrain(GOOD)[0] == referee.measure(state)
+
+
 def test_the_same_schedule_is_not_trained_twice(referee: Referee, monkeypatch: pytest.MonkeyPatch) -> None:
     trained = []
     retrain = Referee.retrain
