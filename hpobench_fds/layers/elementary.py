@@ -1,0 +1,154 @@
+"""Linear maps, relu, flattening, averages."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hpobench_fds.layers.base import Layer, Parameter, Shape, Tensors, channelwise
+
+
+class Flatten(Layer):
+    """[C, H, W] to [C * H * W]."""
+
+    def output(self, shape: Shape) -> Shape:
+        return (math.prod(shape),)
+
+    def apply(self, p: Tensors, x: Tensor, running: Tensor | None) -> Tensor:
+        return x.flatten(1)
+
+    def forward(self, p: Tensors, x: Tensor, running: Tensor | None, c: Any) -> Tensor:
+        c.shape = x.shape[1:]
+        return x.flatten(1)
+
+    def backward(self, p: Tensors, g: Tensor, c: Any, grads: Tensors, need_input: bool) -> Tensor | None:
+        return g.view(len(g), *c.shape)
+
+    def tangent(self, p: Tensors, dp: Tensors, dx: Tensor | None, c: Any) -> Tensor | None:
+        return None if dx is None else dx.flatten(2)
+
+    def tangent_backward(
+        self, p: Tensors, dp: Tensors, dg: Tensor, c: Any, dgrads: Tensors, need_input: bool
+    ) -> Tensor | None:
+        return dg.view(*dg.shape[:2], *c.shape)
+
+
+class Linear(Layer):
+    """x W^T + b."""
+
+    own = True
+
+    def __init__(self, inputs: int, outputs: int, name: str = "linear") -> None:
+        self.inputs, self.outputs = inputs, outputs
+        self.parameters = (
+            Parameter(f"{name}.weight", (outputs, inputs), (inputs, outputs)),
+            Parameter(f"{name}.bias", (outputs,)),
+        )
+
+    def output(self, shape: Shape) -> Shape:
+        return (self.outputs,)
+
+    def apply(self, p: Tensors, x: Tensor, running: Tensor | None) -> Tensor:
+        return F.linear(x, p[0], p[1])
+
+    def forward(self, p: Tensors, x: Tensor, running: Tensor | None, c: Any) -> Tensor:
+        c.x = x
+        return torch.addmm(p[1], x, p[0].t())
+
+    def backward(self, p: Tensors, g: Tensor, c: Any, grads: Tensors, need_input: bool) -> Tensor | None:
+        c.g = g
+        torch.mm(g.t(), c.x, out=grads[0])
+        torch.sum(g, 0, out=grads[1])
+        return g @ p[0] if need_input else None
+
+    def tangent(self, p: Tensors, dp: Tensors, dx: Tensor | None, c: Any) -> Tensor | None:
+        k, batch = dp[0].shape[0], c.x.shape[0]
+        bias = dp[1].view(k * self.outputs)
+        dz = torch.addmm(bias, c.x, dp[0].view(k * self.outputs, self.inputs).t())
+        if dx is not None:
+            dz.view(batch * k, self.outputs).addmm_(dx.reshape(batch * k, self.inputs), p[0].t())
+        c.dx = dx
+        return dz.view(batch, k, self.outputs)
+
+    def tangent_backward(
+        self, p: Tensors, dp: Tensors, dg: Tensor, c: Any, dgrads: Tensors, need_input: bool
+    ) -> Tensor | None:
+        batch, k = dg.shape[:2]
+        flat = dg.reshape(batch, k * self.outputs)
+        torch.mm(flat.t(), c.x, out=dgrads[0].view(k * self.outputs, self.inputs))
+        torch.sum(flat, 0, out=dgrads[1].view(k * self.outputs))
+        if c.dx is not None:
+            dgrads[0].baddbmm_(c.g.t().expand(k, -1, -1), c.dx.transpose(0, 1))
+        if not need_input:
+            return None
+        out = (flat.view(batch * k, self.outputs) @ p[0]).view(batch, k, self.inputs)
+        return out.transpose(0, 1).baddbmm_(c.g.expand(k, -1, -1), dp[0]).transpose(0, 1)
+
+
+class ReLU(Layer):
+    """max(x, 0); its derivative at 0 is 0."""
+
+    def output(self, shape: Shape) -> Shape:
+        return shape
+
+    def apply(self, p: Tensors, x: Tensor, running: Tensor | None) -> Tensor:
+        return F.relu(x)
+
+    def forward(self, p: Tensors, x: Tensor, running: Tensor | None, c: Any) -> Tensor:
+        c.out = F.relu(x)
+        out: Tensor = c.out
+        return out
+
+    def backward(self, p: Tensors, g: Tensor, c: Any, grads: Tensors, need_input: bool) -> Tensor | None:
+        c.mask = None
+        pulled: Tensor = torch.ops.aten.threshold_backward(g, c.out, 0.0)
+        return pulled
+
+    def _mask(self, c: Any) -> Tensor:
+        if c.mask is None:
+            c.mask = (c.out > 0).to(c.out.dtype).unsqueeze(1)
+        mask: Tensor = c.mask
+        return mask
+
+    def tangent(self, p: Tensors, dp: Tensors, dx: Tensor | None, c: Any) -> Tensor | None:
+        if dx is None:
+            return None
+        if getattr(c, "after_own", False) and dx.is_contiguous():
+            return dx.mul_(self._mask(c))
+        return torch.mul(dx, self._mask(c), out=dx.new_empty(dx.shape))
+
+    def tangent_backward(
+        self, p: Tensors, dp: Tensors, dg: Tensor, c: Any, dgrads: Tensors, need_input: bool
+    ) -> Tensor | None:
+        return dg.mul_(self._mask(c)) if getattr(c, "before_own", False) else dg * self._mask(c)
+
+
+class GlobalAvgPool(Layer):
+    """Mean over all pixels: [C, H, W] to [C]."""
+
+    def output(self, shape: Shape) -> Shape:
+        return shape[:1]
+
+    def apply(self, p: Tensors, x: Tensor, running: Tensor | None) -> Tensor:
+        return x.mean((2, 3))
+
+    def forward(self, p: Tensors, x: Tensor, running: Tensor | None, c: Any) -> Tensor:
+        c.shape = x.shape
+        return x.mean((2, 3))
+
+    def backward(self, p: Tensors, g: Tensor, c: Any, grads: Tensors, need_input: bool) -> Tensor | None:
+        pixels = c.shape[2] * c.shape[3]
+        return channelwise(g / pixels).expand(*c.shape).contiguous()
+
+    def tangent(self, p: Tensors, dp: Tensors, dx: Tensor | None, c: Any) -> Tensor | None:
+        return None if dx is None else dx.mean((3, 4))
+
+    def tangent_backward(
+        self, p: Tensors, dp: Tensors, dg: Tensor, c: Any, dgrads: Tensors, need_input: bool
+    ) -> Tensor | None:
+        pixels = c.shape[2] * c.shape[3]
+        return channelwise(dg / pixels).expand(*dg.shape, *c.shape[2:]).contiguous()
