@@ -22,7 +22,7 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hpobench_fds.clock import Budget, Clock
 from hpobench_fds.hypergradient.online import OnlineResult, one_value_space
@@ -351,12 +351,33 @@ class OnlineOptions(Options):
     step_scale : its first step sizes are multiplied by this, since it moves far more often than one
         that waits for the end of a training.
     validation_batch : validation examples for each move; None: the training batch size.
+    frozen : hyperparameters do not move but follow the problem's initial schedule through one training,
+        whose report has their greedy hypergradient, summed over each window.
     """
 
     outer: OuterOptions = OuterOptions(kind="adam")
     step_scale: float = Field(default=0.02, gt=0.0)
     every: int = Field(default=1, ge=1)
     validation_batch: int | None = Field(default=None, ge=1)
+    frozen: bool = False
+
+    @model_validator(mode="after")
+    def _every_step_if_frozen(self) -> OnlineOptions:
+        if self.frozen and self.every != 1:
+            raise ValueError(f"frozen needs every = 1, the hypergradient of each step, not {self.every}")
+        return self
+
+
+class _Following(Outer):
+    """Goes along the space's initial schedule from step to step, whatever the hypergradient says."""
+
+    def __init__(self, options: OuterOptions, space: ScheduleSpace, horizon: int) -> None:
+        super().__init__(options, one_value_space(space))
+        self._schedule, self._horizon, self._step = space.initial, horizon, 0
+
+    def step(self, vector: Vector, hypergradient: Vector) -> Vector:
+        self._step = min(self._step + 1, self._horizon - 1)
+        return np.array([self._schedule.at(name, self._step, self._horizon) for name in self.space.learned])
 
 
 class OnlineLoop(Method):
@@ -378,21 +399,34 @@ class OnlineLoop(Method):
     def run(self, task: Task) -> str:
         trial = 0 if task.restored is None else int(task.restored["trial"])
         while not task.budget.exhausted:
-            outer = build_outer(self.options.outer, one_value_space(task.space))
-            outer.steps = outer.steps * self.options.step_scale
-            result = self.train_online(task, outer, trial)
+            if self.options.frozen and trial:
+                return "done"
+            result = self.train_online(task, self._outer(task), trial)
             if result.ending == "out of budget":
                 break
-            extra: dict[str, Any] = {"values": result.values[:: max(1, len(result.values) // 100)].tolist()}
-            if result.diverged_at is not None:
-                extra["diverged_at"] = result.diverged_at
-            task.report(
-                result.schedule(task.space),
-                result.evaluation,
-                state=result.state,
-                fidelity=result.state.step / task.problem.horizon,
-                extra=extra,
-            )
+            self._report(task, result)
             trial += 1
             task.checkpoint({"trial": trial})
         return "budget"
+
+    def _outer(self, task: Task) -> Outer:
+        options: OnlineOptions = self.options
+        if options.frozen:
+            return _Following(options.outer, task.space, task.problem.horizon)
+        outer = build_outer(options.outer, one_value_space(task.space))
+        outer.steps = outer.steps * options.step_scale
+        return outer
+
+    def _report(self, task: Task, result: OnlineResult) -> None:
+        frozen = self.options.frozen
+        extra: dict[str, Any] = {"values": result.values[:: max(1, len(result.values) // 100)].tolist()}
+        if result.diverged_at is not None:
+            extra["diverged_at"] = result.diverged_at
+        task.report(
+            task.space.initial if frozen else result.schedule(task.space),
+            result.evaluation,
+            state=result.state,
+            fidelity=result.state.step / task.problem.horizon,
+            hypergradient=result.summed(task.space).tolist() if frozen and result.ending == "ok" else None,
+            extra=extra,
+        )

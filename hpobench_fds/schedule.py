@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from numbers import Real
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Vector = NDArray[np.float64]
 
@@ -29,9 +30,20 @@ def window_start(windows: int, index: int, horizon: int) -> int:
     return -(-index * horizon // windows)
 
 
+def _number_or_list(value: object) -> object:
+    """A float or a tuple of floats; said here, since a union's own complaints name its branches."""
+    several = isinstance(value, (list, tuple))
+    items: Sequence[object] = value if isinstance(value, (list, tuple)) else [value]
+    if not items or not all(isinstance(item, Real) and not isinstance(item, bool) for item in items):
+        raise ValueError(f"got {value!r} (allowed: a number, or a list of one for each window)")
+    numbers = tuple(float(item) for item in items)  # type: ignore[arg-type]
+    return numbers if several else numbers[0]
+
+
 class HyperparameterSpace(BaseModel):
     """Range, scale, sharing and initial value of one hyperparameter.
 
+    ``initial`` is one number, or a list of ``windows`` numbers: the schedule that every method starts from.
     ``learn = false`` keeps it at ``initial`` for every method.
     """
 
@@ -40,24 +52,40 @@ class HyperparameterSpace(BaseModel):
     windows: int = Field(default=1, ge=1)
     low: float = -1.0
     high: float = 1.0
-    initial: float = 0.0
+    initial: Annotated[float | tuple[float, ...], BeforeValidator(_number_or_list)] = 0.0
     scale: Literal["linear", "log"] = "linear"
     learn: bool = True
 
     @model_validator(mode="after")
     def _check(self) -> HyperparameterSpace:
-        for name in ("low", "high", "initial"):
-            if not math.isfinite(getattr(self, name)):
-                raise ValueError(f"{name} = {getattr(self, name)} is not finite")
+        starts = self._named_starts()
+        for name, value in {"low": self.low, "high": self.high, **starts}.items():
+            if not math.isfinite(value):
+                raise ValueError(f"{name} = {value} is not finite")
+        if isinstance(self.initial, tuple) and len(self.initial) != self.windows:
+            raise ValueError(f"initial has {len(self.initial)} values for {self.windows} windows")
         if not self.learn:
             return self
         if self.low >= self.high:
             raise ValueError(f"low = {self.low:g} must be below high = {self.high:g}")
-        if not self.low <= self.initial <= self.high:
-            raise ValueError(f"initial = {self.initial:g} is outside [{self.low:g}, {self.high:g}]")
+        for name, value in starts.items():
+            if not self.low <= value <= self.high:
+                raise ValueError(f"{name} = {value:g} is outside [{self.low:g}, {self.high:g}]")
         if self.scale == "log" and self.low <= 0:
             raise ValueError(f"low = {self.low:g} must be above 0 on a log scale")
         return self
+
+    def _named_starts(self) -> dict[str, float]:
+        if isinstance(self.initial, tuple):
+            return {f"initial[{i}]": value for i, value in enumerate(self.initial)}
+        return {"initial": self.initial}
+
+    @property
+    def starts(self) -> tuple[float, ...]:
+        """The initial value of each window; a single one for a number that is not learned."""
+        if isinstance(self.initial, tuple):
+            return self.initial
+        return (self.initial,) * (self.windows if self.learn else 1)
 
 
 @dataclass(frozen=True)
@@ -136,7 +164,7 @@ class ScheduleSpace:
     @property
     def initial(self) -> Schedule:
         """The schedule every method starts from."""
-        return self.from_vector(self._flat("initial"))
+        return self.from_vector([value for space in self.learned.values() for value in space.starts])
 
     def from_vector(self, vector: Sequence[float] | Vector) -> Schedule:
         """Schedule of a flat vector [size]; hyperparameters that are not learned keep their value."""
@@ -149,7 +177,7 @@ class ScheduleSpace:
                 values[name] = [float(v) for v in vector[start : start + space.windows]]
                 start += space.windows
             else:
-                values[name] = [space.initial]
+                values[name] = list(space.starts)
         return Schedule.of(values)
 
     def to_vector(self, schedule: Schedule) -> Vector:

@@ -236,6 +236,31 @@ def test_equal_streams_draw_equal_schedules_and_go_on_differently() -> None:
     assert first != space.sample(np.random.default_rng(4))
 
 
+# ------------------------------------------------------------------------------------- an initial schedule
+
+
+def test_initial_may_be_a_list_with_a_value_for_each_window() -> None:
+    falling = HyperparameterSpace(windows=3, low=0.0, high=1.0, initial=[0.9, 0.5, 0.1])
+    space = ScheduleSpace({"lr": falling, "momentum": HyperparameterSpace(initial=0.5)})
+    assert space.initial == Schedule.of({"lr": [0.9, 0.5, 0.1], "momentum": 0.5})
+    assert space.to_vector(space.initial).tolist() == [0.9, 0.5, 0.1, 0.5]
+    assert space.contains(space.initial)
+
+
+def test_a_schedule_that_is_not_learned_stays_what_it_is() -> None:
+    fixed = HyperparameterSpace(windows=2, initial=[0.5, 0.9], learn=False)
+    space = ScheduleSpace({"lr": HyperparameterSpace(), "momentum": fixed})
+    assert space.size == 1
+    assert space.from_vector([0.3]) == Schedule.of({"lr": 0.3, "momentum": [0.5, 0.9]})
+
+
+def test_an_initial_schedule_survives_its_way_through_json() -> None:
+    space = HyperparameterSpace(windows=2, initial=[0, 0.5])
+    assert space.model_dump(mode="json")["initial"] == [0.0, 0.5]
+    assert HyperparameterSpace.model_validate_json(space.model_dump_json(), strict=True) == space
+    assert HyperparameterSpace(initial=1).model_dump(mode="json")["initial"] == 1.0
+
+
 # ------------------------------------------------------------------------------------------ what is refused
 
 bad_ranges: list[tuple[dict[str, Any], str]] = [
@@ -250,6 +275,14 @@ bad_ranges: list[tuple[dict[str, Any], str]] = [
     ({"high": math.inf}, "high = inf is not finite"),
     ({"initial": math.nan}, "initial = nan is not finite"),
     ({"initial": math.inf, "learn": False}, "initial = inf is not finite"),
+    ({"windows": 3, "initial": [0.1, 0.2]}, "initial has 2 values for 3 windows"),
+    ({"initial": [0.1, 0.2], "learn": False}, "initial has 2 values for 1 windows"),
+    ({"windows": 2, "low": 0.0, "initial": [0.5, -0.5]}, r"initial\[1\] = -0.5 is outside \[0, 1\]"),
+    ({"windows": 2, "initial": [0.1, math.nan]}, r"initial\[1\] = nan is not finite"),
+    ({"initial": []}, "a number, or a list of one for each window"),
+    ({"initial": "0.1"}, "got '0.1' .allowed: a number, or a list"),
+    ({"windows": 2, "initial": [0.1, "x"]}, "a number, or a list of one for each window"),
+    ({"initial": True}, "a number, or a list of one for each window"),
     ({"windows": 0}, "greater than or equal to 1"),
     ({"windows": 1.5}, "integer"),
     ({"scale": "cubic"}, "'linear' or 'log'"),

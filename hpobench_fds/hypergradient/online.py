@@ -75,12 +75,26 @@ class OnlineResult:
             means.extend(window_means)
         return space.from_vector(space.clip(np.array(means)))
 
+    def summed(self, space: ScheduleSpace) -> NDArray[np.float64]:
+        """The hypergradients of the moves, one a step, summed over each window of the space: [n]."""
+        steps = np.arange(len(self.hypergradients))
+        sums = [
+            np.bincount(s.windows * steps // max(1, len(steps)), self.hypergradients[:, h], s.windows)
+            for h, s in enumerate(space.learned.values())
+        ]
+        return np.concatenate(sums)
+
 
 def one_value_space(space: ScheduleSpace) -> ScheduleSpace:
-    """The same ranges with one value for each learned hyperparameter: what moves during training."""
+    """The same ranges with one value for each learned hyperparameter: what moves during training.
+
+    It starts from the first window's initial value.
+    """
     return ScheduleSpace(
         {
-            name: HyperparameterSpace.model_validate(s.model_dump() | {"windows": 1})
+            name: HyperparameterSpace.model_validate(s.model_dump() | {"windows": 1, "initial": s.starts[0]})
+            if s.learn
+            else s
             for name, s in space.spaces.items()
         }
     )
@@ -159,7 +173,7 @@ class _Online:
         """One inner step; afterwards, if asked, one move of the hyperparameters. Is it time to check?"""
         p, state = self.trainer.problem, self.state
         schedule = self.space.from_vector(self.vector)
-        values = tuple(schedule[name][0] for name in p.rule.defaults)
+        values = tuple(schedule.at(name, step, p.horizon) for name in p.rule.defaults)
         x, y = self.data.batch(step)
         tape = p.network.gradient(state.w, x, y, state.buffers)
         due = self.losses.add(tape.loss)
