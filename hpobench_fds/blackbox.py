@@ -6,10 +6,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Generator
 
-import numpy as np
-
 from hpobench_fds.method import AskTell, Options, Outcome, Proposal, Task
-from hpobench_fds.schedule import Schedule, ScheduleSpace, Vector
 
 Plan = Generator[Proposal, Outcome, None]
 
@@ -36,14 +33,6 @@ def score(task: Task, outcome: Outcome) -> float:
     if task.problem.config.objective == "val_accuracy":
         return 1.0 - outcome.evaluation.accuracy
     return min(outcome.evaluation.loss, 2.0 * math.log(max(2, task.problem.classes)))
-
-
-def to_unit(space: ScheduleSpace, schedule: Schedule) -> Vector:
-    """The point [size] of the unit cube that ``space.from_unit`` maps onto the schedule."""
-    vector, low, high, log = space.to_vector(schedule), space.low, space.high, space.log
-    unit = (vector - low) / (high - low)
-    unit[log] = np.log(vector[log] / low[log]) / np.log(high[log] / low[log])
-    return np.clip(unit, 0.0, 1.0)
 
 
 class Planned(AskTell):

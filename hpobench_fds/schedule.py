@@ -199,6 +199,13 @@ class ScheduleSpace:
         vector[log] = low[log] * (high[log] / low[log]) ** unit[log]
         return self.from_vector(self.clip(vector))
 
+    def to_unit(self, schedule: Schedule) -> Vector:
+        """The point [size] of the unit cube that ``from_unit`` maps onto the schedule."""
+        vector, low, high, log = self.to_vector(schedule), self.low, self.high, self.log
+        unit = (vector - low) / (high - low)
+        unit[log] = np.log(vector[log] / low[log]) / np.log(high[log] / low[log])
+        return np.clip(unit, 0.0, 1.0)
+
     def sample(self, rng: np.random.Generator) -> Schedule:
         """A schedule drawn uniformly (log-uniformly on log ranges)."""
         return self.from_unit(rng.random(self.size))

@@ -10,7 +10,6 @@ from pydantic import Field
 from scipy.special import logsumexp, ndtri
 from scipy.special import ndtr as normal_cdf
 
-from hpobench_fds.blackbox import to_unit
 from hpobench_fds.method import Task
 from hpobench_fds.schedule import Schedule, Vector
 
@@ -49,7 +48,7 @@ class BOHB(Hyperband):
         self._seen: dict[int, list[tuple[float, Vector]]] = defaultdict(list)
 
     def learn(self, task: Task, schedule: Schedule, steps: int, loss: float) -> None:
-        self._seen[steps].append((loss, to_unit(task.space, schedule)))
+        self._seen[steps].append((loss, task.space.to_unit(schedule)))
 
     def propose(self, task: Task) -> Schedule:
         parts = self._good_and_bad(task.space.size)

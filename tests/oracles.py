@@ -11,6 +11,7 @@ from torch import Tensor
 
 from hpobench_fds.clock import Clock
 from hpobench_fds.data import Dataset
+from hpobench_fds.hypergradient.checkpoints import reach, sweeps_needed
 from hpobench_fds.problem import Problem, ProblemConfig
 from hpobench_fds.schedule import HyperparameterSpace, Schedule
 from hpobench_fds.step import RULES
@@ -130,6 +131,17 @@ def least_steps_run(steps: int, states: int) -> int:
     return min(
         at + least_steps_run(steps - at, states - 1) + least_steps_run(at, states) for at in range(1, steps)
     )
+
+
+def steps_run(steps: int, states: int) -> int:
+    """Steps run forward, all told, before each of ``steps`` can be reversed from its own state."""
+    if steps <= 1:
+        return 0
+    if states == 1:
+        return steps * (steps - 1) // 2
+    sweeps = sweeps_needed(steps, states)
+    # Griewank & Walther (2000), proposition 1, for states that are kept rather than run again
+    return sweeps * steps - reach(states + 1, sweeps - 1)
 
 
 def relative_error(value: np.ndarray, truth: np.ndarray) -> float:

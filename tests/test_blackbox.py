@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpobench_fds.blackbox import score, to_unit
+from hpobench_fds.blackbox import score
 from hpobench_fds.method import Outcome
 from hpobench_fds.schedule import HyperparameterSpace, ScheduleSpace
 from hpobench_fds.trainer import DIVERGED, Evaluation
@@ -62,4 +62,4 @@ def test_unit_coordinates_are_the_inverse_of_the_spaces(point: list[float]) -> N
         }
     )
     unit = np.array(point)
-    np.testing.assert_allclose(to_unit(space, space.from_unit(unit)), unit, atol=1e-12)
+    np.testing.assert_allclose(space.to_unit(space.from_unit(unit)), unit, atol=1e-12)

@@ -44,14 +44,3 @@ def next_state(steps: int, states: int) -> int:
     """
     sweeps = sweeps_needed(steps, states)
     return max(1, reach(states, sweeps - 2), steps - reach(states - 1, sweeps))
-
-
-def steps_run(steps: int, states: int) -> int:
-    """Steps run forward, all told, before each of ``steps`` can be reversed from its own state."""
-    if steps <= 1:
-        return 0
-    if states == 1:
-        return steps * (steps - 1) // 2
-    sweeps = sweeps_needed(steps, states)
-    # Griewank & Walther (2000), proposition 1, for states that are kept rather than run again
-    return sweeps * steps - reach(states + 1, sweeps - 1)

@@ -9,13 +9,12 @@ from math import comb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracles import least_steps_run
+from oracles import least_steps_run, steps_run
 
 from hpobench_fds.hypergradient.checkpoints import (
     next_state,
     reach,
     states_needed,
-    steps_run,
     sweeps_needed,
 )
 
