@@ -1,4 +1,4 @@
-"""The incumbent's test accuracy while the clock runs: median over seeds and interquartile band.
+"""The incumbent while the clock runs: median over seeds, with its bootstrap interval.
 
 How seeds that have not reported, failed or stopped early enter the median stands in ``curves``.
 """
@@ -12,16 +12,33 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from . import captions
 from . import style as look
-from .curves import AXES, METRICS, anytime, band, ends, event_times, metric_of, numbers, settled, split
+from .curves import (
+    AXES,
+    METRICS,
+    Spread,
+    anytime,
+    band,
+    ends,
+    event_times,
+    metric_of,
+    numbers,
+    settled,
+    split,
+)
 
 COLUMNS = ["problem", "method", "at", "median", "low", "high", "seeds", "reported", "held"]
 
 
 def bands(
-    reports: pd.DataFrame, runs: pd.DataFrame, metric: str = "test_accuracy", against: str = "seconds"
+    reports: pd.DataFrame,
+    runs: pd.DataFrame,
+    metric: str = "test_accuracy",
+    against: str = "seconds",
+    spread: Spread = "interval",
 ) -> pd.DataFrame:
-    """Median and quartiles of every method on every problem, at each time at which one of them jumps.
+    """Median and band of every method on every problem, at each time at which one of its seeds jumps.
 
     Returns
     -------
@@ -38,7 +55,7 @@ def bands(
         events, budget = event_times(own), float(budgets.loc[problem])
         stop = max(float(stops.loc[(problem, method)]), float(events[-1]))
         grid = np.union1d(events, [stop, budget])
-        table = band(own, grid, metric=metric)
+        table = band(own, grid, metric, spread)
         pieces.append(table.assign(problem=problem, method=method, held=table["at"] > stop)[COLUMNS])
     return pd.concat(pieces, ignore_index=True) if pieces else pd.DataFrame(columns=COLUMNS)
 
@@ -50,6 +67,7 @@ def draw(
     against: str = "seconds",
     final: bool = True,
     error: bool = False,
+    spread: Spread = "interval",
     style: str = "paper",
 ) -> look.Figure:
     """One panel a problem, one line a method; hollow markers: median test accuracy after retraining.
@@ -61,37 +79,37 @@ def draw(
     against : seconds, inner_steps or gradient_equivalents, logarithmic.
     final : also mark the retrained incumbent's test accuracy (only where metric is test_accuracy).
     error : draw accuracies as 1 - accuracy on a logarithmic axis, which keeps good methods apart.
+    spread : interval (95 % bootstrap, of the median) or quartiles (of the seeds).
     """
-    table = bands(reports, runs, metric, against)
+    table = bands(reports, runs, metric, against, spread)
     shown = table.dropna(subset="median")
     if shown.empty:
         raise look.CannotDraw(f"no method has a median {METRICS[metric].label} over its finished seeds")
     error = error and metric.endswith("accuracy")
-    problems = list(dict.fromkeys(shown["problem"]))
     methods = _best_first(shown, metric)
     marks = _retrained(settled(runs)) if final and metric == "test_accuracy" else pd.Series(dtype=float)
+    drawn = shown.assign(median=1 - shown["median"], low=1 - shown["high"], high=1 - shown["low"])
+    drawn, marks = (drawn, 1 - marks) if error else (shown, marks)
+    made = look.plan(list(dict.fromkeys(shown["problem"])), methods)
     with look.page(style) as page:
-        rows, columns = look.grid_shape(len(problems))
-        height = page.panel * (1.15 if columns < 3 else 0.9)
-        canvas, axes = look.panels(rows, columns, page.width, height * rows + 0.1 * page.panel * 2)
-        flat = [ax for row in axes for ax in row]
-        for ax, problem in zip(flat, problems, strict=False):
-            here = shown[shown["problem"] == problem]
-            if error:
-                ax.set_yscale("log")
-                flipped = {"median": 1 - here["median"], "low": 1 - here["high"], "high": 1 - here["low"]}
-                _panel(ax, here.assign(**flipped), methods, 1 - marks, page)
-            else:
-                _panel(ax, here, methods, marks, page)
-            _frame(ax, here, metric)
-            ax.set_title(problem, loc="left")
+        height = page.panel * (made.tall * made.rows + 0.2)
+        canvas, axes = look.panels(made.rows, made.columns, page.width * made.wide, height)
+        for ax, panel in zip((ax for row in axes for ax in row), made.panels, strict=False):
+            here = drawn[drawn["problem"] == panel.problem]
+            _frame(ax, here, metric, error)
+            rest = here[~here["method"].isin(panel.methods)].groupby("method", sort=False)
+            look.in_grey(ax, [(own["at"], own["median"]) for _, own in rest], page)
+            _panel(ax, here, [m for m in methods if m in panel.methods], marks, page, made.tall)
+            ax.set_title(panel.title, loc="left")
         unit = " (%)" if metric.endswith("accuracy") else ""
         quantity = METRICS[metric].label.replace("accuracy", "error" if error else "accuracy")
-        look.label_outer(axes, len(problems), AXES[against], quantity + unit)
-        look.legend_below(canvas, look.method_handles(methods, page))
+        if made.kinds:
+            look.share_scale(axes)
+        look.label_outer(axes, len(made.panels), AXES[against], quantity + unit)
+        look.legend_of(canvas, made, methods, page)
     other = [part for part in (metric, against) if part not in ("test_accuracy", "seconds")]
     name = "_".join(["anytime", *(["error"] if error else []), *other])
-    return look.Figure(name, canvas, table, _caption(table, runs, metric, len(marks) > 0))
+    return look.Figure(name, canvas, table, _caption(table, runs, metric, spread, made, len(marks) > 0))
 
 
 def _best_first(table: pd.DataFrame, metric: str) -> list[str]:
@@ -111,57 +129,67 @@ def _retrained(runs: pd.DataFrame) -> pd.Series[float]:
 
 
 def _panel(
-    ax: Axes, table: pd.DataFrame, methods: list[str], marks: pd.Series[float], page: look.Page
+    ax: Axes, table: pd.DataFrame, methods: list[str], marks: pd.Series[float], page: look.Page, tall: float
 ) -> None:
-    """Lines and bands of one problem."""
+    """Lines and bands of one panel; its markers are the smaller the lower it is."""
+    size = page.marker * min(1.0, tall)
     for method in methods:
         own = table[table["method"] == method]
         if own.empty:
             continue
         kind = look.look(method)
         steps: dict[str, Any] = {"drawstyle": "steps-post", **kind.line()}
-        ax.fill_between(own["at"], own["low"], own["high"], step="post", color=kind.color, alpha=0.15,
-                        linewidth=0)  # fmt: skip
+        look.shade_steps(ax, own["at"], own["low"], own["high"], kind.color)
         live = own[~own["held"]]
-        ax.plot(live["at"], live["median"], marker=kind.marker, markevery=(0.0, 0.2), label=kind.label,
-                gid=f"median:{method}", **steps)  # fmt: skip
+        ax.plot(live["at"], live["median"], marker=kind.marker, markersize=size, markevery=(0.0, 0.2),
+                label=kind.label, gid=f"median:{method}", **steps)  # fmt: skip
         if len(live) < len(own):
             rest = own.iloc[len(live) - 1 :]
             ax.plot(rest["at"], rest["median"], alpha=0.45, linewidth=page.line * 0.6, **steps)
         value = marks.get((own["problem"].iloc[0], method), np.nan)
         if np.isfinite(value):
-            ax.plot(live["at"].iloc[-1], value, marker=kind.marker, markersize=page.marker * 1.5,
+            ax.plot(live["at"].iloc[-1], value, marker=kind.marker, markersize=size * 1.5,
                     color=kind.color, markerfacecolor="white", zorder=4, clip_on=False,
                     gid=f"final:{method}")  # fmt: skip
 
 
-def _frame(ax: Axes, table: pd.DataFrame, metric: str) -> None:
-    """Axes: logarithmic time from just before the first median, percent upwards."""
+def _frame(ax: Axes, table: pd.DataFrame, metric: str, error: bool) -> None:
+    """Axes: logarithmic time from just before the first median; percent upwards, losses by decades."""
     ax.set_xscale("log")
-    if metric.endswith("accuracy"):
-        ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:g}"))
-    if ax.get_yscale() == "log":
-        low, high = ax.get_ylim()
+    edges = table.loc[table["reported"] == table["seeds"], ["low", "high"]].to_numpy(np.float64)
+    values = np.append(table["median"].to_numpy(np.float64), edges[np.isfinite(edges)])
+    low, high = float(values.min()), float(values.max())
+    if error or (not metric.endswith("accuracy") and low > 0 and high > 10 * low):
+        ax.set_yscale("log")
+        low, high = float(values[values > 0].min()) if (values > 0).any() else 1e-3, max(high, 1e-3)
+        ax.set_ylim(low / (high / low) ** 0.06 / 1.05, high * (high / low) ** 0.06 * 1.05)
         ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 300 else (1,)))
         ax.yaxis.set_minor_formatter(NullFormatter())
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y if error else y:g}"))
+    else:
+        room = 0.06 * (high - low) or 0.05
+        ax.set_ylim(low - room, high + room)
+        if metric.endswith("accuracy"):
+            ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:g}"))
     positive = table.loc[table["at"] > 0, "at"]
     if len(positive) and positive.max() > positive.min():
-        ax.set_xlim(positive.min() / 1.2, positive.max() * 1.15)
+        ax.set_xlim(positive.min() / 1.2, positive.max() * 1.15)  # which also ends its looking at the data
 
 
-def _caption(table: pd.DataFrame, runs: pd.DataFrame, metric: str, marked: bool) -> str:
-    counts = sorted(table["seeds"].unique())
-    seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+def _caption(
+    table: pd.DataFrame, runs: pd.DataFrame, metric: str, spread: Spread, made: look.Plan, marked: bool
+) -> str:
+    counts = table["seeds"].unique()
+    of = (
+        "Line: median" if made.kinds is None else "Line in colour: median (grey: the methods of other panels)"
+    )
     words = [
-        f"{METRICS[metric].label.capitalize()} of the incumbent by validation: median over n = {seeds} "
-        "seeds, and interquartile band. A seed without a report yet counts as the worst, so a line starts "
-        "where more than half have one; a failed run keeps what it had. Thin ends: all runs had stopped."
+        f"{METRICS[metric].label.capitalize()} of the incumbent by validation. {of} over "
+        f"{captions.seeds(counts)}. Band: "
+        + (captions.interval(counts) if spread == "interval" else "between the quartiles of the seeds."),
+        "A seed without a report yet counts as the worst, so a line starts where more than half have one; a "
+        "failed run keeps what it had. Thin ends: all runs had stopped.",
     ]
     if marked:
         words.append("Hollow markers: median test accuracy after retraining on training and validation data.")
-    failed, unfinished = (int(runs["status"].isin(s).sum()) for s in (["failed"], ["running", "interrupted"]))
-    if failed:
-        words.append(f"Failed runs, counted: {failed}.")
-    if unfinished:
-        words.append(f"Unfinished runs, left out: {unfinished}.")
-    return " ".join(words)
+    return " ".join([*words, captions.protocol(runs), *captions.left_out(runs)])

@@ -9,6 +9,7 @@ The rules, for every figure and table:
   a method would look the better the fewer of its seeds got anywhere (survivor bias).
 * A failed run keeps the curve it had and holds it to its budget. It is never dropped.
 * A run still under way, or interrupted, says nothing about its method yet: ``settled`` leaves it out.
+* A run that was skipped, since its method cannot run on that problem, is no run: left out as well.
 
 Accuracies are fractions in [0, 1], losses nats, times seconds of the method's fair clock.
 """
@@ -17,11 +18,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy import stats
 
 from hpobench_fds.errors import InputError
 
@@ -88,7 +91,17 @@ def split(frame: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
 
 def settled(frame: pd.DataFrame) -> pd.DataFrame:
     """Rows of the runs that came to an end, complete or failed; works on reports and on runs."""
-    return frame[frame["status"].isin(["complete", "failed"])]
+    rows = frame[frame["status"].isin(["complete", "failed"])]
+    return rows[~_skipped(rows)] if "stopped" in rows else rows
+
+
+def skipped(runs: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the runs whose method cannot run on their problem; ``reason`` says why."""
+    return runs[_skipped(runs)]
+
+
+def _skipped(runs: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    return (runs["stopped"] == "skipped").to_numpy(dtype=bool, na_value=False)
 
 
 def anytime(
@@ -150,11 +163,22 @@ def ends(runs: pd.DataFrame, against: str = "seconds") -> pd.Series[float]:
 
 def on_grid(curve: pd.DataFrame, grid: Floats) -> Floats:
     """One run's curve at the given times; NaN before its first report."""
-    at = curve["at"].to_numpy(np.float64)
-    value = curve["value"].to_numpy(np.float64)
+    return _held(curve["at"].to_numpy(np.float64), curve["value"].to_numpy(np.float64), grid)
+
+
+def _held(at: Floats, value: Floats, grid: Floats) -> Floats:
     # side="right": at the very time of a report its value already holds.
     index = np.searchsorted(at, grid, side="right") - 1
     return np.where(index >= 0, value[np.maximum(index, 0)], np.nan)
+
+
+def by_seed(curves: pd.DataFrame) -> list[tuple[Floats, Floats]]:
+    """(times, values) of each run of one method on one problem, seeds ascending."""
+    seed = curves["seed"].to_numpy()
+    order = np.argsort(seed, kind="stable")
+    at, value = (curves[name].to_numpy(np.float64)[order] for name in ("at", "value"))
+    cuts = np.flatnonzero(np.diff(seed[order])) + 1
+    return list(zip(np.split(at, cuts), np.split(value, cuts), strict=True))
 
 
 def quantile(values: Floats, q: float) -> Floats:
@@ -175,15 +199,70 @@ def quantile(values: Floats, q: float) -> Floats:
     return result
 
 
+def median_interval(values: Floats, level: float = 0.95) -> tuple[Floats, Floats]:
+    """Percentile bootstrap interval of the median over the first axis (Efron, 1979).
+
+    Exact: the distribution of a resample's median over all n^n resamples is known in closed form (Maritz
+    and Jarrett, 1978), so that nothing is drawn. Values may be infinite. With n seeds the interval can be
+    no wider than their range, which holds the true median with probability 1 - 2^(1 - n) only: below six
+    seeds that is less than 95 %. A single value has no interval: NaN.
+    """
+    n = len(values)
+    if n < 2:
+        nothing = np.full(values.shape[1:], np.nan)
+        return nothing, nothing
+    lower, upper, weight = _median_law(n)
+    ordered = np.sort(values, axis=0)
+    below, above = ordered[lower], ordered[upper]
+    with np.errstate(invalid="ignore"):
+        middles = np.where(np.isinf(below), below, np.where(np.isinf(above), above, (below + above) / 2))
+    ranks = np.argsort(middles, axis=0, kind="stable")
+    share = np.cumsum(weight[ranks], axis=0)
+    edges = []
+    for q in ((1 - level) / 2, (1 + level) / 2):
+        first = np.argmax(share >= q - 1e-9, axis=0)[None]
+        at = np.take_along_axis(ranks, first, axis=0)
+        edges.append(np.take_along_axis(middles, at, axis=0)[0])
+    return edges[0], edges[1]
+
+
+@cache
+def _median_law(n: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Floats]:
+    """(i, j, probability) that a resample's two middle values are the i-th and j-th of n, from 0.
+
+    One middle value where n is odd: then i = j.
+    """
+    m = (n + 1) // 2
+    up_to: Floats = stats.binom.sf(m - 1, n, np.arange(n + 1) / n)  # at least m draws among the i smallest
+    lower = np.diff(up_to)
+    if n % 2:
+        each = np.arange(n)
+        return each, each, lower
+    share = np.arange(n + 1) / n
+    # Exactly m draws reach up to i, their largest is i; the other m are at least j, their least is j.
+    left = np.diff(share**m)
+    right = np.diff(share**m)[::-1]
+    both = np.triu(stats.binom.pmf(m, n, 0.5) * 2.0**n * np.outer(left, right), k=1)
+    both[np.diag_indices(n)] = lower - both.sum(axis=1)
+    i, j = np.nonzero(both > 0)
+    return i, j, both[i, j]
+
+
 def event_times(curves: pd.DataFrame) -> Floats:
     """Every time at which one of the curves jumps: the grid on which steps are exact."""
     return np.unique(curves["at"].to_numpy(np.float64))
 
 
+Spread = Literal["interval", "quartiles"]
+
+
 def band(
-    curves: pd.DataFrame, grid: Floats, low: float = 0.25, high: float = 0.75, metric: str = "test_accuracy"
+    curves: pd.DataFrame, grid: Floats, metric: str = "test_accuracy", spread: Spread = "interval"
 ) -> pd.DataFrame:
     """Median and band over the seeds of one method on one problem.
+
+    The band is the 95 % bootstrap interval of the median (``median_interval``; NaN with a single seed), or
+    what lies between the quartiles of the seeds.
 
     A seed without a report counts as worse than any value. The median is NaN where it would fall on
     such a seed (or between one and a number), that is until more than half of all seeds, failed ones
@@ -195,12 +274,15 @@ def band(
     Columns at, median, low, high (``low`` < ``high`` in value, whichever is better), seeds, reported.
     """
     kind = metric_of(metric)
-    every = np.stack([on_grid(curve, grid) for _, curve in curves.groupby("seed", sort=True)])
+    every = np.stack([_held(at, value, grid) for at, value in by_seed(curves)])
     reported = np.isfinite(every)
     filled = np.where(reported, every, -np.inf if kind.higher_is_better else np.inf)
     median = quantile(filled, 0.5)
     defined = np.isfinite(median)
-    edges = [quantile(filled, q) for q in (low, high)]
+    if spread == "interval":
+        edges = list(median_interval(filled))
+    else:
+        edges = [quantile(filled, q) for q in (0.25, 0.75)]
     edges = [np.where(np.isinf(edge), kind.worst, edge) for edge in edges]
     return pd.DataFrame(
         {
@@ -223,8 +305,24 @@ def time_to_target(
     -------
     (time, True), or (end, False) where it never is: its true time is more than ``end``.
     """
-    hits = np.flatnonzero(metric_of(metric).reached(curve["value"].to_numpy(np.float64), target))
-    return (float(curve["at"].iloc[hits[0]]), True) if len(hits) else (float(end), False)
+    (time,) = times_to_targets(curve, np.array([target], np.float64), metric)
+    return (float(time), True) if np.isfinite(time) else (float(end), False)
+
+
+def times_to_targets(curve: pd.DataFrame, targets: Floats, metric: str = "test_accuracy") -> Floats:
+    """When one run's incumbent is first at least as good as each target; infinite where it never is."""
+    at, value = curve["at"].to_numpy(np.float64), curve["value"].to_numpy(np.float64)
+    return first_times(at, value, targets, metric)
+
+
+def first_times(at: Floats, value: Floats, targets: Floats, metric: str) -> Floats:
+    """``times_to_targets`` of a curve that is given as arrays."""
+    sign = 1.0 if metric_of(metric).higher_is_better else -1.0
+    best = np.maximum.accumulate(np.where(np.isnan(value), -np.inf, sign * value))
+    first = np.searchsorted(best, sign * targets, side="left")
+    # -inf stands for no value at all, which reaches nothing; a NaN target is not reached either.
+    hit = (first < len(at)) & (best[np.minimum(first, len(at) - 1)] > -np.inf) & ~np.isnan(targets)
+    return np.where(hit, at[np.minimum(first, len(at) - 1)], np.inf)
 
 
 def last_values(curves: pd.DataFrame) -> pd.Series[float]:

@@ -15,6 +15,7 @@ import pandas as pd
 from matplotlib.colors import LinearSegmentedColormap
 from scipy import stats
 
+from . import captions
 from . import style as look
 from .curves import Floats, anytime, last_values, settled
 
@@ -30,13 +31,15 @@ def holm(p: Floats) -> Floats:
     return adjusted
 
 
-def _p_value(difference: Floats) -> float:
-    """Two-sided paired t-test; 1 where nothing can be said or nothing differs."""
+def paired_p(difference: Floats) -> float:
+    """p-value of the two-sided paired t-test; 1 where nothing can be said or nothing differs."""
     if len(difference) < 2 or not difference.any():
         return 1.0
     if np.ptp(difference) <= 1e-12 * np.abs(difference).max():
         return 0.0  # the same difference in every seed: no spread, and scipy would divide by it
-    return float(stats.ttest_1samp(difference, 0.0).pvalue)
+    n = len(difference)
+    t = difference.mean() / (difference.std(ddof=1) / np.sqrt(n))
+    return float(2 * stats.t.sf(abs(t), n - 1))
 
 
 def duels(reports: pd.DataFrame, runs: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
@@ -57,7 +60,7 @@ def duels(reports: pd.DataFrame, runs: pd.DataFrame, level: float = LEVEL) -> pd
             both = wide[[one, other]].dropna().to_numpy(np.float64)
             if len(both):
                 gap = both[:, 0] - both[:, 1]
-                rows.append((problem, one, other, float(gap.mean()), len(gap), _p_value(gap)))
+                rows.append((problem, one, other, float(gap.mean()), len(gap), paired_p(gap)))
         table = pd.DataFrame(rows, columns=["problem", "method", "other", "difference", "seeds", "p"])
         pieces.append(table.assign(p=holm(table["p"].to_numpy(np.float64))))
     table = pd.concat(pieces, ignore_index=True) if pieces else pd.DataFrame(columns=["difference", "p"])
@@ -93,7 +96,10 @@ def draw(reports: pd.DataFrame, runs: pd.DataFrame, style: str = "paper") -> loo
         for row in counts.itertuples():
             i, j = methods.index(str(row.method)), methods.index(str(row.other))
             shades[i, j] = int(row.win) - int(row.loss)  # type: ignore[arg-type]
-            ax.annotate(f"{row.win}/{row.tie}/{row.loss}", (j, i), ha="center", va="center", fontsize=size)
+            text = f"{row.win}/{row.tie}/{row.loss}"
+            if most == 1:
+                text = "win" if row.win else "loss" if row.loss else "tie"
+            ax.annotate(text, (j, i), ha="center", va="center", fontsize=size)
         colors = LinearSegmentedColormap.from_list("duel", [look.ORANGE, "#FFFFFF", look.SKY])
         ax.imshow(np.ma.masked_invalid(shades), cmap=colors, vmin=-most, vmax=most, aspect="auto")
         names = [look.label(m) for m in methods]
@@ -102,16 +108,17 @@ def draw(reports: pd.DataFrame, runs: pd.DataFrame, style: str = "paper") -> loo
         ax.set_yticks(range(len(names)), names)
         ax.set_facecolor("#EEEEEE")
         ax.grid(visible=False)
-        ax.set_title("wins/ties/losses of the row\nagainst the column", loc="left")
-    return look.Figure("duels", canvas, counts, _caption(table))
+        words = "the row" if most == 1 else "wins/ties/losses of the row"
+        ax.set_title(f"{words}\nagainst the column", loc="left")
+    return look.Figure("duels", canvas, counts, _caption(table, runs))
 
 
-def _caption(table: pd.DataFrame) -> str:
-    low, high = table["seeds"].min(), table["seeds"].max()
-    seeds = f"{low}" if low == high else f"{low} to {high}"
+def _caption(table: pd.DataFrame, runs: pd.DataFrame) -> str:
+    count = table["problem"].nunique()
     words = (
-        f"Over {table['problem'].nunique()} problems: incumbent test accuracy, seed by seed ({seeds} common "
-        "seeds), paired t-test at the 5 % level with Holm's correction over the pairs of a problem; not "
-        "significant is a tie."
+        f"Over {count} problem{'' if count == 1 else 's'}: incumbent test accuracy, seed by seed (common "
+        f"seeds: {captions.seeds(table['seeds'])}), paired t-test at the 5 % level with Holm's correction "
+        "over the pairs of a problem; not significant is a tie."
     )
-    return words + (" A single common seed is always a tie." if low < 2 else "")
+    single = ["A single common seed is always a tie."] if table["seeds"].min() < 2 else []
+    return " ".join([words, *single, captions.protocol(runs), *captions.left_out(runs)])

@@ -10,7 +10,20 @@ import pandas as pd
 
 from hpobench_fds.errors import InputError
 
-from . import anytime, duels, profiles, ranks, schedules, speedup, speedup_curve
+from . import (
+    anytime,
+    cost,
+    duels,
+    greediness,
+    loading,
+    noise_figures,
+    profiles,
+    ranks,
+    schedules,
+    speedup,
+    speedup_curve,
+    truncation,
+)
 from .style import STYLES, CannotDraw, Figure, check_formats, save
 
 Draw = Callable[[pd.DataFrame, pd.DataFrame, str], Figure]
@@ -27,11 +40,33 @@ FIGURES: dict[str, Draw] = {
     "anytime_gradient_equivalents": lambda reports, runs, style: anytime.draw(
         reports, runs, against="gradient_equivalents", style=style
     ),
+    "anytime_val_loss": lambda reports, runs, style: anytime.draw(
+        reports, runs, metric="val_loss", style=style
+    ),
+    "anytime_val_loss_inner_steps": lambda reports, runs, style: anytime.draw(
+        reports, runs, metric="val_loss", against="inner_steps", style=style
+    ),
+    "anytime_val_loss_gradient_equivalents": lambda reports, runs, style: anytime.draw(
+        reports, runs, metric="val_loss", against="gradient_equivalents", style=style
+    ),
+    "cost": lambda reports, runs, style: cost.draw(reports, runs, style=style),
     "ranks": lambda reports, runs, style: ranks.draw(reports, runs, style=style),
     "profile": lambda reports, runs, style: profiles.draw(reports, runs, style=style),
     "duels": lambda reports, runs, style: duels.draw(reports, runs, style=style),
+    "greediness_schedules": lambda reports, runs, style: greediness.draw_schedules(
+        reports, runs, style=style
+    ),
+    "greediness_loss": lambda reports, runs, style: greediness.draw_loss(reports, runs, style=style),
+    "noise_steps": lambda reports, runs, style: noise_figures.draw_steps(reports, runs, style=style),
+    "noise_windows": lambda reports, runs, style: noise_figures.draw_windows(reports, runs, style=style),
+    "noise_snr": lambda reports, runs, style: noise_figures.draw_snr(reports, runs, style=style),
+    "truncation": lambda reports, runs, style: truncation.draw(reports, runs, style=style),
 }
 """Figures of every suite; ``available`` adds one ``schedules_<method>`` a gradient-based method."""
+
+REFERENCE = "fds"
+_COMPARED: dict[str, Callable[..., Figure]] = {"speedup": speedup.draw, "speedup_curve": speedup_curve.draw}
+"""Figures that compare the other methods with one of them, the reference."""
 
 
 class Drawn(list[Path]):
@@ -49,12 +84,18 @@ class Drawn(list[Path]):
         self.skipped: dict[str, str] = {}
 
 
-def available(reports: pd.DataFrame) -> dict[str, Draw]:
-    """Every figure that may be asked for of these results."""
+def available(reports: pd.DataFrame, reference: str = REFERENCE) -> dict[str, Draw]:
+    """Every figure that may be asked for of these results; some compare the others with ``reference``."""
     found = dict(FIGURES)
+    if reference != REFERENCE:
+        found |= {name: partial(_compared, name=name, reference=reference) for name in _COMPARED}
     for method in schedules.gradient_methods(reports):
         found[f"schedules_{method}"] = partial(_outer_steps, method=method)
     return found
+
+
+def _compared(reports: pd.DataFrame, runs: pd.DataFrame, style: str, *, name: str, reference: str) -> Figure:
+    return _COMPARED[name](reports, runs, reference=reference, style=style)
 
 
 def _outer_steps(reports: pd.DataFrame, runs: pd.DataFrame, style: str, *, method: str) -> Figure:
@@ -68,16 +109,11 @@ def draw_frames(
     only: Iterable[str] | None = None,
     formats: Sequence[str] = ("png", "pdf"),
     style: str = "paper",
+    reference: str = REFERENCE,
 ) -> Drawn:
     """``draw_all`` of results that are loaded already, written into the folder ``target``."""
-    if style not in STYLES:
-        raise InputError(f"unknown style {style!r}", key="style", allowed=STYLES)
-    check_formats(formats)
-    figures = available(reports)
-    chosen = list(figures if only is None else only)
-    for name in chosen:
-        if name not in figures:
-            raise InputError(f"unknown figure {name!r}", key="only", allowed=figures)
+    figures = available(reports, reference)
+    chosen = _chosen(only, figures, formats, style)
     done = Drawn()
     faults: list[Exception] = []
     for name in chosen:
@@ -95,28 +131,62 @@ def draw_frames(
     return done
 
 
+def _chosen(
+    only: Iterable[str] | None, figures: Iterable[str], formats: Sequence[str], style: str
+) -> list[str]:
+    """The figures that are asked for. Raises InputError for a name, format or style that there is not."""
+    if style not in STYLES:
+        raise InputError(f"unknown style {style!r}", key="style", allowed=STYLES)
+    check_formats(formats)
+    figures = list(figures)
+    chosen = figures if only is None else list(dict.fromkeys([only] if isinstance(only, str) else only))
+    for name in chosen:
+        if name not in figures:
+            raise InputError(f"unknown figure {name!r}", key="only", allowed=figures)
+    return chosen
+
+
 def draw_all(
     folder: str | Path,
     only: Iterable[str] | None = None,
     formats: Sequence[str] = ("png", "pdf"),
     style: str = "paper",
+    reference: str = REFERENCE,
 ) -> Drawn:
     """Draw the figures of a results folder into its folder ``figures``.
 
     Parameters
     ----------
-    folder : what ``hpobench run`` wrote.
+    folder : what ``hpobench run`` wrote, or the folder of the engine's benchmarks.
     only : names of figures; all if not given.
     formats : of png, pdf, svg.
     style : paper or slides.
+    reference : the method that the speedup's figures compare the others with.
 
     Returns
     -------
     The files written, as a list; its attribute ``skipped`` says of each figure that the results cannot
-    fill why not, its attribute ``captions`` what each of the others shows.
+    fill why not (and of each cell that cannot be read), its attribute ``captions`` what each of the others
+    shows.
     """
-    from hpobench_fds.store import load_results, load_runs
-
     folder = Path(folder)
-    only = [only] if isinstance(only, str) else only
-    return draw_frames(load_results(folder), load_runs(folder), folder / "figures", only, formats, style)
+    if (tables := cost.engine_file(folder)) is not None:
+        return _draw_engine(tables, only, formats, style)
+    loaded = loading.load(folder)
+    done = draw_frames(
+        loaded.reports, loaded.runs, folder / "figures", only, formats, style, reference
+    )  # fmt: skip
+    done.skipped |= {f"the cell {name}": reason for name, reason in loaded.unreadable.items()}
+    return done
+
+
+def _draw_engine(tables: Path, only: Iterable[str] | None, formats: Sequence[str], style: str) -> Drawn:
+    """The figures of the engine's benchmarks."""
+    chosen = _chosen(only, [f"engine_{against}" for against in cost.TABLES], formats, style)
+    done = Drawn()
+    for figure in cost.draw_engine(tables, style):
+        if figure.name in chosen:
+            done.extend(save(figure, tables.parent / "figures", formats=formats))
+            done.captions[figure.name] = figure.caption
+    done.skipped = {name: "its table is empty" for name in chosen if name not in done.captions}
+    return done

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from matplotlib.ticker import FuncFormatter, LogLocator
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from . import captions
 from . import style as look
 from .curves import CELL, Floats, anytime, ends, last_values, settled, time_to_target
 from .speedup import own_target
@@ -73,26 +75,46 @@ def draw(
     data = profile(table)
     last = data.groupby("method", sort=False)["share"].last().sort_values(ascending=False, kind="stable")
     right = float(data["factor"].max()) * 1.3
+    methods = [str(m) for m in last.index]
+    made = look.plan([""], methods)
     with look.page(style) as page:
-        canvas, axes = look.panels(1, 1, page.width, page.panel * 1.3)
-        ax = axes[0][0]
-        for method in last.index:
-            own, kind = data[data["method"] == method], look.look(str(method))
-            x, y = [*own["factor"], right], [*own["share"], own["share"].iloc[-1]]
-            ax.plot(x, y, drawstyle="steps-post", marker=kind.marker, markevery=(0.0, 0.25), gid=str(method),
-                    **kind.line())  # fmt: skip
-        ax.set_xscale("log")
-        ax.set_xlim(1, right)
-        ax.set_ylim(-0.04, 1.04)
-        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if right < 300 else (1,)))
-        ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}x"))
-        ax.set_xlabel("time over that of the fastest method")
-        ax.set_ylabel("share of problems and seeds")
-        look.legend_below(canvas, look.method_handles([str(m) for m in last.index], page))
+        height = page.panel * (1.3 if made.kinds is None else made.tall * made.rows)
+        canvas, axes = look.panels(made.rows, made.columns, page.width * made.wide, height)
+        for ax, panel in zip((ax for row in axes for ax in row), made.panels, strict=False):
+            _panel(ax, data, methods, panel.methods, right, page)
+            ax.set_title(panel.title if made.kinds else "", loc="left")
+        x, y = "time over that of the fastest method", "share of problems and seeds"
+        if made.kinds:
+            look.share_scale(axes)
+        look.label_outer(axes, len(made.panels), x, y)
+        look.legend_of(canvas, made, methods, page)
+    counts = settled(runs).groupby(["problem", "method"])["seed"].nunique()
     caption = (
-        f"Share of the {data['instances'].iloc[0]} instances (problem and seed) on which a method reached "
-        "the target within a factor of the fastest method's time. Target: the best method's own final "
-        f"incumbent test accuracy (median over seeds), less {100 * margin:g} points. Runs that never got "
-        "there stay in the count."
+        f"Share of the {data['instances'].iloc[0]} instances (problem and seed; {captions.seeds(counts)} a "
+        "method and problem) on which a method reached the target within a factor of the fastest method's "
+        "time. Target: the best method's own final incumbent test accuracy (median over seeds), less "
+        f"{100 * margin:g} points. Runs that never got there stay in the count."
     )
-    return look.Figure("profile", canvas, data, caption)
+    words = [caption, captions.protocol(runs), *captions.left_out(runs)]
+    return look.Figure("profile", canvas, data, " ".join(words))
+
+
+def _panel(
+    ax: Axes, data: pd.DataFrame, methods: list[str], shown: list[str], right: float, page: look.Page
+) -> None:
+    """Steps of the shown methods over those of the others, in grey."""
+    curves = {}
+    for method in methods:
+        own = data[data["method"] == method]
+        curves[method] = [*own["factor"], right], [*own["share"], own["share"].iloc[-1]]
+    look.in_grey(ax, [curve for method, curve in curves.items() if method not in shown], page)
+    for method in shown:
+        kind = look.look(method)
+        ax.plot(*curves[method], drawstyle="steps-post", marker=kind.marker, markevery=(0.0, 0.25),
+                gid=method, **kind.line())  # fmt: skip
+    ax.set_xscale("log")
+    ax.set_xlim(1, right)
+    ax.set_ylim(-0.04, 1.04)
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if right < 30 else (1,), numticks=6))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}x"))
+    ax.xaxis.set_minor_formatter(NullFormatter())

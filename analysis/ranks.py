@@ -17,6 +17,7 @@ from scipy import stats
 
 from hpobench_fds.errors import InputError
 
+from . import captions
 from . import style as look
 from .curves import anytime, last_values, settled
 
@@ -80,7 +81,7 @@ def draw(reports: pd.DataFrame, runs: pd.DataFrame, style: str = "paper") -> loo
         _diagram(axes[0][0], ranks, groups, difference, page)
     data = pd.DataFrame({"method": ranks.index, "mean_rank": ranks.to_numpy(np.float64)})
     data = data.assign(critical_difference=difference, problems=len(table))
-    return look.Figure("ranks", canvas, data, _caption(table, difference, left_out))
+    return look.Figure("ranks", canvas, data, _caption(table, difference, left_out, runs))
 
 
 def _diagram(
@@ -115,14 +116,16 @@ def _diagram(
     ax.set_axis_off()
 
 
-def _caption(table: pd.DataFrame, difference: float, left_out: list[str]) -> str:
+def _caption(table: pd.DataFrame, difference: float, left_out: list[str], runs: pd.DataFrame) -> str:
     p = friedman(table)
+    counts = settled(runs).groupby(["problem", "method"])["seed"].nunique()
     words = [
-        f"Mean rank over {len(table)} problems by median incumbent test accuracy, 1 the best. Methods that a "
+        f"Mean rank over {len(table)} problems by median incumbent test accuracy ({captions.seeds(counts)}), "
+        "1 the best. Methods that a "
         f"bar joins do not differ at the 5 % level (Nemenyi, critical difference {difference:.2f})."
     ]
     if np.isfinite(p):
         words.append(f"Friedman's test that all are alike: p = {p:.2g}.")
     if left_out:
         words.append(f"Left out, as not run on every problem: {', '.join(map(look.label, left_out))}.")
-    return " ".join(words)
+    return " ".join([*words, captions.protocol(runs), *captions.left_out(runs)])

@@ -1,7 +1,8 @@
 """Learned schedules: learning rate, momentum and weight decay over the horizon.
 
 ``draw`` sets the methods' final incumbents side by side; ``draw_outer_steps`` shows how one
-gradient-based method got there, outer step by outer step, with the signs of its hypergradients.
+gradient-based method got there, outer step by outer step, with the signs of its hypergradients and the
+sizes of its steps.
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
+from matplotlib.collections import LineCollection
 from matplotlib.colors import BoundaryNorm, LinearSegmentedColormap, ListedColormap, Normalize
+from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from hpobench_fds.errors import InputError
 
+from . import captions
 from . import style as look
 from .curves import CELL, Floats
 
@@ -45,12 +49,13 @@ def long_form(reports: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     problem, method, seed, report, hyperparameter, window, start and end (fractions of the horizon: window
-    i of n holds from i/n up to (i+1)/n), value, hypergradient (NaN where none was recorded).
+    i of n holds from i/n up to (i+1)/n), value, hypergradient and step_size (NaN where none was recorded).
     """
     rows = []
     for row in reports.to_dict("records"):
-        slope = row["hypergradient"]
-        known = slope is not None and np.ndim(slope) == 1 and len(slope) == len(row["schedule"])
+        extra, count = row["extra"], len(row["schedule"])
+        slope = _list(row["hypergradient"], count)
+        step = _list(extra.get("step_sizes") if isinstance(extra, dict) else None, count)
         for group, positions in groups(row["schedule_names"]).items():
             n = len(positions)
             for i, at in enumerate(positions):
@@ -58,9 +63,15 @@ def long_form(reports: pd.DataFrame) -> pd.DataFrame:
                     "problem": row["problem"], "method": row["method"], "seed": row["seed"],
                     "report": row["report"], "hyperparameter": group, "window": i,
                     "start": i / n, "end": (i + 1) / n, "value": float(row["schedule"][at]),
-                    "hypergradient": float(slope[at]) if known else np.nan,
+                    "hypergradient": slope[at], "step_size": step[at],
                 })  # fmt: skip
     return pd.DataFrame(rows, columns=LONG_COLUMNS)
+
+
+def _list(values: object, count: int) -> Sequence[float]:
+    """That many numbers; NaN if they were not recorded."""
+    known = isinstance(values, (list, tuple, np.ndarray)) and np.ndim(values) == 1 and len(values) == count
+    return [float(v) for v in values] if known else [float("nan")] * count  # type: ignore[attr-defined]
 
 
 MOST = 60
@@ -68,7 +79,7 @@ MOST = 60
 
 LONG_COLUMNS = [
     "problem", "method", "seed", "report", "hyperparameter", "window", "start", "end", "value",
-    "hypergradient",
+    "hypergradient", "step_size",
 ]  # fmt: skip
 
 
@@ -85,20 +96,68 @@ def draw(reports: pd.DataFrame, runs: pd.DataFrame, style: str = "paper") -> loo
         raise look.CannotDraw("no complete run has an incumbent, so there is no learned schedule")
     problems, names = list(table["problem"].unique()), list(table["hyperparameter"].unique())
     methods = list(dict.fromkeys(runs["method"][runs["method"].isin(table["method"])]))
+    crowd = len(methods) > look.CROWD
     with look.page(style) as page:
-        height = page.panel * (0.75 * len(problems) + 0.2)
-        canvas, axes = look.panels(len(problems), len(names), page.width, height)
-        for row, problem in zip(axes, problems, strict=True):
-            for ax, name in zip(row, names, strict=True):
-                here = table[(table["problem"] == problem) & (table["hyperparameter"] == name)]
-                for (method, _), own in here.groupby(["method", "seed"], sort=False):
-                    _steps(ax, own, linewidth=page.line * 0.7, alpha=0.8, **look.look(str(method)).line())
-                _frame(ax, name)
-            row[0].set_title(problem, loc="left")
-        for ax in axes[-1]:
-            ax.set_xlabel("inner step / horizon")
-        look.legend_below(canvas, look.method_handles(methods, page, markers=False))
-    return look.Figure("schedules", canvas, table, _caption(table, runs))
+        canvas = (_by_kind if crowd else _together)(table, problems, names, methods, page)
+    return look.Figure("schedules", canvas, table, _caption(table, runs, crowd))
+
+
+def _together(
+    table: pd.DataFrame, problems: list[str], names: list[str], methods: list[str], page: look.Page
+) -> Canvas:
+    """A row a problem, a column a hyperparameter, a thin line a method and seed."""
+    height = page.panel * (0.75 * len(problems) + 0.2)
+    canvas, axes = look.panels(len(problems), len(names), page.width, height)
+    for row, problem in zip(axes, problems, strict=True):
+        for ax, name in zip(row, names, strict=True):
+            here = table[(table["problem"] == problem) & (table["hyperparameter"] == name)]
+            for (method, _), own in here.groupby(["method", "seed"], sort=False):
+                _steps(ax, own, linewidth=page.line * 0.7, alpha=0.8, **look.look(str(method)).line())
+            _frame(ax, name)
+        row[0].set_title(problem, loc="left")
+    axes[-1][(len(names) - 1) // 2].set_xlabel("inner step / horizon")
+    look.legend_below(canvas, look.method_handles(methods, page, markers=False))
+    return canvas
+
+
+def _by_kind(
+    table: pd.DataFrame, problems: list[str], names: list[str], methods: list[str], page: look.Page
+) -> Canvas:
+    """A row a problem and hyperparameter, a column a kind of method: median and range over seeds."""
+    spread = look.kinds(methods)
+    rows = [(problem, name) for problem in problems for name in names]
+    canvas, axes = look.panels(
+        len(rows), len(spread), page.width * 1.35, page.panel * (0.48 * len(rows) + 0.2), sharex=True,
+        sharey="row",
+    )  # fmt: skip
+    for row, (problem, name) in zip(axes, rows, strict=True):
+        here = table[(table["problem"] == problem) & (table["hyperparameter"] == name)]
+        for ax, members in zip(row, spread.values(), strict=True):
+            for method in members:
+                _median_steps(ax, here[here["method"] == method], look.look(method), page)
+            _frame(ax, name)
+            if ax is not row[0]:
+                ax.set_ylabel("")
+        first = axes[0] if name == names[0] and problem == problems[0] else [row[0]]
+        words = list(spread) if len(first) > 1 else [""]
+        for ax, kind in zip(first, words, strict=True):
+            named = problem if ax is row[0] and name == names[0] else ""
+            ax.set_title("\n".join(part for part in (named, kind) if part), loc="left")
+    axes[-1][(len(spread) - 1) // 2].set_xlabel("inner step / horizon")
+    look.legend_of(canvas, look.Plan([], len(rows), len(spread), spread), methods, page, markers=False)
+    return canvas
+
+
+def _median_steps(ax: Axes, own: pd.DataFrame, kind: look.Look, page: look.Page) -> None:
+    """Each window's median over seeds, and in a lighter shade their range."""
+    if own.empty:
+        return
+    values = own.groupby(["start", "end"])["value"].agg(["min", "median", "max"]).reset_index()
+    edges = np.append(values["start"].to_numpy(np.float64), values["end"].iloc[-1])
+    low, high = (values[side].to_numpy(np.float64) for side in ("min", "max"))
+    ax.stairs(high, edges, baseline=low, fill=True, color=kind.color, alpha=0.15, linewidth=0)
+    ax.stairs(values["median"].to_numpy(np.float64), edges, baseline=None, linewidth=page.line * 0.9,
+              **kind.line())  # fmt: skip
 
 
 def _steps(ax: Axes, own: pd.DataFrame, **line: Any) -> None:
@@ -115,10 +174,10 @@ def _frame(ax: Axes, name: str) -> None:
     ax.set_ylabel(GROUPS.get(name, name))
 
 
-def _caption(table: pd.DataFrame, runs: pd.DataFrame) -> str:
-    seeds = table.groupby(["problem", "method"])["seed"].nunique()
-    count = f"{seeds.min()}" if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}"
-    words = f"The incumbent schedule at the end of each complete run, one thin line a seed (n = {count})."
+def _caption(table: pd.DataFrame, runs: pd.DataFrame, crowd: bool) -> str:
+    count = captions.seeds(table.groupby(["problem", "method"])["seed"].nunique())
+    drawn = "line: each window's median over seeds, shade: their range" if crowd else "one thin line a seed"
+    words = f"The incumbent schedule at the end of each complete run, {drawn} ({count})."
     missing = int((runs["status"] != "complete").sum())
     return words + (f" Failed or unfinished runs, not shown: {missing}." if missing else "")
 
@@ -143,31 +202,38 @@ def draw_outer_steps(
     if table.empty:
         raise look.CannotDraw(f"{look.label(method)} has no complete run with a report")
     problems, names = list(table["problem"].unique()), list(table["hyperparameter"].unique())
-    signed = bool(table["hypergradient"].notna().any())
+    signed, stepped = (bool(table[column].notna().any()) for column in ("hypergradient", "step_size"))
+    rows = [1.0, *([0.55] if signed else []), *([0.6] if stepped else [])]  # heights of one problem's panels
     with look.page(style) as page:
-        rows = [1.0, 0.55] if signed else [1.0]  # heights of one problem's panels
-        height = page.panel * (0.75 * sum(rows) * len(problems) + 0.25)
+        height = page.panel * (0.75 * sum(rows) * len(problems) + 0.25 + 0.12 * len(problems) * len(rows))
         canvas, axes = look.panels(
-            len(rows) * len(problems), len(names), page.width, height, sharex=True,
-            height_ratios=rows * len(problems),
-        )  # fmt: skip
+            len(rows) * len(problems), len(names), page.width, height, height_ratios=rows * len(problems)
+        )
         shade = _shades(table, look.look(method).color)
         for i, problem in enumerate(problems):
+            block = axes[i * len(rows) : (i + 1) * len(rows)]
+            here = table[table["problem"] == problem]
             for j, name in enumerate(names):
-                here = table[(table["problem"] == problem) & (table["hyperparameter"] == name)]
-                column = [axes[i * len(rows) + k][j] for k in range(len(rows))]
-                _outer_panels(column, here, name, shade, page)
-                if signed and j == 0:
-                    column[1].set_ylabel("outer step")
-            axes[i * len(rows)][0].set_title(f"{problem}, seed {here['seed'].iloc[0]}", loc="left")
-        for ax in axes[-1]:
-            ax.set_xlabel("inner step / horizon")
+                own = here[here["hyperparameter"] == name]
+                _outer_panels([row[j] for row in block], own, name, shade, page, signed, stepped)
+            _outer_labels(block, signed, stepped)
+            block[0][0].set_title(f"{problem}, seed {here['seed'].iloc[0]}", loc="left")
         bar = canvas.colorbar(shade, ax=[ax for row in axes for ax in row], aspect=40, pad=0.02)
         bar.ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))
         bar.set_label("outer step")
         if signed:
             look.legend_below(canvas, _sign_handles())
-    return look.Figure(f"schedules_{method}", canvas, table, _outer_caption(method, signed))
+    return look.Figure(f"schedules_{method}", canvas, table, _outer_caption(method, signed, stepped, runs))
+
+
+def _outer_labels(block: list[list[Axes]], signed: bool, stepped: bool) -> None:
+    """Labels of one problem's panels, where they do not repeat each other."""
+    if signed:
+        block[1][0].set_ylabel("outer step")
+    if stepped:
+        block[-1][0].set_ylabel("step size")
+        block[-1][(len(block[0]) - 1) // 2].set_xlabel("outer step")
+    block[-2 if stepped else -1][(len(block[0]) - 1) // 2].set_xlabel("inner step / horizon")
 
 
 def _thinned(reports: pd.DataFrame) -> pd.DataFrame:
@@ -180,15 +246,47 @@ def _thinned(reports: pd.DataFrame) -> pd.DataFrame:
 
 
 def _outer_panels(
-    column: list[Axes], here: pd.DataFrame, name: str, shade: ScalarMappable, page: look.Page
+    column: list[Axes],
+    here: pd.DataFrame,
+    name: str,
+    shade: ScalarMappable,
+    page: look.Page,
+    signed: bool,
+    stepped: bool,
 ) -> None:
-    """One hyperparameter on one problem: its schedules and, below, the signs of its hypergradients."""
-    for _, own in here.groupby("report"):
-        color = shade.to_rgba(own["report"].to_numpy())[0]
-        _steps(column[0], own, linewidth=page.line * 0.8, color=color)
+    """One hyperparameter on one problem: its schedules; below, its hypergradients' signs and step sizes."""
+    steps, numbers_ = [], []
+    for report, own in here.groupby("report"):
+        x = np.repeat(np.append(own["start"].to_numpy(np.float64), own["end"].iloc[-1]), 2)[1:-1]
+        steps.append(np.column_stack([x, np.repeat(own["value"].to_numpy(np.float64), 2)]))
+        numbers_.append(int(str(report)))
+    colors = shade.to_rgba(np.array(numbers_))
+    column[0].add_collection(LineCollection(steps, colors=colors, linewidths=page.line * 0.8))
+    column[0].margins(y=0.08)
+    column[0].autoscale_view()
     _frame(column[0], name)
-    if len(column) > 1:
+    if signed:
         _signs(column[1], here)
+    if stepped:
+        _step_sizes(column[-1], here, page)
+
+
+def _step_sizes(ax: Axes, here: pd.DataFrame, page: look.Page) -> None:
+    """Step sizes against outer steps, one line a window, the first light and the last dark."""
+    last = max(int(here["window"].max()), 1)
+    for window, own in here.groupby("window"):
+        part = 0.72 * (1 - int(str(window)) / last)
+        ax.plot(own["report"], own["step_size"], color=(part,) * 3, linewidth=page.line * 0.7)
+    sizes = here["step_size"].to_numpy(np.float64)
+    sizes = sizes[np.isfinite(sizes) & (sizes > 0)]
+    if len(sizes):
+        ax.set_yscale("log")
+        few = np.unique(sizes)
+        few = few[:: -(-len(few) // 4)] if len(few) <= 12 else few
+        ax.yaxis.set_major_locator(FixedLocator(few.tolist()) if len(few) <= 4 else LogLocator(numticks=4))
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:.2g}"))
+        ax.yaxis.set_minor_formatter(NullFormatter())
+    ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
 
 
 def _sign_handles() -> list[Artist]:
@@ -219,13 +317,17 @@ def _signs(ax: Axes, here: pd.DataFrame) -> None:
     ax.yaxis.set_major_locator(MaxNLocator(3, integer=True))
     ax.invert_yaxis()
     ax.grid(visible=False)
+    ax.set_xlim(0, 1)
+    ax.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
 
 
-def _outer_caption(method: str, signed: bool) -> str:
+def _outer_caption(method: str, signed: bool, stepped: bool, runs: pd.DataFrame) -> str:
     words = f"{look.label(method)}'s schedule at each outer step of one run, first light, last dark."
     if signed:
         words += (
             " Below: the sign of the hypergradient there. Where it is positive, a smaller value lowers the "
             "validation loss; hatched: none was recorded."
         )
-    return words
+    if stepped:
+        words += " Below: the size of the step of each window, the first window light, the last dark."
+    return f"{words} {captions.protocol(runs)}"

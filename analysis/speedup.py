@@ -29,15 +29,17 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from hpobench_fds.errors import InputError
 
+from . import captions
 from . import style as look
 from .curves import (
     Floats,
     anytime,
+    by_seed,
     ends,
+    first_times,
     last_values,
     quantile,
     settled,
-    time_to_target,
 )
 
 Integers = npt.NDArray[np.int64]
@@ -63,15 +65,10 @@ class Times:
 
 def times_of(curves: pd.DataFrame, censor: pd.Series[float], targets: Floats, metric: str) -> Times:
     """Times to targets of one method on one problem, seeds ascending."""
-    shape = (len(targets), curves["seed"].nunique())
-    least, most = np.empty(shape), np.empty(shape)
-    for s, (_, curve) in enumerate(curves.groupby("seed", sort=True)):
-        cell = curve.iloc[0]
-        end = float(censor.loc[(cell["problem"], cell["method"], cell["seed"])])
-        for t, target in enumerate(targets):
-            time, reached = time_to_target(curve, float(target), end, metric)
-            least[t, s], most[t, s] = time, time if reached else np.inf
-    return Times(least, most)
+    first = curves.iloc[0]
+    end = censor.loc[(first["problem"], first["method"])].sort_index().to_numpy(np.float64)
+    most = np.stack([first_times(at, value, targets, metric) for at, value in by_seed(curves)], axis=1)
+    return Times(np.where(np.isfinite(most), most, end), most)
 
 
 def ratio_bounds(other: tuple[Floats, Floats], reference: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
@@ -118,30 +115,94 @@ def _compare(
     target: float | None,
     margin: float,
     resamples: int,
-) -> dict[str, object]:
+    level: float,
+) -> dict[Hashable, object]:
     """One row of the table, without its names."""
-    seeds = [sorted(frame["seed"].unique().tolist()) for frame in (other, reference)]
+    if target is not None:
+        targets = np.array([target], np.float64)
+        mine, its = (times_of(frame, censor, targets, "test_accuracy") for frame in (reference, other))
+        rows = compare_at(its, mine, (_seeds(other), _seeds(reference)), targets, resamples, level)
+        return rows.iloc[0].to_dict()
     final: Floats = np.asarray(last_values(reference), np.float64)
-    targets: Floats = final - margin if target is None else np.array([target], np.float64)
+    targets = final - margin
     mine, its = (times_of(frame, censor, targets, "test_accuracy") for frame in (reference, other))
-    chosen = int(own_target(final)) if target is None else 0
-    point = ratio_bounds((its.least[chosen], its.most[chosen]), (mine.least[chosen], mine.most[chosen]))
-    value, bound = _verdict(float(point[0]), float(point[1]))
-    low = high = float("nan")
-    if min(len(seeds[0]), len(seeds[1])) > 1:
-        theirs, ours = _resamples((seeds[0], seeds[1]), resamples, rng_seed=0)
-        row = np.zeros(resamples, np.int64)
-        if target is None:
-            row = np.take_along_axis(ours, own_target(final[ours])[None], axis=0)[0]
-        lows, highs = ratio_bounds(
-            (its.least[row, theirs], its.most[row, theirs]), (mine.least[row, ours], mine.most[row, ours])
-        )
-        low, high = float(quantile(lows, 0.025)), float(quantile(highs, 0.975))
-    return {
-        "target": targets[chosen], "speedup": value, "low": low, "high": high, "censored": bound != "",
-        "bound": bound, "n_seeds": len(seeds[0]), "n_reached": int(its.reached[chosen].sum()),
-        "n_seeds_reference": len(seeds[1]), "n_reached_reference": int(mine.reached[chosen].sum()),
-    }  # fmt: skip
+    chosen = int(own_target(final))
+
+    def row_of(ours: Integers) -> Integers:
+        picked: Integers = np.take_along_axis(ours, own_target(final[ours])[None], axis=0)[0]
+        return picked
+
+    low, high = np.full(1, np.nan), np.full(1, np.nan)
+    if min(mine.least.shape[1], its.least.shape[1]) > 1:
+        theirs, ours = _resamples((_seeds(other), _seeds(reference)), resamples, rng_seed=0)
+        row = row_of(ours)
+        low, high = _percentiles(
+            (its.least[row, theirs], its.most[row, theirs]), (mine.least[row, ours], mine.most[row, ours]),
+            level,
+        )  # fmt: skip
+    one = Times(mine.least[[chosen]], mine.most[[chosen]]), Times(its.least[[chosen]], its.most[[chosen]])
+    return _rows(targets[[chosen]], *one, low, high).iloc[0].to_dict()
+
+
+def compare_at(
+    its: Times,
+    mine: Times,
+    seeds: tuple[list[int], list[int]],
+    targets: Floats,
+    resamples: int,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """Rows of the table, one a given target, without their names.
+
+    Parameters
+    ----------
+    its, mine : times to these targets of the other method and of the reference.
+    seeds : theirs, ascending.
+    targets : test accuracies.
+    resamples, level : of the bootstrap.
+    """
+    low, high = np.full(len(targets), np.nan), np.full(len(targets), np.nan)
+    if min(mine.least.shape[1], its.least.shape[1]) > 1:
+        theirs, ours = _resamples(seeds, resamples, rng_seed=0)
+        drawn = [
+            tuple(np.moveaxis(side[:, which], 1, 0) for side in (times.least, times.most))
+            for times, which in ((its, theirs), (mine, ours))
+        ]  # (seeds, targets, resamples)
+        low, high = _percentiles((drawn[0][0], drawn[0][1]), (drawn[1][0], drawn[1][1]), level)
+    return _rows(targets, mine, its, low, high)
+
+
+def _seeds(curves: pd.DataFrame) -> list[int]:
+    return sorted(curves["seed"].unique().tolist())
+
+
+def _percentiles(
+    other: tuple[Floats, Floats], reference: tuple[Floats, Floats], level: float
+) -> tuple[Floats, Floats]:
+    """Percentile interval over the last axis of the resampled ratio's bounds."""
+    lows, highs = (np.moveaxis(np.atleast_2d(side), -1, 0) for side in ratio_bounds(other, reference))
+    return quantile(lows, (1 - level) / 2), quantile(highs, (1 + level) / 2)
+
+
+def _rows(targets: Floats, mine: Times, its: Times, low: Floats, high: Floats) -> pd.DataFrame:
+    """The columns from the target on, from the times of the reference and of the other method."""
+    bounds = ratio_bounds((its.least.T, its.most.T), (mine.least.T, mine.most.T))
+    verdicts = [_verdict(float(least), float(most)) for least, most in zip(*bounds, strict=True)]
+    bound = [word for _, word in verdicts]
+    return pd.DataFrame({
+        "target": targets, "speedup": [value for value, _ in verdicts], "low": low, "high": high,
+        "censored": [word != "" for word in bound], "bound": bound, "n_seeds": its.least.shape[1],
+        "n_reached": its.reached.sum(axis=1), "n_seeds_reference": mine.least.shape[1],
+        "n_reached_reference": mine.reached.sum(axis=1),
+    })  # fmt: skip
+
+
+def check_reference(runs: pd.DataFrame, reference: str) -> None:
+    """Raise InputError unless the reference is among the methods of these finished runs."""
+    present = sorted(runs["method"].unique())
+    if reference not in present:
+        there = present or "none has finished"
+        raise InputError(f"no finished run of {reference!r}", key="reference", allowed=there)
 
 
 def speedup_table(
@@ -152,6 +213,7 @@ def speedup_table(
     against: str = "seconds",
     margin: float = 0.0,
     resamples: int = 4000,
+    level: float = 0.95,
 ) -> pd.DataFrame:
     """Speedup of the reference over every other method, on every problem that has the reference.
 
@@ -164,11 +226,12 @@ def speedup_table(
     margin : how far below its own final accuracy the default target lies. With 0, a method that ends just
         as good gets there in half of its seeds by luck alone.
     resamples : of the bootstrap.
+    level : of the interval.
 
     Returns
     -------
     problem, method, reference, target; speedup (more than 1: the reference is faster) with low and high,
-    its 95 % interval (NaN with a single seed, high infinite where it has no upper end); censored, whether
+    its interval (NaN with a single seed, high infinite where it has no upper end); censored, whether
     speedup is only a bound, and bound, which: ">" a lower one (the method never gets there), "<" an upper
     one (the reference does not), "?" none (neither does: speedup is NaN); seeds, and seeds that reached.
 
@@ -180,23 +243,8 @@ def speedup_table(
     if target is not None and not 0 < target <= 1:
         raise InputError(f"target accuracy {target!r}", key="target", allowed="a fraction above 0, at most 1")
     runs, reports = settled(runs), settled(reports)
-    present = sorted(runs["method"].unique())
-    if reference not in present:
-        there = present or "none has finished"
-        raise InputError(f"no finished run of {reference!r}", key="reference", allowed=there)
+    check_reference(runs, reference)
     curves, censor = anytime(reports, "test_accuracy", against, runs), ends(runs, against)
-    return compare_all(curves, censor, reference, target, margin, resamples)
-
-
-def compare_all(
-    curves: pd.DataFrame,
-    censor: pd.Series[float],
-    reference: str,
-    target: float | None,
-    margin: float,
-    resamples: int,
-) -> pd.DataFrame:
-    """``speedup_table`` from curves of test accuracy and the times at which they are censored."""
     rows = []
     for problem, here in curves.groupby("problem", sort=False):
         own = here[here["method"] == reference]
@@ -204,8 +252,8 @@ def compare_all(
             continue
         for method, other in here.groupby("method", sort=False):
             if method != reference:
-                names = {"problem": problem, "method": method, "reference": reference}
-                rows.append(names | _compare(other, own, censor, target, margin, resamples))
+                names: dict[Hashable, object] = {"problem": problem, "method": method, "reference": reference}
+                rows.append(names | _compare(other, own, censor, target, margin, resamples, level))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -232,15 +280,29 @@ def draw(
     if table.empty:
         raise look.CannotDraw(f"{look.label(reference)} has no other method to be compared with")
     problems = list(table["problem"].unique())
+    bars = [int((table["problem"] == problem).sum()) for problem in problems]
+    columns = 2 if len(problems) > 1 and max(bars) > look.CROWD else 1
+    rows = -(-len(problems) // columns)
+    # In bars, with room for a title; problems that stand beside each other have the same.
+    heights = [0.3 + max(bars[i * columns : (i + 1) * columns]) for i in range(rows)]
     with look.page(style) as page:
-        heights = [0.3 + int((table["problem"] == problem).sum()) for problem in problems]  # in bars
-        height = page.panel * (0.11 * sum(heights) + 0.16 * len(problems) + 0.15)
-        canvas, axes = look.panels(len(problems), 1, page.width, height, sharex=True, height_ratios=heights)
-        limits = _limits(table)
-        for (ax,), problem in zip(axes, problems, strict=True):
+        height = page.panel * ((0.11 if columns == 1 else 0.09) * sum(heights) + 0.16 * rows + 0.15)
+        canvas, axes = look.panels(
+            rows, columns, page.width * (1.35 if columns > 1 else 1.0), height, sharex=True,
+            height_ratios=heights,
+        )  # fmt: skip
+        limits, flat = _limits(table), [ax for row in axes for ax in row]
+        for ax, problem in zip(flat, problems, strict=False):
             _panel(ax, table[table["problem"] == problem], limits, page)
-        axes[-1][0].set_xlabel(_axis_label(table, reference))
-    return look.Figure("speedup", canvas, table, _caption(table, reference, target, margin))
+        for ax in flat[len(problems) :]:
+            ax.set_axis_off()
+        lowest = flat[(rows - 1) * columns]
+        lowest.set_xlabel(_axis_label(table, reference))
+        if columns > 1:
+            lowest.xaxis.label.set_x(1.1)
+            for ax in flat[len(problems) - columns : len(problems)]:
+                ax.tick_params(labelbottom=True)
+    return look.Figure("speedup", canvas, table, _caption(table, runs, reference, target, margin))
 
 
 def _limits(table: pd.DataFrame) -> tuple[float, float]:
@@ -329,10 +391,11 @@ def _arrow(ax: Axes, y: int, start: float, tip: float, color: str, page: look.Pa
     return tip
 
 
-def _caption(table: pd.DataFrame, reference: str, target: float | None, margin: float) -> str:
+def _caption(
+    table: pd.DataFrame, runs: pd.DataFrame, reference: str, target: float | None, margin: float
+) -> str:
     name = look.label(reference)
-    counts = sorted({*table["n_seeds"], *table["n_seeds_reference"]})
-    seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    counts = [*table["n_seeds"], *table["n_seeds_reference"]]
     if target is not None:
         goal = f"{100 * target:g} % test accuracy"
     else:
@@ -340,16 +403,13 @@ def _caption(table: pd.DataFrame, reference: str, target: float | None, margin: 
         goal = f"{name}'s own final incumbent test accuracy (median over seeds{less})"
     words = [
         f"Median time of each method over that of {name} to {goal}; right of 1, {name} is faster. "
-        f"Seeds: {seeds}."
+        f"Over {captions.seeds(counts)}."
     ]
-    if counts[0] > 1:
-        words.append("Lines: 95 % percentile bootstrap interval over seeds.")
-    else:
-        words.append("An interval is not available from a single seed.")
+    words.append(("Lines: " if max(counts) > 1 else "") + captions.interval(counts))
     if (table["bound"] == ">").any():
         words.append("Hatched, with an arrow: not reached in the median run within its budget (lower bound).")
     if (table["bound"] == "<").any():
         words.append(f"Hatched, marked '<': {name} itself did not get there in its median run (upper bound).")
     if (table["bound"] == "?").any():
         words.append("No verdict: neither got there.")
-    return " ".join(words)
+    return " ".join([*words, captions.protocol(runs), *captions.left_out(runs)])

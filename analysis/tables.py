@@ -20,15 +20,17 @@ from scipy import stats
 from hpobench_fds.errors import InputError
 
 from . import style as look
-from .curves import Floats, numbers, settled, split
+from .curves import Floats, numbers, settled, skipped, split
+from .duels import LEVEL, holm, paired_p
 from .speedup import as_text, speedup_table
 
+MARK = "†"
 COLUMNS = [
-    "problem", "method", "seeds", "complete", "failed", "unfinished",
+    "problem", "method", "seeds", "complete", "failed", "unfinished", "skipped",
     "final_test_accuracy", "final_half_width", "final_seeds",
     "incumbent_test_accuracy", "incumbent_half_width", "incumbent_seeds",
     "best_val_loss", "seconds", "inner_steps",
-    "reference", "speedup", "speedup_low", "speedup_high", "bound", "best", "reasons",
+    "reference", "speedup", "speedup_low", "speedup_high", "bound", "best", "tie", "p", "reasons",
 ]  # fmt: skip
 
 
@@ -61,12 +63,14 @@ def verdict(
 
     Returns
     -------
-    seeds = complete + failed + unfinished; final_test_accuracy (retrained) and incumbent_test_accuracy
-    as means, with half widths of their 95 % t intervals and the number of seeds they are of;
-    best_val_loss, the lowest incumbent's of all seeds (nats); seconds and inner_steps, medians of the
-    finished runs; speedup with interval and bound; best, whether no method of the problem has a higher
+    seeds = complete + failed + unfinished + skipped; final_test_accuracy (retrained) and
+    incumbent_test_accuracy as means, with half widths of their 95 % t intervals and the number of seeds
+    they are of; best_val_loss, the lowest incumbent's of all seeds (nats); seconds and inner_steps, medians
+    of the finished runs; speedup with interval and bound; best, whether no method of the problem has a higher
     mean with missing seeds as 0 (of final test accuracy, or of the incumbent's on a problem where no run
-    was retrained); reasons, why runs failed. Unfinished runs enter the counts alone.
+    was retrained); tie, whether it cannot be told from the best (p, of a paired t-test over common seeds
+    with Holm's correction over the problem's methods, is not below 5 %); reasons, why runs failed or were
+    skipped. Unfinished and skipped runs enter the counts alone.
     """
     rows = [_row(problem, method, cells) for problem, method, cells in split(runs)]
     table = pd.DataFrame(rows)
@@ -77,6 +81,8 @@ def verdict(
     table["score"] = table["final_score"].where(retrained, table["incumbent_score"])
     top = table.groupby("problem")["score"].transform("max")
     table["best"] = (table["score"] == top) & (table["score"] > 0)
+    table = table.merge(_ties(runs, table[retrained]["problem"]), how="left", on=["problem", "method"])
+    table["tie"] = ~table["best"] & (table["p"] >= LEVEL)
     order = {problem: i for i, problem in enumerate(dict.fromkeys(table["problem"]))}
     table = table.assign(order=table["problem"].map(order))
     table = table.sort_values(["order", "score"], ascending=[True, False], kind="stable", ignore_index=True)
@@ -84,26 +90,42 @@ def verdict(
 
 
 def _row(problem: str, method: str, cells: pd.DataFrame) -> dict[str, object]:
-    done = settled(cells)
+    done, never = settled(cells), skipped(cells)
     final, incumbent = numbers(done["final_test_accuracy"]), numbers(done["incumbent_test_accuracy"])
     final_mean, final_half, final_n = mean_interval(final)
     incumbent_mean, incumbent_half, incumbent_n = mean_interval(incumbent)
     loss = numbers(done["incumbent_val_loss"])
     status = cells["status"]
+    reasons = [*cells.loc[status == "failed", "reason"], *never["reason"]]
     return {
         "problem": problem, "method": method, "seeds": len(cells),
-        "complete": int((status == "complete").sum()), "failed": int((status == "failed").sum()),
-        "unfinished": len(cells) - len(done),
+        "complete": int((done["status"] == "complete").sum()), "failed": int((status == "failed").sum()),
+        "unfinished": len(cells) - len(done) - len(never), "skipped": len(never),
         "final_test_accuracy": final_mean, "final_half_width": final_half, "final_seeds": final_n,
         "incumbent_test_accuracy": incumbent_mean, "incumbent_half_width": incumbent_half,
         "incumbent_seeds": incumbent_n,
         "best_val_loss": float(np.fmin.reduce(loss)) if len(loss) else float("nan"),
         "seconds": float(np.median(numbers(done["seconds"]))) if len(done) else float("nan"),
         "inner_steps": float(np.median(numbers(done["inner_steps"]))) if len(done) else float("nan"),
-        "final_score": float(np.nan_to_num(final).mean()) if len(final) else 0.0,
-        "incumbent_score": float(np.nan_to_num(incumbent).mean()) if len(incumbent) else 0.0,
-        "reasons": "; ".join(dict.fromkeys(str(r) for r in cells.loc[status == "failed", "reason"])),
+        "final_score": float(np.nan_to_num(final).mean()) if len(final) else np.nan,
+        "incumbent_score": float(np.nan_to_num(incumbent).mean()) if len(incumbent) else np.nan,
+        "reasons": "; ".join(dict.fromkeys(map(str, reasons))),
     }  # fmt: skip
+
+
+def _ties(runs: pd.DataFrame, retrained: pd.Series[str]) -> pd.DataFrame:
+    """problem, method, p: of the difference from the problem's best method, seeds without a value as 0."""
+    done, rows = settled(runs), []
+    for problem, here in done.groupby("problem", sort=False):
+        name = "final_test_accuracy" if problem in set(retrained) else "incumbent_test_accuracy"
+        scores = here.assign(value=np.nan_to_num(numbers(here[name])))
+        wide = scores.pivot_table("value", "seed", "method", sort=False)
+        best = str(wide.mean().idxmax())
+        others = [str(m) for m in wide.columns if m != best]
+        gaps = [(wide[best] - wide[m]).dropna().to_numpy(np.float64) for m in others]
+        p = holm(np.array([paired_p(gap) for gap in gaps], np.float64))
+        rows += [(problem, method, value) for method, value in zip(others, p, strict=True)]
+    return pd.DataFrame(rows, columns=["problem", "method", "p"]).astype({"p": float})
 
 
 def _speedups(
@@ -123,7 +145,7 @@ def _speedups(
 def _percent(mean: float, half: float, n: int, seeds: int) -> str:
     """``88.8 ± 0.3``, in percent, and of how many seeds where that is not all of them."""
     if n == 0:
-        return "none"
+        return "none" if seeds else ""
     text = f"{100 * mean:.1f}" + (f" ± {100 * half:.1f}" if np.isfinite(half) else "")
     return text if n == seeds else f"{text} ({n} of {seeds} seeds)"
 
@@ -150,7 +172,7 @@ HEADINGS = (
 
 def headings(table: pd.DataFrame) -> list[str]:
     """Names of the columns; the last says of whose speedup it is and which way it counts."""
-    missing = {"seeds", "best", "reference"} - set(table.columns)
+    missing = {"seeds", "best", "tie", "reference"} - set(table.columns)
     if missing:
         raise InputError(f"no verdict table: it lacks {', '.join(sorted(missing))}")
     reference = table["reference"].dropna()
@@ -163,9 +185,11 @@ def cells(table: pd.DataFrame) -> list[tuple[str, bool, list[str]]]:
     rows = []
     count_of = len(headings(table))
     for row in table.to_dict("records"):
-        count = f"{row['complete']}"
+        count = f"{row['complete']}" if row["complete"] or not row["skipped"] else ""
         count += f" + {row['failed']} failed" if row["failed"] else ""
         count += f" + {row['unfinished']} unfinished" if row["unfinished"] else ""
+        count += f" + {row['skipped']} skipped" if row["skipped"] else ""
+        count = count.removeprefix(" + ")
         done = int(row["complete"] + row["failed"])
         accuracy = [
             _percent(float(row[mean]), float(row[half]), int(row[n]), done)
@@ -174,6 +198,9 @@ def cells(table: pd.DataFrame) -> list[tuple[str, bool, list[str]]]:
                 ("incumbent_test_accuracy", "incumbent_half_width", "incumbent_seeds"),
             )
         ]
+        if row["tie"]:
+            which = 0 if np.isfinite(row["final_test_accuracy"]) else 1
+            accuracy[which] += f" {MARK}"
         amounts = [("best_val_loss", ".4f"), ("seconds", ",.1f"), ("inner_steps", ",.0f")]
         plain = ["" if np.isnan(row[k]) else format(float(row[k]), form) for k, form in amounts]
         text = [look.label(str(row["method"])), count, *accuracy, *plain, _speedup(row)]
@@ -181,11 +208,22 @@ def cells(table: pd.DataFrame) -> list[tuple[str, bool, list[str]]]:
     return rows
 
 
+def footnote(table: pd.DataFrame) -> str:
+    """What the marks mean; empty if there are none."""
+    if not table["tie"].any():
+        return ""
+    return (
+        f"{MARK} cannot be told from the best method: paired t-test over seeds, 5 % level, Holm's correction "
+        "over the problem's methods."
+    )
+
+
 def to_rich(table: pd.DataFrame) -> Table:
     """For a terminal; the best method of each problem in bold, rows with failed runs in red."""
-    view = Table(box=box.SIMPLE_HEAD, title_justify="left")
+    names, note = headings(table), footnote(table)
+    view = Table(box=box.SIMPLE_HEAD, title_justify="left", caption=note or None, caption_justify="left")
     view.add_column("Problem")
-    for i, heading in enumerate(headings(table)):
+    for i, heading in enumerate(names):
         view.add_column(heading, justify="left" if i == 0 else "right")
     before = None
     for problem, best, texts in cells(table):
@@ -209,12 +247,14 @@ def to_markdown(table: pd.DataFrame) -> str:
         if best:
             safe[1:4] = [f"**{text}**" for text in safe[1:4]]
         lines.append("| " + " | ".join(safe) + " |")
-    return "\n".join(lines) + "\n"
+    note = footnote(table)
+    return "\n".join([*lines, *(["", note] if note else [])]) + "\n"
 
 
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{",
     "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", ">": "$>$", "<": "$<$",
+    "†": r"$\dagger$",
 }  # fmt: skip
 
 
@@ -240,4 +280,6 @@ def to_latex(table: pd.DataFrame) -> str:
             safe[:3] = [rf"\textbf{{{text}}}" for text in safe[:3]]
         lines.append(" & ".join(["" if problem == before else _latex(problem), *safe]) + r" \\")
         before = problem
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+    note = footnote(table)
+    last = [rf"\multicolumn{{{len(names) + 1}}}{{l}}{{{_latex(note)}}} \\"] if note else []
+    return "\n".join([*lines, r"\bottomrule", *last, r"\end{tabular}"]) + "\n"

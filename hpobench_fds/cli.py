@@ -131,10 +131,25 @@ def _cluster(backend: str, address: str | None, cpus: int, gpus: float) -> Clust
     return Cluster(address, cpus, gpus)
 
 
+ReferenceOption = Annotated[
+    str, typer.Option(metavar="METHOD", help="The method that the others are compared with.")
+]
+
+
 @app.command()
-def show(folder: ResultsArgument) -> None:
+def show(
+    folder: ResultsArgument,
+    form: Annotated[str, typer.Option("--format", help="terminal, markdown or latex.")] = "terminal",
+) -> None:
     """Print the table of results."""
-    _print_table(folder)
+    if form == "terminal":
+        _print_table(folder)
+        return
+    if form not in ("markdown", "latex"):
+        raise InputError(f"got {form!r}", key="--format", allowed="terminal, markdown, latex")
+    tables, loaded = _analysis("tables"), _analysis("loading").load(folder)
+    table = tables.verdict(loaded.reports, loaded.runs)
+    typer.echo(tables.to_markdown(table) if form == "markdown" else tables.to_latex(table), nl=False)
 
 
 @app.command()
@@ -143,14 +158,31 @@ def figures(
     only: Annotated[str | None, typer.Option(help="Only these figures: a,b.")] = None,
     formats: Annotated[str, typer.Option("--format", help="Of png, pdf, svg: png,pdf.")] = "png,pdf",
     style: Annotated[str, typer.Option(help="paper or slides.")] = "paper",
+    reference: ReferenceOption = "fds",
 ) -> None:
     """Draw the figures into DIR/figures."""
     chosen = None if only is None else _names(only)
-    drawn = _analysis("figures").draw_all(folder, only=chosen, formats=tuple(_names(formats)), style=style)
+    drawn = _analysis("figures").draw_all(
+        folder, only=chosen, formats=tuple(_names(formats)), style=style, reference=reference
+    )
     for path in drawn:
         typer.echo(str(path))
     for name, reason in drawn.skipped.items():
         typer.echo(f"not drawn: {name}: {reason}", err=True)
+
+
+@app.command()
+def report(
+    folder: ResultsArgument,
+    out: Annotated[Path | None, typer.Option(help="The file; DIR/report.html if not given.")] = None,
+    reference: ReferenceOption = "fds",
+    show_it: Annotated[bool, typer.Option("--open", help="Open it in a browser.")] = False,
+) -> None:
+    """Write one HTML page: verdict, tables, every figure, and how to run it again."""
+    path: Path = _analysis("report").write(folder, out, reference=reference)
+    typer.echo(str(path))
+    if show_it:
+        typer.launch(str(path))
 
 
 @app.command("methods")
@@ -274,6 +306,25 @@ def merge(
     for warning in merged.warnings:
         typer.echo(f"warning: {warning}", err=True)
     typer.echo(f"{out}: {merged.cells} cells, {merged.twice} of them were in more than one folder")
+
+
+@app.command()
+def theorem(
+    draws: Annotated[int, typer.Option(help="Simulated draws of each case.")] = 4000,
+    seed: Annotated[int, typer.Option(help="Of the simulation.")] = 0,
+) -> None:
+    """Check by simulation the bound on the error of hypergradients shared over W steps, and the best W."""
+    checks = _analysis("theorem")
+    bound, width = checks.check(draws, seed), checks.check_best_width(draws, seed)
+    console = _console()
+    console.print(checks.to_rich(bound), checks.best_to_rich(width))
+    for case in bound.failed:
+        typer.echo(f"above the bound: {case}", err=True)
+    for case in width.failed:
+        typer.echo(f"not the best: {case}", err=True)
+    typer.echo(checks.verdict(draws, bound, width))
+    if bound.failed or width.failed:
+        raise typer.Exit(EXIT_FAILED)
 
 
 # -------------------------------------------------------------------------------------------- printing

@@ -6,6 +6,7 @@ here. So the nodes need no common file system, and a node that is lost costs its
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,13 +24,13 @@ from hpobench_fds.machine import Machine, describe_commit, describe_machine, des
 from hpobench_fds.problem import Problem, TestData
 from hpobench_fds.runner import (
     CellResult,
-    Verdict,
     Watcher,
     in_a_line,
     new_record,
     now,
     run_cell,
     settled_before,
+    unrecorded,
     warm_up,
 )
 from hpobench_fds.store import ERROR_FILE, RUN_FILE, TRACE_FILE, CellStore, Held, Store, write_atomic
@@ -102,6 +103,8 @@ def _connected(ray: Any, cluster: Cluster) -> Iterator[None]:
     """A connection to the cluster; one that the caller has made is used and left as it is."""
     ours = not ray.is_initialized()
     if ours:
+        # Of a cluster that is started here: what is run on it is told to nobody, unless the user says so.
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         try:
             ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
         except (ConnectionError, ValueError, RuntimeError) as error:
@@ -167,10 +170,9 @@ class _Driver:
             lock.release()
             self._settle(index, settled)
             return
-        files.clear()
-        reference = self.remote.remote(
-            cell, self.data[cell.problem], _adapter_file(cell), self.cluster.cpus, describe_commit()
-        )
+        # In a list, a reference arrives as it is: each process fetches a problem once.
+        data = [self.data[cell.problem]]
+        reference = self.remote.remote(cell, data, _adapter_file(cell), self.cluster, describe_commit())
         self.locks[reference] = (index, lock)
 
     def _collect(self, reference: Any) -> None:
@@ -178,29 +180,43 @@ class _Driver:
         cell = self.cells[index]
         files = self.store.cell(cell.problem, cell.method, cell.seed)
         try:
-            verdict, contents = self.ray.get(reference)
-            for name in FILES:
-                if name in contents:
-                    write_atomic(files.folder / name, contents[name])
-            result = CellResult(cell, verdict, files.record())
-        except self.ray.exceptions.RayError as error:
-            result = self._lost(cell, files, error)
+            result = self._take(cell, files, reference)
+        except OSError as error:
+            result = unrecorded(cell, self.problems[cell.problem][0], self._machine(), error)
         finally:
             del self.locks[reference]
             lock.release()
         self._settle(index, result)
 
-    def _lost(self, cell: Cell, files: CellStore, error: Exception) -> CellResult:
-        """The record of a cell whose process or node was lost once too often."""
+    def _take(self, cell: Cell, files: CellStore, reference: Any) -> CellResult:
+        """Put a cell's files in place of those of an earlier attempt."""
+        exceptions = self.ray.exceptions
+        try:
+            result, contents = self.ray.get(reference)
+        except exceptions.RayTaskError as error:
+            return self._lost(cell, files, f"its node could not run it: {in_a_line(error.cause)}", error)
+        except exceptions.RayError as error:
+            return self._lost(cell, files, f"lost on the cluster: {in_a_line(error)}", error)
+        files.clear()
+        for name in FILES:
+            if name in contents:
+                write_atomic(files.folder / name, contents[name])
+        return CellResult(cell, result.verdict, files.record() or result.record)
+
+    def _lost(self, cell: Cell, files: CellStore, reason: str, error: Exception) -> CellResult:
+        """The record of a cell that no node could run, or whose node was lost once too often."""
         problem, _ = self.problems[cell.problem]
-        device = torch.device("cuda" if self.cluster.gpus else "cpu")
-        machine = Machine(device, {"kind": device.type}, describe_software(device), describe_commit())
-        record = new_record(cell, problem.space.names, problem.steps_per_epoch, machine)
-        record.status, record.finished = "failed", now()
-        record.reason = f"lost on the cluster: {in_a_line(error)}"
+        record = new_record(cell, problem.space.names, problem.steps_per_epoch, self._machine())
+        record.status, record.reason, record.finished = "failed", reason, now()
+        files.clear()
         files.write_error(str(error))
         files.write_record(record)
         return CellResult(cell, "failed", record)
+
+    def _machine(self) -> Machine:
+        """Of a cell that no node has told of its own."""
+        device = torch.device("cuda" if self.cluster.gpus else "cpu")
+        return Machine(device, {"kind": device.type}, describe_software(device), describe_commit())
 
     def _settle(self, index: int, result: CellResult) -> None:
         self.results[index] = result
@@ -244,26 +260,42 @@ def _adapter_file(cell: Cell) -> bytes | None:
     if path.is_absolute():
         problem = f"{cell.adapter!r}: on a cluster an adapter's path is relative to its suite"
         raise InputError(problem, key="adapter")
-    found = next(base / path for base in (cell.base, Path()) if (base / path).is_file())
+    found = next((base / path for base in (cell.base, Path()) if (base / path).is_file()), None)
+    if found is None:
+        raise InputError(f"{cell.adapter!r}: there is no such file beside the suite", key="adapter")
     return found.read_bytes()
 
 
+_loaded: dict[tuple[str, torch.device], tuple[Problem, TestData]] = {}  # of this process's last cell
+
+
+def _problem(data: Sequence[Any], device: torch.device) -> tuple[Problem, TestData]:
+    """The problem of a reference in a list, kept for the next cell of this process."""
+    (reference,) = data
+    key = (reference.hex(), device)
+    if key not in _loaded:
+        _loaded.clear()  # one at a time: a GPU's memory is small
+        _loaded[key] = _unpacked(ray_module().get(reference), device)
+        warm_up(_loaded[key][0])
+    return _loaded[key]
+
+
 def _run_remotely(
-    cell: Cell, packed: Mapping[str, Any], adapter: bytes | None, threads: int, commit: str | None
-) -> tuple[Verdict, dict[str, bytes]]:
-    """On a node: run the cell in a folder there; the verdict and the files."""
-    torch.set_num_threads(threads)
-    device = torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
-    machine = replace(describe_machine(device, jobs=_neighbours(threads)), commit=commit)
-    problem, test = _unpacked(packed, device)
-    warm_up(problem)
+    cell: Cell, data: Sequence[Any], adapter: bytes | None, cluster: Cluster, commit: str | None
+) -> tuple[CellResult, dict[str, bytes]]:
+    """On a node: run the cell in a folder there; what became of it, and its files."""
+    torch.set_num_threads(cluster.cpus)
+    # A cell that asked for no GPU may still see the node's.
+    device = torch.device("cuda:0" if cluster.gpus and torch.cuda.is_available() else "cpu")
+    machine = replace(describe_machine(device, jobs=_neighbours(cluster.cpus)), commit=commit)
+    problem, test = _problem(data, device)
     with tempfile.TemporaryDirectory(prefix="hpobench-") as folder:
         if adapter is not None:
             cell = replace(cell, base=_place(Path(folder), cell.adapter.rpartition(":")[0], adapter))
         files = CellStore(Path(folder) / "cell")
         result = run_cell(cell, _OneCell(files), problem, test, machine)
         contents = {name: files.folder / name for name in FILES}
-        return result.verdict, {name: path.read_bytes() for name, path in contents.items() if path.exists()}
+        return result, {name: path.read_bytes() for name, path in contents.items() if path.exists()}
 
 
 def _place(folder: Path, path: str, content: bytes) -> Path:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+MOST_TEXT = 1000  # characters of what is wrong; a bad value may be a whole file
+
 
 class HpobenchError(Exception):
     """Base of every error that this package raises on purpose."""
@@ -14,7 +16,7 @@ class InputError(HpobenchError):
 
     Parameters
     ----------
-    problem : what is wrong, with the bad value in it.
+    problem : what is wrong, with the bad value in it; cut short if it is very long.
     where : the file (and table) it stands in.
     key : the key it was given for.
     allowed : what would have been accepted.
@@ -28,6 +30,8 @@ class InputError(HpobenchError):
         key: str | None = None,
         allowed: str | Iterable[object] | None = None,
     ) -> None:
+        if len(problem) > MOST_TEXT:
+            problem = f"{problem[:MOST_TEXT]}..."
         place = ": ".join(str(part) for part in (where, key) if part)
         if allowed is not None and not isinstance(allowed, str):
             allowed = ", ".join(str(item) for item in allowed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
@@ -12,16 +11,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pydantic_core import to_json
+
 from hpobench_fds.errors import InputError
 from hpobench_fds.records import RunRecord
 from hpobench_fds.store import (
     CHECKPOINT_FILE,
     LOCK_FILE,
     RUN_FILE,
+    TRACE_FILE,
     CellStore,
     Store,
+    cell_folders,
     load_results,
     load_runs,
+    read_plain,
     read_suite,
     write_atomic,
 )
@@ -39,7 +43,8 @@ Prefer = Literal["first", "last"]
 def export(folder: str | Path, out: str | Path, *, runs: bool = False, force: bool = False) -> int:
     """Write the frame of reports (or of runs) as Parquet or CSV, by the suffix; returns its rows.
 
-    In CSV lists and dicts are JSON text, in Parquet lists are lists and ``extra`` is JSON text.
+    In CSV lists and dicts are JSON text, in Parquet lists are lists and ``extra`` is JSON text. What JSON
+    cannot hold is a string in it, as in the records: "Infinity", "NaN".
 
     Raises
     ------
@@ -59,7 +64,7 @@ def export(folder: str | Path, out: str | Path, *, runs: bool = False, force: bo
 
 
 def _text(value: Any) -> Any:
-    return json.dumps(value) if isinstance(value, (list, dict)) else value
+    return to_json(value, inf_nan_mode="strings").decode() if isinstance(value, (list, dict)) else value
 
 
 def _as_csv(frame: pd.DataFrame) -> bytes:
@@ -70,7 +75,12 @@ def _as_csv(frame: pd.DataFrame) -> bytes:
 def _as_parquet(frame: pd.DataFrame) -> bytes:
     if "extra" in frame:  # each method has keys of its own: no one type fits them
         frame = frame.assign(extra=frame["extra"].map(_text))
-    content: bytes = frame.to_parquet(index=False)
+    from pyarrow import ArrowException  # type: ignore[import-untyped]
+
+    try:
+        content: bytes = frame.to_parquet(index=False)
+    except ArrowException as error:
+        raise InputError(f"the records do not fit into one table: {error}") from error
     return content
 
 
@@ -119,11 +129,12 @@ def _choose(paths: Sequence[Path], prefer: Prefer | None, result: Merged) -> dic
     chosen: dict[Path, Path] = {}
     devices = set()
     for path in paths:
-        for source in sorted((path / "cells").glob("*/*/seed-*")):
-            if source.is_symlink() or not (source / RUN_FILE).is_file():
+        for source in cell_folders(path):
+            record = CellStore(source).record()
+            if record is None:  # not begun
                 continue
             place = source.relative_to(path / "cells")
-            devices.add(_record(source).device.get("name"))
+            devices.add(record.device.get("name"))
             if place in chosen:
                 result.twice += 1
                 chosen[place] = _better(chosen[place], source, prefer)
@@ -142,7 +153,8 @@ def _better(first: Path, last: Path, prefer: Prefer | None) -> Path:
     rank = ("running", "interrupted", "failed", "complete")
     if rank.index(old.status) != rank.index(new.status):
         return last if rank.index(new.status) > rank.index(old.status) else first
-    if old == new or old.status != "complete" or prefer == "first":
+    same = old == new and _trace(first) == _trace(last)
+    if same or old.status != "complete" or prefer == "first":
         return first
     if prefer == "last":
         return last
@@ -155,16 +167,27 @@ def _record(cell: Path) -> RunRecord:
     return record
 
 
+def _trace(cell: Path) -> bytes:
+    try:
+        return read_plain(cell / TRACE_FILE)
+    except FileNotFoundError:
+        return b""
+
+
 def _copy(source: Path, target: Path) -> None:
     """The plain files of a cell; no links, locks or half-written files."""
     target.mkdir(parents=True)
-    unfinished = _record(source).finished is None
+    # A run that was killed has failed, and goes on from its checkpoint if it is tried again.
+    skipped = {LOCK_FILE, *([CHECKPOINT_FILE] if _record(source).status == "complete" else [])}
     for path in sorted(source.iterdir()):
-        skipped = path.name == LOCK_FILE or path.name.startswith(".")
-        if path.is_symlink() or not path.is_file() or skipped:
-            continue
-        if path.name != CHECKPOINT_FILE or unfinished:
+        if path.name in (RUN_FILE, TRACE_FILE):
+            (target / path.name).write_bytes(read_plain(path))
+        elif path.name not in skipped and not path.name.startswith(".") and _is_plain(path):
             shutil.copyfile(path, target / path.name)
+
+
+def _is_plain(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -40,10 +41,12 @@ class Plan:
 
     def seconds(self, jobs: int = 1) -> float | None:
         """Wall-clock of what is to do, with ``jobs`` at a time; None if any cell's is unknown."""
-        known = [planned.seconds for planned in self.todo]
-        if None in known:
-            return None
-        return sum(s for s in known if s is not None) * (1.0 + (self.overhead or 0.0)) / jobs
+        ends = [0.0] * jobs  # of what each job does; the next cell goes to the one that is free first
+        for planned in self.todo:
+            if planned.seconds is None:
+                return None
+            heapq.heapreplace(ends, ends[0] + planned.seconds * (1.0 + (self.overhead or 0.0)))
+        return max(ends)
 
 
 def plan(

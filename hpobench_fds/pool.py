@@ -46,8 +46,9 @@ def run_cells(
     """
     jobs = max(1, min(jobs, len(cells)))
     slots: SimpleQueue[Machine] = SimpleQueue()
+    commit = describe_commit()
     for k in range(jobs):
-        slots.put(_machine(devices[k % len(devices)], jobs))
+        slots.put(_machine(devices[k % len(devices)], jobs, commit))
     stop, told, errors = Stop(), _OneAtATime(watch or Quiet()), list[Exception]()
 
     def one(cell: Cell) -> CellResult | None:
@@ -76,9 +77,9 @@ def run_cells(
     return [result for result in results if result is not None]
 
 
-def _machine(device: torch.device, jobs: int) -> Machine:
+def _machine(device: torch.device, jobs: int, commit: str | None) -> Machine:
     """A job's machine; its process finds out what the device is called, which would set up a GPU here."""
-    return Machine(device, {"kind": device.type}, describe_software(device), describe_commit(), jobs)
+    return Machine(device, {"kind": device.type}, describe_software(device), commit, jobs)
 
 
 class _OneAtATime:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hpobench_fds.runner import CellResult, Spent, Watcher
     from hpobench_fds.suite import Cell
 
+BAR = 16  # columns
 SURE_ENOUGH = 0.02  # share of the work from which on its pace says more than the budgets
 
 
@@ -82,13 +83,13 @@ class Live(Lines):
         from rich.console import Console
         from rich.live import Live
 
+        self._running: dict[str, _Running] = {}
+        self._lock = threading.Lock()  # it is drawn from another thread
+        self._left = TimeLeft([], 1)
         # Drawing in-process takes the method's time: once a second costs it well under 1 %.
         self.live = Live(
             console=console or Console(stderr=True), get_renderable=self._render, refresh_per_second=1
         )
-        self._running: dict[str, _Running] = {}
-        self._lock = threading.Lock()  # it is drawn from another thread
-        self._left = TimeLeft([], 1)
 
     def plan(self, cells: Sequence[Cell], todo: Sequence[Cell], jobs: int) -> None:
         super().plan(cells, todo, jobs)
@@ -101,7 +102,7 @@ class Live(Lines):
     def report(self, cell: Cell, report: ReportRecord) -> None:
         if report.incumbent and report.test_accuracy is not None:
             val, test = 100 * report.val_accuracy, 100 * report.test_accuracy
-            self._running[str(cell)].accuracy = f"incumbent: validation {val:.1f} %, test {test:.1f} %"
+            self._running[str(cell)].accuracy = f"incumbent val {val:.1f} %, test {test:.1f} %"
 
     def end(self, result: CellResult) -> None:
         with self._lock:
@@ -122,10 +123,10 @@ class Live(Lines):
             left = self._left.seconds({name: spent.used for name, spent, _ in running})
         grid = Table.grid(padding=(0, 1))
         text = f"{self.done} of {self.todo}" + (f", {duration(left)} left" if left is not None else "")
-        grid.add_row("cells", ProgressBar(self.todo or 1, self.done, width=30), text)
+        grid.add_row("cells", ProgressBar(self.todo or 1, self.done, width=BAR), text)
         for name, spent, accuracy in running:
             grid.add_row(
-                Text(name), ProgressBar(1.0, spent.used, width=30), f"{against(spent)}  {accuracy}".rstrip()
+                Text(name), ProgressBar(1.0, spent.used, width=BAR), f"{against(spent)}  {accuracy}".rstrip()
             )
         return grid
 

@@ -126,13 +126,20 @@ class RunRecord(_Record):
 
 
 def migrated(data: dict[str, Any]) -> dict[str, Any]:
-    """A run record's data in the present schema. Raises ValueError for one of a newer version."""
-    version = data.get("schema_version", SCHEMA_VERSION)
-    if not isinstance(version, int) or not 1 <= version <= SCHEMA_VERSION:
-        raise ValueError(f"schema version {version!r} (allowed: 1 to {SCHEMA_VERSION})")
-    for old in range(version, SCHEMA_VERSION):
+    """A run record's data in the present schema. Raises ValueError for one of an unknown version."""
+    for old in range(schema_version(data), SCHEMA_VERSION):
         data = MIGRATIONS[old](data)
     return data
+
+
+def schema_version(data: dict[str, Any]) -> int:
+    """The version that a record's data states. Raises ValueError for one that is not known here."""
+    version = data.get("schema_version", SCHEMA_VERSION)
+    if type(version) is not int or not 1 <= version <= SCHEMA_VERSION:
+        newer = type(version) is int and version > SCHEMA_VERSION
+        problem = "written by a newer version: schema" if newer else "unknown schema version"
+        raise ValueError(f"{problem} {version!r} (allowed: 1 to {SCHEMA_VERSION})")
+    return version
 
 
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}

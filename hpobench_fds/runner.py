@@ -331,16 +331,17 @@ def _earlier(files: CellStore, known: RunRecord | None, machine: Machine) -> _Ea
     if (
         checkpoint is None
         or checkpoint.get("config_hash") != known.config_hash
-        or checkpoint["reports"] > len(reports)
         or any(known.device.get(key) != machine.description.get(key) for key in same)
     ):
         return None
-    return _Earlier(
-        ClockRecord(**checkpoint["clock"]),
-        Cost(**checkpoint["cost"]),
-        reports[: checkpoint["reports"]],
-        state=checkpoint["state"],
-    )
+    try:
+        clock, cost = ClockRecord(**checkpoint["clock"]), Cost(**checkpoint["cost"])
+        count, state = checkpoint["reports"], checkpoint["state"]
+        spent = (*clock.model_dump().values(), *cost.model_dump().values())
+        sound = 0 <= count <= len(reports) and all(0 <= value < math.inf for value in spent)
+    except (KeyError, TypeError, ValueError):  # no runner wrote it
+        return None
+    return _Earlier(clock, cost, reports[:count], state=state) if sound else None
 
 
 class _Run:

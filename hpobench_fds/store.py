@@ -12,6 +12,7 @@ import io
 import json
 import os
 import re
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from operator import itemgetter
@@ -31,6 +32,7 @@ from hpobench_fds.records import (
     RunRecord,
     SuiteRecord,
     migrated,
+    schema_version,
 )
 
 if TYPE_CHECKING:  # both take seconds to import, and each is needed by a part of this module only
@@ -54,6 +56,34 @@ def write_atomic(path: Path, content: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def read_plain(path: Path) -> bytes:
+    """The content of a plain file.
+
+    A results folder may come from anyone: a link in it is not followed, a pipe is not waited for.
+
+    Raises
+    ------
+    FileNotFoundError : there is nothing of that name.
+    InputError : it is no plain file, or cannot be read.
+    """
+    try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise InputError("a link, a folder or the like in place of a plain file", where=path)
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", where=path) from error
+
+
+def _read_if_there(path: Path) -> bytes:
+    """The same, and nothing for a file that is not there."""
+    try:
+        return read_plain(path)
+    except FileNotFoundError:
+        return b""
 
 
 def whole_lines(content: bytes) -> bytes:
@@ -88,7 +118,7 @@ class CellStore:
         """What ``run.json`` says; None if the cell was never begun. Raises InputError if it is broken."""
         path = self.folder / RUN_FILE
         try:
-            return RunRecord.model_validate(migrated(_plain_object(path.read_bytes())))
+            return RunRecord.model_validate(migrated(_plain_object(_unquote_infinity(read_plain(path)))))
         except FileNotFoundError:
             return None
         except ValidationError as error:
@@ -101,14 +131,14 @@ class CellStore:
         if record.finished:
             trace = self.folder / TRACE_FILE
             digest = hashlib.sha256(trace.read_bytes()).hexdigest() if trace.exists() else None
-            record.trace_sha256, record.digest = digest, None
-            record.digest = record_digest(record)
+            record.trace_sha256 = digest
+            record.digest = record_digest(record.model_dump_json().encode())
         write_atomic(self.folder / RUN_FILE, (record.model_dump_json(indent=1) + "\n").encode())
 
     def reports(self) -> list[ReportRecord]:
         """The whole lines of the trace. Raises InputError if one of them is no report."""
         path = self.folder / TRACE_FILE
-        rows = _parse_lines(path.read_bytes(), path) if path.exists() else []
+        rows = _parse_lines(_read_if_there(path), path)
         try:
             return [ReportRecord.model_validate(row) for row in rows]
         except ValidationError as error:
@@ -157,9 +187,14 @@ class CellStore:
             (self.folder / name).unlink(missing_ok=True)
 
 
-def record_digest(record: RunRecord) -> str:
-    """SHA-256 of a run record, its digest left out."""
-    data = record.model_dump(mode="json", exclude={"digest"})
+def record_digest(content: bytes) -> str:
+    """SHA-256 of what a ``run.json`` holds, its digest left out, however it is laid out.
+
+    Of the file's own data, not of the record that it is read as: fields that later versions add to
+    records, and migrations, leave the digests of old files as they are. Raises ValueError.
+    """
+    data = _plain_object(_unquote_infinity(content))
+    data.pop("digest", None)
     return hashlib.sha256(json.dumps(data, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
@@ -221,8 +256,9 @@ class Store:
         if merged == known:
             return
         try:
-            (folder / "cells").mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
             write_atomic(folder / SUITE_FILE, (json.dumps(merged, indent=1) + "\n").encode())
+            (folder / "cells").mkdir(exist_ok=True)
         except OSError as error:
             raise InputError(f"cannot be written: {error.strerror}", where=folder) from error
 
@@ -252,9 +288,11 @@ def _known_suite(folder: Path) -> dict[str, Any] | None:
         return None
     if not folder.is_dir():
         raise InputError("not a folder", where=folder)
+    # In this order: another runner may be making the folder at this moment.
+    others = [path for path in folder.iterdir() if not path.match(f".{SUITE_FILE}.*.tmp")]
     if (folder / SUITE_FILE).exists():
         return read_suite(folder)
-    if any(folder.iterdir()):
+    if others:
         problem = f"the folder holds other files and no {SUITE_FILE}"
         raise InputError(problem, where=folder, allowed="a new, an empty or a results folder")
     return None
@@ -266,11 +304,8 @@ def read_suite(folder: Path) -> dict[str, Any]:
         raise InputError("there is no such results folder", where=folder)
     path = folder / SUITE_FILE
     try:
-        suite = _plain_object(path.read_bytes())
-        version = suite.get("schema_version", SCHEMA_VERSION)
-        if isinstance(version, int) and version > SCHEMA_VERSION:
-            problem = f"written by a newer version: schema {version}"
-            raise InputError(problem, where=path, allowed=f"up to {SCHEMA_VERSION}")
+        suite = _plain_object(read_plain(path))
+        schema_version(suite)
         SuiteRecord.model_validate(suite)
     except FileNotFoundError as error:
         raise InputError(f"not a results folder: it has no {SUITE_FILE}", where=folder) from error
@@ -317,29 +352,60 @@ def first_difference(old: Any, new: Any, key: str) -> str | None:
 # ----------------------------------------------------------------------------------------- reading all
 
 
+def cell_folders(folder: Path) -> list[Path]:
+    """The folders of cells, begun or not, in a fixed order. Links among them are not followed.
+
+    Raises InputError if all cells are a link, or a folder cannot be read.
+    """
+    cells = folder / "cells"
+    if cells.is_symlink():
+        raise InputError("a link, which is not followed: give the folder itself", where=cells)
+    found = [
+        seed
+        for problem in _folders(cells)
+        for method in _folders(problem)
+        for seed in _folders(method)
+        if seed.name.startswith("seed-")
+    ]
+    return sorted(found, key=_natural)
+
+
+def _folders(path: Path) -> list[Path]:
+    try:
+        with os.scandir(path) as entries:
+            return [path / entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", where=path) from error
+
+
 def _cells(folder: str | Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Every begun cell of a results folder with its run record, as plain data, in a fixed order."""
     folder = Path(folder)
     read_suite(folder)
-    for path in sorted(folder.glob(f"cells/*/*/seed-*/{RUN_FILE}"), key=_natural):
+    for cell in cell_folders(folder):
+        path = cell / RUN_FILE
         try:
-            run = from_json(_unquote_infinity(path.read_bytes()), cache_strings="keys")
+            run = from_json(_unquote_infinity(read_plain(path)), cache_strings="keys")
             if not isinstance(run, dict):
                 raise ValueError("not a JSON object")
             run = migrated(run)
-            if any(type(run.get(name)) is not kind for name, kind in _RUN_TYPES.items()):
+            if any(type(run.get(name)) not in kinds for name, kinds in _RUN_TYPES.items()):
                 RunRecord.model_validate(run)  # says what is wrong; too slow for each of 10,000 runs
                 raise ValueError("values of other types than they should be")
+        except FileNotFoundError:  # not begun
+            continue
         except ValidationError as error:
             raise _invalid("no run record", path, error) from error
         except ValueError as error:
             raise InputError(f"no run record: {error}", where=path) from error
-        yield path.parent, run
+        yield cell, run
 
 
-def _natural(path: Path) -> tuple[str, str, int, str]:
+def _natural(cell: Path) -> tuple[str, str, int, str]:
     """Seed 2 before seed 10."""
-    _, problem, method, seed = path.parent.parts[-4:]
+    problem, method, seed = cell.parts[-3:]
     number = seed.removeprefix("seed-")
     return problem, method, int(number) if number.isdecimal() else -1, seed
 
@@ -380,9 +446,11 @@ def _parse_lines(content: bytes, path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-_RUN_TYPES: dict[str, type] = {
-    **dict.fromkeys(("suite", "problem", "method", "adapter", "family", "status"), str),
-    **{"seed": int, "schedule_names": list, "clock": dict, "cost": dict, "budget": dict, "device": dict},
+_RUN_TYPES: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("suite", "problem", "method", "adapter", "family", "status"), (str,)),
+    **dict.fromkeys(("clock", "cost", "budget", "device"), (dict,)),
+    **dict.fromkeys(("reason", "stopped"), (str, type(None))),
+    **{"seed": (int,), "schedule_names": (list,)},
 }
 _OF_RUN = ("suite", "problem", "method", "adapter", "family", "seed", "status", "schedule_names")
 _OF_COST = ("inner_steps", "gradient_equivalents", "products")
@@ -455,7 +523,7 @@ def _read_reports(folder: str | Path) -> tuple[dict[str, list[Any]], list[int]]:
     get_report, get_cost = itemgetter("cost", *_OF_REPORT), itemgetter(*_OF_COST)
     for cell, run in _cells(folder):
         path = cell / TRACE_FILE
-        rows = _parse_lines(path.read_bytes(), path) if path.exists() else []
+        rows = _parse_lines(_read_if_there(path), path)
         if not rows:
             continue
         try:
@@ -519,7 +587,7 @@ def load_runs(folder: str | Path) -> pd.DataFrame:
 
 def _incumbent(path: Path, index: int | None) -> dict[str, Any]:
     """The incumbent's line alone, or nothing. An unfinished run's ``run.json`` does not name it yet."""
-    lines = whole_lines(path.read_bytes()).splitlines() if path.exists() else []
+    lines = whole_lines(_read_if_there(path)).splitlines()
     near = lines[index : index + 1] if type(index) is int else []
     for line in near or [line for line in reversed(lines) if b'"incumbent":true' in line]:
         (report,) = _parse_lines(line + b"\n", path)

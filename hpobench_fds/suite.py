@@ -56,7 +56,7 @@ from hpobench_fds.problem import ProblemConfig
 from hpobench_fds.registry import dotted, options_as_data, parse_options, resolve, shown, unknown, validated
 
 MOST_SEEDS = 10_000  # a slip such as "0-1000000000" must not fill the memory
-NAME_RULE = "letters, digits, '.', '_' and '-', not starting with '.', at most 100"
+NAME_RULE = "letters, digits, '.', '_' and '-', no '.' at either end, at most 100, no device of Windows"
 DEVICES = "auto, cpu, cuda, cuda:N"
 
 
@@ -68,9 +68,16 @@ class BudgetConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    steps: int | None = Field(default=None, ge=1)
-    epochs: float | None = Field(default=None, gt=0, allow_inf_nan=False)  # passes over the training split
+    seconds: float | None = Field(
+        default=None, gt=0, allow_inf_nan=False, description="Of the method's own time."
+    )
+    steps: int | None = Field(default=None, ge=1, description="Inner steps.")
+    epochs: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="In place of steps: epochs of the training split.",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> BudgetConfig:
@@ -112,9 +119,14 @@ def _seed_range(text: str) -> Sequence[int]:
 
 def _safe(name: str) -> str:
     """Names become folders: nothing in them may lead elsewhere."""
-    if not re.fullmatch(r"(?!\.)[A-Za-z0-9._-]{1,100}", name):
+    if not re.fullmatch(r"(?!\.)[A-Za-z0-9._-]{1,100}(?<!\.)", name) or _is_device(name):
         raise ValueError(f"the name {shown(name)} cannot be a folder (allowed: {NAME_RULE})")
     return name
+
+
+def _is_device(name: str) -> bool:
+    """Whether Windows takes a name for a device, whatever follows its first dot."""
+    return re.fullmatch("con|prn|aux|nul|com[0-9]|lpt[0-9]", name.partition(".")[0].lower()) is not None
 
 
 def _distinct(names: Iterable[str]) -> None:
@@ -141,28 +153,32 @@ _SEEDS_SCHEMA: dict[str, Any] = {
 
 
 class _ProblemTable(ProblemConfig):
-    budget: BudgetConfig | None = None
+    budget: BudgetConfig | None = Field(default=None, description="In place of the suite's whole budget.")
 
     def config(self) -> ProblemConfig:
         return ProblemConfig.model_validate(self.model_dump(exclude={"budget"}))
 
 
 class _MethodTable(BaseModel):
+    """A method by its label. Every key but ``adapter`` is one of its options."""
+
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    adapter: str | None = None
+    adapter: str | None = Field(
+        default=None, description="A registered method or FILE.py:CLASS; the label if it is not given."
+    )
 
 
 class _SuiteTable(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: Annotated[str, AfterValidator(_safe)]
+    name: Annotated[str, AfterValidator(_safe)] = Field(description=f"Also a folder: {NAME_RULE}.")
     seeds: Annotated[list[int], BeforeValidator(parse_seeds), WithJsonSchema(_SEEDS_SCHEMA)]
-    device: Annotated[str, AfterValidator(_device)] = "auto"
-    budget: BudgetConfig | None = None
-    limits: Limits = Limits()
-    problems: dict[str, _ProblemTable] = Field(min_length=1)
-    methods: dict[str, _MethodTable] = Field(min_length=1)
+    device: Annotated[str, AfterValidator(_device)] = Field(default="auto", description=f"One of {DEVICES}.")
+    budget: BudgetConfig | None = Field(default=None, description="Of each cell that has none of its own.")
+    limits: Limits = Field(default=Limits(), description="Over which a cell is stopped and has failed.")
+    problems: dict[str, _ProblemTable] = Field(min_length=1, description="Problems by name.")
+    methods: dict[str, _MethodTable] = Field(min_length=1, description="Methods by label.")
 
     @model_validator(mode="after")
     def _check(self) -> _SuiteTable:

@@ -26,6 +26,7 @@ from hpobench_fds.store import (
     TRACE_FILE,
     CellStore,
     first_difference,
+    read_plain,
     read_suite,
     record_digest,
     whole_lines,
@@ -87,6 +88,9 @@ def verify(folder: str | Path) -> Verification:
 def _cell_folders(folder: Path, result: Verification) -> Iterator[Path]:
     """Folders of cells; whatever else lies among them is told of."""
     cells = folder / "cells"
+    if cells.is_symlink():
+        result.findings.append(Finding("error", cells, "a link, which no run makes"))
+        return
     for path in sorted(cells.rglob("*")) if cells.is_dir() else []:
         depth = len(path.relative_to(cells).parts)
         if path.is_symlink():
@@ -135,6 +139,11 @@ class _Cell:
         if not holds:
             self._error(message, file)
 
+    def _expect_at_the_end(self, record: RunRecord, holds: bool, message: str) -> None:
+        """Of a complete run. One that was killed wrote a line or two that nobody could still record."""
+        if not holds and record.status in SETTLED:
+            (self._error if record.status == "complete" else self._note)(message, RUN_FILE)
+
     def _files(self, record: RunRecord) -> None:
         known = {RUN_FILE, TRACE_FILE, CHECKPOINT_FILE, ERROR_FILE, LOCK_FILE, OUTPUT_FILE}
         for path in sorted(self.cell.iterdir()):
@@ -171,7 +180,8 @@ class _Cell:
     def _trace(self, record: RunRecord) -> None:
         content = (self.cell / TRACE_FILE).read_bytes() if (self.cell / TRACE_FILE).exists() else b""
         if len(whole_lines(content)) < len(content):
-            say = self._error if record.status in SETTLED else self._note
+            # A run that was killed while it wrote leaves one, and is then recorded as failed.
+            say = self._error if record.status == "complete" else self._note
             say("half a line at the end", TRACE_FILE)
         numbers = [report.report for report in self.reports]
         self._expect(
@@ -207,15 +217,11 @@ class _Cell:
                 said = "an incumbent" if report.incumbent else "no incumbent"
                 self._error(f"report {report.report} is {said} by its flag, not by its numbers", TRACE_FILE)
             best = report if report.incumbent else best
-        if record.status in SETTLED:
-            self._expect(
-                record.reports == len(self.reports),
-                f"{record.reports} reports, the trace {len(self.reports)}",
-            )
-            index = None if best is None else best.report
-            self._expect(
-                record.incumbent == index, f"the incumbent is {record.incumbent}, by the trace {index}"
-            )
+        index, count = None if best is None else best.report, len(self.reports)
+        same = record.reports == count
+        self._expect_at_the_end(record, same, f"{record.reports} reports, the trace {count}")
+        same = record.incumbent == index
+        self._expect_at_the_end(record, same, f"the incumbent is {record.incumbent}, by the trace {index}")
 
     def _sums(self, record: RunRecord) -> None:
         clock = record.clock
@@ -224,11 +230,9 @@ class _Cell:
             math.isclose(parts, clock.elapsed, rel_tol=1e-6, abs_tol=CLOCK_SLACK),
             f"method + referee + records = {parts:.3f} s, elapsed = {clock.elapsed:.3f} s",
         )
-        if record.status in SETTLED and self.reports:
-            last = self.reports[-1].seconds
-            self._expect(
-                last <= clock.method + CLOCK_SLACK, f"the last report came at {last:.3f} s, after the end"
-            )
+        last = self.reports[-1].seconds if self.reports else 0.0
+        before = last <= clock.method + CLOCK_SLACK
+        self._expect_at_the_end(record, before, f"the last report came at {last:.3f} s, after the end")
         if record.status == "complete":
             said = record.final is not None or bool(record.reason)
             self._expect(said, "complete, with neither a final accuracy nor a reason for none")
@@ -242,7 +246,8 @@ class _Cell:
         if record.digest is None:
             self.undigested = True
             return
-        self._expect(record.digest == record_digest(record), "edited: the digest is of other contents")
+        digest = record_digest(read_plain(self.cell / RUN_FILE))
+        self._expect(record.digest == digest, "edited: the digest is of other contents")
         path = self.cell / TRACE_FILE
         found = hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
         self._expect(

@@ -263,6 +263,12 @@ BAD: dict[str, tuple[tuple[str, str], list[str], list[str]]] = {
         [],
         ["methods.mine.adapter", "gone.py"],
     ),
+    "no jobs": (("", ""), ["--jobs", "0"], ["jobs", "got 0", "1 or more"]),
+    "jobs in one process": (("", ""), ["--jobs", "2", "--in-process"], ["2 jobs and in-process"]),
+    "no time for cells": (("", ""), ["--cell-seconds", "-3"], ["cell_seconds", "got -3", "above 0"]),
+    "no memory for cells": (("", ""), ["--cell-memory", "nan"], ["cell_memory", "got nan", "above 0"]),
+    "bad --cell": (("", ""), ["--cell", "9/8"], ["cell", "'9/8'", "i/n, 1 <= i <= n"]),
+    "bad limits": (("[budget]", "[limits]\nmemory = 3\n[budget]"), [], ["limits", "'memory'", "memory_gb"]),
     "--out is another's folder": (("", ""), ["--out", "foreign"], ["foreign", "holds other files"]),
 }
 

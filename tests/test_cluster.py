@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from real_run import SUITE, copy_of_results
 
+from hpobench_fds import cluster
 from hpobench_fds.cluster import Cluster
 from hpobench_fds.errors import InputError
 from hpobench_fds.runner import run_suite
-from hpobench_fds.store import CellStore, load_results, load_runs
+from hpobench_fds.store import CellStore, Store, load_results, load_runs
 from hpobench_fds.suite import Suite
 from hpobench_fds.verify import verify
 
@@ -26,7 +27,13 @@ import os, signal, time
 from hpobench_fds.method import AskTell, Method, Proposal
 
 class Slow(AskTell):
+    # Leaves a line for each time that it is run.
     name = "slow"
+    class Options(AskTell.Options):
+        file: str = os.devnull
+    def setup(self, task):
+        with open(self.options.file, "a") as file:
+            file.write(f"seed {task.trainer.seed}\\n")
     def ask(self, task):
         time.sleep(0.5)
         return Proposal(task.space.sample(task.rng))
@@ -98,10 +105,13 @@ def test_more_than_any_node_has_is_refused_before_anything_runs(two_nodes: Any, 
 
 
 def test_cells_of_a_lost_node_run_again_on_another(two_nodes: Any, tmp_path: Path) -> None:
-    made = suite(tmp_path, Slow={})
+    begun = tmp_path / "begun"
+    begun.touch()
+    made = suite(tmp_path, Slow={"file": str(begun)})
 
     def lose() -> None:
-        time.sleep(3.0)  # into the cells: each takes at least 2 s, and there are three for each node
+        while len(begun.read_text().splitlines()) < 2:  # a cell on each node
+            time.sleep(0.1)
         two_nodes.remove_node(two_nodes.second)
 
     thread = threading.Thread(target=lose)
@@ -111,7 +121,53 @@ def test_cells_of_a_lost_node_run_again_on_another(two_nodes: Any, tmp_path: Pat
     assert len([node for node in ray.nodes() if node["Alive"]]) == 2  # the head and the first
     assert summary.exit_code == 0
     assert summary.count("complete") == 6
+    assert len(begun.read_text().splitlines()) > len(set(begun.read_text().splitlines())) == 6
     assert verify(tmp_path / "out").findings == []
+
+
+def test_a_node_that_cannot_run_a_cell_is_in_its_record(
+    two_nodes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "_packed", lambda problem, test: {"name": "half of a problem"})
+    summary = run_suite(suite(tmp_path, random_search={}), tmp_path / "out", seeds=[0], cluster=Cluster())
+    assert summary.exit_code == 1
+    (run,) = load_runs(tmp_path / "out").to_dict("records")
+    assert run["status"] == "failed"
+    assert run["reason"] == "its node could not run it: KeyError: 'arrays'"
+    assert verify(tmp_path / "out").sound
+
+
+def test_a_cell_whose_files_cannot_be_written_costs_the_others_nothing(
+    two_nodes: Any, tmp_path: Path
+) -> None:
+    in_the_way = tmp_path / "out" / "cells" / "tiny" / "random_search" / "seed-0" / "trace.jsonl"
+    made = suite(tmp_path, random_search={})
+    Store(tmp_path / "out", made.describe())
+    in_the_way.mkdir(parents=True)
+    summary = run_suite(made, tmp_path / "out", seeds=[0, 1], cluster=Cluster())
+    assert [result.verdict for result in summary.results] == ["failed", "complete"]
+    assert summary.results[0].record is not None
+    assert "its files cannot be written" in (summary.results[0].record.reason or "")
+
+
+def test_what_an_earlier_attempt_left_stays_until_there_is_better(two_nodes: Any, tmp_path: Path) -> None:
+    made = suite(tmp_path, Slow={})
+    folder = tmp_path / "out" / "cells" / "tiny" / "Slow" / "seed-0"
+    Store(tmp_path / "out", made.describe())
+    folder.mkdir(parents=True)
+    (folder / "checkpoint.pt").write_bytes(b"an earlier one")
+    seen: list[bool] = []
+
+    def look() -> None:
+        time.sleep(1.0)  # into the cell, which takes at least 2 s
+        seen.append((folder / "checkpoint.pt").exists())
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    run_suite(made, tmp_path / "out", seeds=[0], cluster=Cluster())
+    thread.join()
+    assert seen == [True]
+    assert sorted(path.name for path in folder.iterdir()) == ["lock", "run.json", "trace.jsonl"]
 
 
 def test_locks_are_free_afterwards(two_nodes: Any, tmp_path: Path) -> None:

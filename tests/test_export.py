@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 from pathlib import Path
@@ -40,6 +41,35 @@ def test_csv_holds_lists_as_json(results: Path, tmp_path: Path) -> None:
     again, frame = pd.read_csv(out), load_results(results)
     assert again["schedule"].map(json.loads).tolist() == frame["schedule"].tolist()
     assert again["seconds"].tolist() == pytest.approx(frame["seconds"].tolist(), rel=1e-12)
+
+
+def test_json_in_tables_is_json(results: Path, tmp_path: Path) -> None:
+    path = cell(results) / "trace.jsonl"
+    first, *rest = path.read_text().splitlines(keepends=True)
+    data = {**json.loads(first), "hypergradient": ["Infinity", 1.5], "extra": {"step": "NaN"}}
+    path.write_text(json.dumps(data) + "\n" + "".join(rest))
+
+    def strict(text: str) -> Any:
+        return json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+
+    export(results, tmp_path / "out.csv")
+    again = pd.read_csv(tmp_path / "out.csv")
+    (row,) = again[(again["method"] == "random_search") & (again["seed"] == 0) & (again["report"] == 0)].index
+    assert strict(again["hypergradient"][row]) == ["Infinity", 1.5]
+    assert again["extra"].map(strict)[row] == {"step": "NaN"}
+    export(results, tmp_path / "out.parquet")
+    again = pd.read_parquet(tmp_path / "out.parquet")
+    assert again["hypergradient"][row].tolist() == [math.inf, 1.5]
+    assert strict(again["extra"][row]) == {"step": "NaN"}
+
+
+def test_records_that_fit_no_table_are_an_input_error(results: Path, tmp_path: Path) -> None:
+    path = cell(results) / "trace.jsonl"
+    first, *rest = path.read_text().splitlines(keepends=True)
+    path.write_text(json.dumps({**json.loads(first), "schedule": "high"}) + "\n" + "".join(rest))
+    with pytest.raises(InputError, match="do not fit into one table"):
+        export(results, tmp_path / "out.parquet")
+    assert not (tmp_path / "out.parquet").exists()
 
 
 def test_a_row_a_run(results: Path, tmp_path: Path) -> None:
@@ -118,6 +148,28 @@ def test_two_different_results_of_a_cell_are_refused_unless_one_is_preferred(
         record = CellStore(cell(tmp_path / prefer)).record()
         assert record is not None
         assert record.jobs == jobs
+
+
+def test_traces_that_differ_are_two_results_though_their_records_are_the_same(
+    results: Path, tmp_path: Path
+) -> None:
+    other = copy_of_results(tmp_path / "b")
+    for folder in (results, other):  # as records were before they had digests
+        path = cell(folder) / "run.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "digest": None, "trace_sha256": None}))
+    trace = cell(other) / "trace.jsonl"
+    trace.write_text(trace.read_text().replace('"fidelity":1.0', '"fidelity":0.5', 1))
+    with pytest.raises(InputError, match="--prefer first or last"):
+        merge([results, other], tmp_path / "whole")
+
+
+def test_a_killed_run_keeps_its_checkpoint(results: Path, tmp_path: Path) -> None:
+    (cell(results) / "checkpoint.pt").write_bytes(b"state")
+    (cell(results, seed=1) / "checkpoint.pt").write_bytes(b"left behind")
+    change(results, status="failed", reason="killed: over the wall limit of 1 s")
+    merge([results], tmp_path / "whole")
+    assert (cell(tmp_path / "whole") / "checkpoint.pt").read_bytes() == b"state"
+    assert not (cell(tmp_path / "whole", seed=1) / "checkpoint.pt").exists()
 
 
 def test_contradicting_suites_are_refused_and_nothing_is_left(results: Path, tmp_path: Path) -> None:

@@ -27,6 +27,11 @@ def test_a_new_suite_is_all_to_do_and_nothing_is_written(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
+def test_cells_side_by_side_take_as_long_as_the_job_that_ends_last(tmp_path: Path) -> None:
+    planned = plan(suite(budget={"seconds": 30}, seeds=[0, 1, 2], methods={"fds": {}}), tmp_path / "out")
+    assert [planned.seconds(jobs) for jobs in (1, 2, 3, 8)] == [90, 60, 30, 30]
+
+
 def test_a_budget_in_steps_alone_has_no_known_time(tmp_path: Path) -> None:
     assert plan(suite(), tmp_path / "out").seconds() is None
 
@@ -92,6 +97,12 @@ def test_the_schema_refuses_what_the_loader_refuses(changes: dict[str, Any]) -> 
     assert not accepts(data)
     with pytest.raises(InputError):
         Suite.from_dict(data)
+
+
+def test_the_schema_says_what_its_keys_are() -> None:
+    tables = suite_schema()
+    assert all("description" in key for key in tables["properties"].values())
+    assert all("description" in key for key in tables["$defs"]["BudgetConfig"]["properties"].values())
 
 
 def test_the_schema_accepts_seeds_as_text_and_options_of_methods() -> None:

@@ -585,6 +585,79 @@ def test_a_crash_of_the_referee_finds_the_end_of_the_method_on_disk(
     assert (record.status, record.stopped, record.reports) == ("running", "budget", 4)
 
 
+def test_a_cell_whose_process_dies_without_getting_further_is_given_up(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as one that takes all memory of the machine: it must not be tried on each resume for ever."""
+    suite = world.suite(random_search={})
+    cell = suite.cells()[0]
+
+    def dies(self: Trainer, *arguments: Any, **keywords: Any) -> Training:
+        raise Died
+
+    class Died(BaseException):
+        """As sudden as SIGKILL: nothing is written after it."""
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "train", dies)
+        for attempt in (1, 2, 3):
+            with pytest.raises(Died):
+                world.cell(suite)
+            assert (world.read(cell)[0].status, world.read(cell)[0].attempts) == ("running", attempt)
+        record, _ = world.cell(suite)
+    assert (record.status, record.reason) == (
+        "failed",
+        "GivenUp: its process died 3 times without getting any further",
+    )
+    (result,) = world.run(suite, retry_failed=True).results
+    assert result.verdict == "complete"
+    assert result.record is not None
+    assert result.record.attempts == 1
+
+
+def test_a_cell_that_gets_further_each_time_is_not_given_up(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite = world.suite(random_search={})
+    monkeypatch.setattr(runner, "CHECKPOINT_SHARE", 1e9)  # a checkpoint at each opportunity
+
+    class Died(BaseException):
+        pass
+
+    for _ in range(3):
+        with monkeypatch.context() as patch:
+            calls: list[int] = []
+            train = Trainer.train
+
+            def dies_second(
+                self: Trainer, *arguments: Any, calls: list[int] = calls, train: Any = train, **keywords: Any
+            ) -> Training:
+                calls.append(1)
+                if len(calls) == 2:
+                    raise Died
+                training: Training = train(self, *arguments, **keywords)
+                return training
+
+            patch.setattr(Trainer, "train", dies_second)
+            with pytest.raises(Died):
+                world.cell(suite)
+        assert world.read(suite.cells()[0])[0].attempts == 1
+    record, reports = world.cell(suite)
+    assert (record.status, record.resumed, len(reports)) == ("complete", 3, 4)
+
+
+def test_half_written_files_of_a_killed_process_are_cleared_away(world: World) -> None:
+    suite = world.suite(random_search={})
+    folder = world.files(suite.cells()[0]).folder
+    folder.mkdir(parents=True)
+    (folder / ".checkpoint.pt.12345.tmp").write_bytes(b"half of it")
+    Store(world.folder / "fresh", suite.describe())
+    (world.folder / "out" / "suite.json").write_text((world.folder / "fresh" / "suite.json").read_text())
+    world.run(suite)
+    assert not list(folder.glob("*.tmp"))
+    assert not list(folder.glob(".*.tmp"))
+
+
 def test_completed_cells_are_skipped_and_left_as_they_are(world: World) -> None:
     suite = world.suite(random_search={})
     folder = world.run(suite).folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import Any
 import pytest
 from real_run import cell, copy_of_results
 
+from hpobench_fds import records
 from hpobench_fds.errors import InputError
-from hpobench_fds.store import CellStore
+from hpobench_fds.store import CellStore, load_results, load_runs, record_digest
 from hpobench_fds.verify import sentence, verify
 
 
@@ -70,7 +72,7 @@ def test_a_folder_without_results_is_an_input_error(tmp_path: Path) -> None:
         ({"clock": {"method": 0.0, "elapsed": 0.0}}, "after the end"),
         ({"final": None}, "neither a final accuracy nor a reason"),
         ({"status": "failed"}, "failed without a reason"),
-        ({"schema_version": 99}, "schema version 99 (allowed: 1 to 1)"),
+        ({"schema_version": 99}, "newer version: schema 99 (allowed: 1 to 1)"),
         ({"status": "done"}, "no run record"),
         ({"surprise": 1}, "no run record"),
     ],
@@ -176,6 +178,113 @@ def test_rewriting_a_record_renews_its_digest(results: Path) -> None:
     record.jobs = 7
     files.write_record(record)
     assert verify(results).findings == []
+
+
+@pytest.fixture
+def killed(results: Path) -> CellStore:
+    """A run whose process was killed between a report and its record, in the middle of the next line."""
+    files = CellStore(cell(results))
+    record = files.record()
+    assert record is not None
+    with (files.folder / "trace.jsonl").open("a") as file:
+        file.write('{"report": 4, "sec')
+    record.status, record.reason, record.final, record.stopped = "failed", "killed", None, None
+    record.reports, record.incumbent = 2, 0
+    record.clock.method = files.reports()[1].seconds
+    record.clock.elapsed = record.clock.method + record.clock.referee + record.clock.records
+    files.write_record(record)
+    return files
+
+
+def test_a_killed_run_has_said_more_than_is_on_record(results: Path, killed: CellStore) -> None:
+    result = verify(results)
+    assert result.sound
+    notes = " ".join(str(finding) for finding in result.findings)
+    assert "half a line" in notes
+    assert "2 reports, the trace 4" in notes
+
+
+def test_what_a_run_printed_belongs_to_it(results: Path) -> None:
+    (cell(results) / "output.txt").write_text("hello")
+    assert verify(results).findings == []
+
+
+def test_numbers_that_json_does_not_have_are_no_edits(results: Path) -> None:
+    files = CellStore(cell(results))
+    record = files.record()
+    assert record is not None
+    assert record.final is not None
+    record.final.last_test_loss, record.device = math.inf, {**record.device, "load": math.nan}
+    files.write_record(record)
+    assert verify(results).findings == []
+    assert '"Infinity"' in (files.folder / "run.json").read_text()
+
+
+def test_another_layout_of_the_same_data_is_no_edit(results: Path) -> None:
+    run_json(results)
+    assert verify(results).findings == []
+
+
+# ------------------------------------------------------------------------------------- older versions
+
+
+OLD = Path(__file__).parent / "data" / "schema-1"  # a real run, recorded before there were digests
+
+
+def test_records_of_schema_1_load_and_are_sound() -> None:
+    reports, runs = load_results(OLD), load_runs(OLD)
+    assert (len(reports), len(runs), reports["incumbent"].sum()) == (18, 1, 4)
+    assert runs["final_test_accuracy"].tolist() == [0.9774647887323944]
+    assert runs["incumbent_val_loss"].tolist() == [0.027017964257134333]
+    record = CellStore(OLD / "cells" / "digits-mlp" / "fds" / "seed-0").record()
+    assert record is not None
+    assert record.final is not None
+    assert (record.digest, record.final.report) == (None, None)  # fields that there were not
+    result = verify(OLD)
+    assert result.sound
+    assert [str(finding) for finding in result.findings] == [
+        f"note: {OLD}: 1 of 1 runs carry no digest: they were written before there were any"
+    ]
+
+
+@pytest.fixture
+def next_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A version 2 of the schema, which calls the seed ``seed`` where version 1 called it ``number``."""
+
+    def renamed(data: dict[str, Any]) -> dict[str, Any]:
+        data = {**data, "seed": data["number"], "schema_version": 2}
+        del data["number"]
+        return data
+
+    monkeypatch.setattr(records, "SCHEMA_VERSION", 2)
+    monkeypatch.setitem(records.MIGRATIONS, 1, renamed)
+
+
+def test_older_records_are_migrated_and_their_digests_hold(results: Path, next_version: None) -> None:
+    for path in results.glob("cells/*/*/*/run.json"):
+        data = json.loads(path.read_text())
+        data["number"] = data.pop("seed")
+        path.write_text(json.dumps({**data, "digest": record_digest(json.dumps(data).encode())}))
+    record = CellStore(cell(results, seed=1)).record()
+    assert record is not None
+    assert (record.schema_version, record.seed) == (2, 1)
+    assert (
+        load_results(results)["seed"].unique().tolist()
+        == load_runs(results)["seed"].unique().tolist()
+        == [0, 1]
+    )
+    assert verify(results).findings == []
+
+
+@pytest.mark.parametrize("version", [2, 0, -1, "1", None, True, 1.0])
+@pytest.mark.parametrize("name", ["run.json", "suite.json"])
+def test_records_of_no_known_version_are_refused_in_a_line(results: Path, name: str, version: object) -> None:
+    path = results / name if name == "suite.json" else cell(results) / name
+    path.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": version}))
+    for read in (load_results, load_runs):
+        with pytest.raises(InputError, match=rf"{name}: .*schema") as error:
+            read(results)
+        assert len(str(error.value).splitlines()) == 1
 
 
 def test_committed_records_are_sound() -> None:

@@ -23,9 +23,9 @@ from hpobench_fds.errors import InputError
 from hpobench_fds.limits import Limits, own_memory
 from hpobench_fds.machine import find_devices, threads_each
 from hpobench_fds.records import ReportRecord, RunRecord
-from hpobench_fds.runner import CellResult, RunSummary, Spent, run_suite
-from hpobench_fds.sharing import SharedTensor
-from hpobench_fds.store import CellStore, cell_store
+from hpobench_fds.runner import CellResult, RunSummary, Spent, load_problems, run_suite
+from hpobench_fds.sharing import SharedProblem, SharedTensor
+from hpobench_fds.store import CellStore, Store, cell_store
 from hpobench_fds.suite import Cell, Suite
 
 METHODS = '''
@@ -184,7 +184,9 @@ def verdicts(summary: RunSummary) -> list[str]:
 
 
 def timeless(record: RunRecord) -> dict[str, Any]:
-    return record.model_dump(exclude={"clock", "started", "finished", "jobs", "trace_sha256", "digest"})
+    return record.model_dump(
+        exclude={"clock", "started", "finished", "jobs", "trace_sha256", "digest", "commit"}
+    )
 
 
 def test_records_are_those_of_a_run_in_process(world: World) -> None:
@@ -410,11 +412,44 @@ def test_a_death_is_recorded_and_the_others_go_on(world: World, fault: str, reas
     assert verdicts(world.run(suite, retry_failed=True)) == ["complete", "complete before"]
 
 
+@pytest.mark.parametrize(("fault", "grace", "asked"), [("deaf", 0.5, 1), ("c", 0.5, 1), ("deaf", 1e6, 2)])
+def test_what_does_not_hear_that_it_should_stop_is_killed(
+    world: World, monkeypatch: pytest.MonkeyPatch, fault: str, grace: float, asked: int
+) -> None:
+    """After a time of grace; at once if asked twice."""
+    monkeypatch.setattr(workers, "GRACE", grace)
+    suite, stop = world.suite(**{fault: {}}), workers.Stop()
+    (cell,) = suite.cells()
+    store = Store(world.folder / "out", suite.describe())
+    problems = load_problems(suite, [cell], torch.device("cpu"), None, False)
+    shared = SharedProblem.of(*problems["tiny"])
+
+    def ask() -> None:
+        while len(world.files(cell).reports()) < 2:  # it hangs in its third trial
+            time.sleep(0.05)
+        for _ in range(asked):
+            time.sleep(1)
+            stop.ask()
+
+    threading.Thread(target=ask, daemon=True).start()
+    result = workers.run_isolated(cell, store, shared, machine_of("cpu"), stop=stop)
+    record = world.record(cell)
+    assert (result.verdict, record.status, record.reason, record.reports) == (
+        "interrupted",
+        "interrupted",
+        None,
+        2,
+    )
+    world.mend()
+    assert verdicts(world.run(suite)) == ["complete"]
+    assert world.record(cell).resumed == 1
+
+
 def test_a_process_that_cannot_be_set_up_fails_its_cell(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The device is gone, say: its memory is full, or the driver is broken."""
-    monkeypatch.setattr(pool, "_machine", lambda device, jobs: machine_of("cuda:99"))
+    monkeypatch.setattr(pool, "_machine", lambda device, jobs, commit: machine_of("cuda:99"))
     suite = world.suite(random_search={})
     summary = world.run(suite)
     assert verdicts(summary) == ["failed"]
@@ -425,7 +460,7 @@ def test_a_process_that_cannot_be_set_up_fails_its_cell(
 
 
 def machine_of(device: str) -> machine_module.Machine:
-    return machine_module.Machine(torch.device(device), {"kind": "cuda"}, {}, None)
+    return machine_module.Machine(torch.device(device), {"kind": device}, {}, None)
 
 
 def test_a_cell_takes_the_processes_that_it_started_with_it(world: World) -> None:
@@ -496,6 +531,7 @@ mount -o remount,size=100m small && $RUN --quiet
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not can_mount(), reason="a small file system cannot be mounted here")
 def test_a_disk_that_takes_not_even_the_record_is_told_in_a_line_and_costs_nothing(world: World) -> None:
     (world.folder / "mine.toml").write_text(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Hashable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from hpobench_fds.records import REPORT_COLUMNS, RUN_COLUMNS
+from hpobench_fds.records import REPORT_COLUMNS, RUN_COLUMNS, RunRecord
 
 Point = tuple[float, float]  # seconds, test accuracy
 FAMILIES = {"fds": "gradient", "hd": "gradient", "reverse": "gradient", "default": "baseline"}
@@ -131,7 +133,8 @@ def make_study() -> Results:
 def shown_texts(figure: Figure) -> list[Text]:
     """Every text that a figure shows; ticks beyond the limits of their axis have one that it does not."""
     figure.draw_without_rendering()
-    found: list[Text] = [text for legend in figure.legends for text in legend.get_texts()]
+    found: list[Text] = [*figure.texts]
+    found += [text for legend in figure.legends for text in legend.get_texts()]
     for ax in figure.axes:
         found += ax.texts
         if not ax.axison:
@@ -155,3 +158,72 @@ def assert_legible(figure: Figure) -> None:
         assert inside, f"{text.get_text()!r} leaves the page"
         hidden = [texts[j].get_text() for j in range(i) if box.overlaps(boxes[j])]
         assert not hidden, f"{text.get_text()!r} overlaps {hidden}"
+
+
+# ---- on disk ------------------------------------------------------------------------------------------
+
+CONFIG: dict[str, Any] = {
+    "dataset": "digits", "model": "mlp", "horizon": 100, "batch_size": 32,
+    "space": {
+        "lr": {"windows": 2, "low": -1.0, "high": 1.0},
+        "momentum": {"windows": 1, "low": -1.5, "high": 1.5},
+        "weight_decay": {"windows": 1, "low": -0.004, "high": 0.004},
+    },
+}  # fmt: skip
+
+
+def write_folder(made: Results, folder: Path) -> Path:
+    """The results folder that runs with these reports would have left; a thousand cells take seconds."""
+    reports, runs = made.both
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "suite.json").write_text(json.dumps(suite_record(runs)))
+    cell = ["problem", "method", "seed"]
+    lines = {key: own.to_dict("records") for key, own in reports.groupby(cell)}
+    for run in runs.to_dict("records"):
+        here = folder / "cells" / run["problem"] / run["method"] / f"seed-{run['seed']}"
+        here.mkdir(parents=True)
+        mine = [report_data(row) for row in lines.get(tuple(run[key] for key in cell), [])]
+        (here / "trace.jsonl").write_text("".join(json.dumps(row) + "\n" for row in mine))
+        (here / "run.json").write_text(run_record(run, mine).model_dump_json())
+    return folder
+
+
+def suite_record(runs: pd.DataFrame) -> dict[str, Any]:
+    budget = runs["budget_seconds"].iloc[0] if len(runs) else None
+    return {
+        "schema_version": 1, "name": "made", "seeds": sorted({int(s) for s in runs["seed"]}),
+        "problems": {
+            str(p): {"config": CONFIG, "budget": {"seconds": budget}} for p in dict.fromkeys(runs["problem"])
+        },
+        "methods": {str(m): {"adapter": str(m), "options": {}} for m in dict.fromkeys(runs["method"])},
+    }  # fmt: skip
+
+
+def report_data(row: dict[Hashable, Any]) -> dict[str, Any]:
+    plain = ("report", "seconds", "schedule", "val_loss", "val_accuracy", "incumbent", "test_loss",
+             "test_accuracy", "hypergradient", "fidelity", "peak_memory", "extra")  # fmt: skip
+    cost = {name: row[name] for name in ("inner_steps", "gradient_equivalents", "products")}
+    data = {name: row[name] for name in plain} | {"cost": cost}
+    # The frame's way of saying that nothing was recorded.
+    return {name: None if isinstance(v, float) and np.isnan(v) else v for name, v in data.items()}
+
+
+def run_record(run: dict[Hashable, Any], reports: Sequence[dict[str, Any]]) -> RunRecord:
+    plain = ("suite", "problem", "method", "adapter", "family", "seed", "schedule_names", "status", "reason",
+             "stopped", "jobs")  # fmt: skip
+    score, incumbents = run["final_test_accuracy"], [i for i, r in enumerate(reports) if r["incumbent"]]
+    retrained = run["status"] == "complete" and score is not None and not np.isnan(score)
+    data = {name: None if isinstance(v := run[name], float) and np.isnan(v) else v for name in plain}
+    data |= {
+        "schema_version": 1, "options": {}, "problem_config": CONFIG, "config_hash": "0",
+        "budget": {"seconds": run["budget_seconds"], "steps": None}, "reports": len(reports),
+        "clock": {"method": run["seconds"], "referee": 1.0, "elapsed": run["elapsed_seconds"]},
+        "cost": {name: run[name] for name in ("inner_steps", "gradient_equivalents", "products")},
+        "incumbent": incumbents[-1] if incumbents else None,
+        "final": {"test_loss": 0.5, "test_accuracy": score} if retrained else None,
+        "started": "2026-01-02T03:04:05+00:00", "finished": "2026-01-02T03:05:05+00:00",
+        "device": {"kind": "cpu", "name": "a made-up processor", "threads": 1},
+        "software": {"hpobench_fds": "0.1.0", "torch": "2.0", "python": "3.11", "platform": "Linux"},
+        "commit": "0123456789abcdef",
+    }  # fmt: skip
+    return RunRecord.model_validate(data)

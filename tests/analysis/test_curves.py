@@ -100,8 +100,10 @@ def test_seed_zero_is_a_seed(results: Results) -> None:
 def test_band_of_known_values(results: Results) -> None:
     for seed, accuracy in enumerate([0.1, 0.2, 0.3, 0.4, 0.5]):
         results.add("fds", seed, [(1, accuracy)])
-    row = band(anytime(results.reports), np.array([1.0])).iloc[0]
+    row = band(anytime(results.reports), np.array([1.0]), spread="quartiles").iloc[0]
     assert (row["low"], row["median"], row["high"]) == pytest.approx((0.2, 0.3, 0.4))
+    row = band(anytime(results.reports), np.array([1.0])).iloc[0]
+    assert (row["low"], row["median"], row["high"]) == pytest.approx((0.1, 0.3, 0.5))
 
 
 def test_a_method_whose_worst_seeds_report_nothing_looks_worse_not_better(results: Results) -> None:

@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-import sys
-import types
-from collections.abc import Hashable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
-from fabricate import Results
+from fabricate import Results, write_folder
 from hpobench_fds.analysis import figures, tables
 
 from hpobench_fds.errors import InputError
-from hpobench_fds.records import ClockRecord, Cost, FinalRecord, ReportRecord, RunRecord
+
+OF_OTHER_SUITES = {"noise_steps", "noise_windows", "noise_snr", "truncation"}
+"""Figures of suites that take one hypergradient of one schedule many times."""
 
 
 @pytest.fixture
-def folder(tmp_path: Path, study: Results, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A results folder whose store yields the study."""
-    store = types.ModuleType("hpobench_fds.store")
-    store.load_results = lambda where: study.reports  # type: ignore[attr-defined]
-    store.load_runs = lambda where: study.runs  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "hpobench_fds.store", store)
-    return tmp_path
+def folder(tmp_path: Path, study: Results) -> Path:
+    """The study as a results folder."""
+    return write_folder(study, tmp_path)
 
 
 def test_everything_is_drawn(folder: Path) -> None:
     drawn = figures.draw_all(folder, formats=("png",))
-    assert drawn.skipped == {}
+    assert set(drawn.skipped) == OF_OTHER_SUITES
     names = {path.name for path in drawn if path.suffix == ".png"}
     assert {"anytime.png", "speedup.png", "schedules.png", "schedules_fds.png", "schedules_hd.png"} <= names
     assert all(path.parent == folder / "figures" and path.stat().st_size > 0 for path in drawn)
@@ -120,47 +114,14 @@ def test_from_records_on_disk(tmp_path: Path) -> None:
         made.add("fds", seed, [(1, 0.5), (2, 0.9)], schedules=steps, hypergradients=slopes)
         made.add("tpe", seed, [(20, 0.5), (40 + seed, 0.9)])
         made.add("random_search", seed, [], status="failed", used=1)
-    write_records(made, tmp_path)
+    write_folder(made, tmp_path)
 
     from hpobench_fds.store import load_results, load_runs
 
     drawn = figures.draw_all(tmp_path, formats=("png",))
-    assert set(drawn.captions) == {*figures.FIGURES, "schedules_fds"} - {"ranks"}
-    assert set(drawn.skipped) == {"ranks"}
+    # One problem has no ranks over problems, and no greedy method is there.
+    assert set(drawn.skipped) == {"ranks", "greediness_schedules", "greediness_loss", *OF_OTHER_SUITES}
+    assert set(drawn.captions) == {*figures.FIGURES, "schedules_fds"} - set(drawn.skipped)
     table = tables.verdict(load_results(tmp_path), load_runs(tmp_path)).set_index("method")
     assert table.loc["tpe", "speedup"] == pytest.approx(41 / 2)
     assert table.loc["random_search", ["failed", "bound"]].tolist() == [3, ">"]
-
-
-def write_records(made: Results, folder: Path) -> None:
-    """The folder that a run with these reports would have left."""
-    reports, runs = made.both
-    (folder / "suite.json").write_text('{"schema_version": 1, "name": "made"}')
-    for run in runs.to_dict("records"):
-        cell = folder / "cells" / run["problem"] / run["method"] / f"seed-{run['seed']}"
-        cell.mkdir(parents=True)
-        mine = reports[(reports["method"] == run["method"]) & (reports["seed"] == run["seed"])]
-        lines = [report_record(row).model_dump_json() + "\n" for row in mine.to_dict("records")]
-        (cell / "trace.jsonl").write_text("".join(lines))
-        (cell / "run.json").write_text(run_record(run, len(lines)).model_dump_json())
-
-
-def report_record(row: dict[Hashable, Any]) -> ReportRecord:
-    plain = ("report", "seconds", "schedule", "val_loss", "val_accuracy", "incumbent", "test_loss",
-             "test_accuracy", "hypergradient")  # fmt: skip
-    cost = Cost(inner_steps=row["inner_steps"], gradient_equivalents=row["gradient_equivalents"])
-    return ReportRecord(cost=cost, **{name: row[name] for name in plain})
-
-
-def run_record(run: dict[Hashable, Any], reports: int) -> RunRecord:
-    plain = ("suite", "problem", "method", "adapter", "family", "seed", "schedule_names", "status")
-    score = run["final_test_accuracy"]
-    budget = {"seconds": run["budget_seconds"], "steps": None}
-    return RunRecord(
-        **{name: run[name] for name in plain},
-        options={}, problem_config={}, config_hash="0", budget=budget,
-        clock=ClockRecord(method=run["seconds"], elapsed=run["elapsed_seconds"]), reports=reports,
-        cost=Cost(inner_steps=run["inner_steps"], gradient_equivalents=run["gradient_equivalents"]),
-        incumbent=reports - 1 if reports else None,
-        final=FinalRecord(test_loss=0.5, test_accuracy=score) if run["status"] == "complete" else None,
-    )  # fmt: skip

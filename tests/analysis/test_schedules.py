@@ -11,7 +11,7 @@ from hpobench_fds.analysis import schedules
 from hpobench_fds.analysis.style import CannotDraw
 from hypothesis import given
 from hypothesis import strategies as st
-from matplotlib.collections import QuadMesh
+from matplotlib.collections import LineCollection, QuadMesh
 
 from hpobench_fds.errors import InputError
 
@@ -75,8 +75,10 @@ def outer(results: Results) -> Results:
 
 def test_outer_steps_go_from_light_to_dark(results: Results) -> None:
     ax = schedules.draw_outer_steps(*outer(results).both, "fds").figure.axes[0]
-    brightness = [sum(patch.get_edgecolor()[:3]) for patch in ax.patches]
+    (lines,) = (artist for artist in ax.collections if isinstance(artist, LineCollection))
+    brightness = [sum(color[:3]) for color in lines.get_colors()]
     assert len(brightness) == 3
+    np.testing.assert_allclose(lines.get_segments()[1], [[0, 0.1], [0.5, 0.1], [0.5, 0], [1, 0]])
     assert brightness[0] > brightness[1] > brightness[2]
 
 

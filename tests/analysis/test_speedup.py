@@ -109,7 +109,7 @@ def test_a_single_seed_has_no_interval_and_says_so(results: Results) -> None:
     assert row["speedup"] == pytest.approx(20)
     assert np.isnan(row["low"])
     assert np.isnan(row["high"])
-    assert "not available from a single seed" in speedup.draw(*results.both).caption
+    assert "No interval: a single seed" in speedup.draw(*results.both).caption
 
 
 def test_the_default_target_is_what_half_of_the_references_seeds_reach() -> None:

@@ -18,7 +18,7 @@ from hpobench_fds.errors import InputError
 
 KNOWN = """
     fds reverse_sharing reverse truncated_reverse hd rtho marthe one_pass random_search tpe optuna_tpe gp
-    cmaes hyperband asha bohb pbt default cosine one_cycle grid
+    cmaes hyperband asha bohb pbt default cosine one_cycle grid implicit
 """.split()  # noqa: SIM905
 
 
