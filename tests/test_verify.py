@@ -285,11 +285,3 @@ def test_records_of_no_known_version_are_refused_in_a_line(results: Path, name: 
         with pytest.raises(InputError, match=rf"{name}: .*schema") as error:
             read(results)
         assert len(str(error.value).splitlines()) == 1
-
-
-def test_committed_records_are_sound() -> None:
-    recorded = Path(__file__).parent.parent / "results" / "recorded"
-    folders = sorted(path.parent for path in recorded.glob("*/suite.json"))
-    assert folders
-    for folder in folders:
-        assert errors(folder) == []
