@@ -10,7 +10,6 @@ import json
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,16 @@ from typing import Any
 import pandas as pd
 
 from hpobench_fds.errors import InputError
-from hpobench_fds.store import RUN_FILE, SUITE_FILE, load_results, load_runs, read_suite
+from hpobench_fds.store import (
+    RUN_FILE,
+    SUITE_FILE,
+    TRACE_FILE,
+    cell_folders,
+    load_results,
+    load_runs,
+    read_plain,
+    read_suite,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +49,9 @@ def load(folder: str | Path) -> Loaded:
     except InputError:
         pass
     frames, unreadable = [], {}
-    for cell in _cells(folder):
+    for cell in cell_folders(folder):
+        if not (cell / RUN_FILE).exists():  # not begun
+            continue
         try:
             frames.append(_load_cell(folder, cell))
         except InputError as error:
@@ -54,33 +64,30 @@ def load(folder: str | Path) -> Loaded:
     return Loaded(folder, reports, runs, suite, unreadable)
 
 
-def _cells(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.glob(f"cells/*/*/seed-*/{RUN_FILE}")):
-        yield path.parent
-
-
 def _load_cell(folder: Path, cell: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """One cell's frames, by way of a folder that holds it alone. Raises InputError."""
     with tempfile.TemporaryDirectory() as place:
         alone = Path(place)
-        (alone / SUITE_FILE).symlink_to((folder / SUITE_FILE).resolve())
-        link = alone / cell.relative_to(folder)
-        link.parent.mkdir(parents=True)
-        link.symlink_to(cell.resolve(), target_is_directory=True)
+        copy = alone / cell.relative_to(folder)
+        copy.mkdir(parents=True)
+        (alone / SUITE_FILE).write_bytes(read_plain(folder / SUITE_FILE))
+        for name in (RUN_FILE, TRACE_FILE):
+            if (cell / name).exists():
+                (copy / name).write_bytes(read_plain(cell / name))
         try:
             return load_results(alone), load_runs(alone)
         except InputError as error:
-            raise InputError(str(error).replace(str(link), str(cell))) from error
+            raise InputError(str(error).replace(str(copy), str(cell))) from error
 
 
 def machines(folder: str | Path) -> list[tuple[dict[str, str], int]]:
     """What runs were made on: each distinct machine, software and commit, with how many runs; most first."""
     found: Counter[tuple[tuple[str, str], ...]] = Counter()
-    for cell in _cells(Path(folder)):
+    for cell in cell_folders(Path(folder)):
         try:
-            run = json.loads((cell / RUN_FILE).read_bytes())
+            run = json.loads(read_plain(cell / RUN_FILE))
             found[tuple(_machine(run).items())] += 1
-        except (ValueError, AttributeError, TypeError, OSError):
+        except (InputError, ValueError, AttributeError, TypeError, OSError):
             continue  # named among the unreadable
     return [(dict(items), count) for items, count in found.most_common()]
 

@@ -7,11 +7,14 @@ but for the date.
 from __future__ import annotations
 
 import base64
+import gzip
+import io
 import json
+import math
 import shlex
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,11 +22,12 @@ from typing import Any
 import jinja2
 import pandas as pd
 import plotly.graph_objects as go
-from markupsafe import Markup
+from markupsafe import Markup, escape
+from PIL import Image
 from plotly.offline import get_plotlyjs
 
 from hpobench_fds.errors import InputError
-from hpobench_fds.store import RUN_FILE, write_atomic
+from hpobench_fds.store import write_atomic
 
 from . import anytime, captions, conclusions, curves, loading, speedup, tables
 from . import style as look
@@ -32,20 +36,34 @@ from .figures import REFERENCE, draw_frames
 REPORT_FILE = "report.html"
 _DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}
 _TITLES = {
-    "anytime": "Test accuracy against wall-clock",
+    "anytime": "The incumbent while the clock runs",
     "speedup": "Time to the reference's final accuracy",
 }
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure on the page: an image, or a chart with values under the pointer."""
+    """A figure on the page: an image, and for some a chart with values under the pointer in its place."""
 
     name: str
     title: str
     caption: str
-    image: str | None = None  # a data URI
-    chart: Markup | None = None
+    image: str | None = None  # a data URI; also what is seen where no script runs
+    chart: Chart | None = None
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A plotly figure as JSON, and menus that choose which of its traces are seen.
+
+    A trace is seen if its ``meta`` is the list of what is chosen, or if it has none. ``axes`` says of each
+    choice in the menus what is then changed in the layout.
+    """
+
+    figure: Markup
+    caption: str
+    menus: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    axes: Markup = field(default_factory=lambda: _json({}))
 
 
 def write(
@@ -93,6 +111,7 @@ def render(
         date=(now or datetime.now(UTC)).strftime("%Y-%m-%d %H:%M UTC"),
         facts=_facts(folder, runs),
         sentences=conclusions.verdict(reports, runs, reference),
+        findings=_findings(reports, runs, reference),
         verdict=_verdict(reports, runs, reference),
         pictures=pictures,
         missing=missing,
@@ -100,7 +119,7 @@ def render(
         troubles=_troubles(runs, loaded.unreadable),
         command=command or f"hpobench run {shlex.quote(loaded.suite['name'])}.toml",
         suite=suite,
-        plotly=Markup(get_plotlyjs()) if any(picture.chart for picture in pictures) else None,
+        plotly=_packed(get_plotlyjs()) if any(picture.chart for picture in pictures) else None,
     )
 
 
@@ -109,13 +128,13 @@ def render(
 
 def _facts(folder: Path, runs: pd.DataFrame) -> list[tuple[str, str]]:
     """What was run and where, as (name, text)."""
-    records = [json.loads(path.read_bytes()) for path in sorted(folder.glob(f"cells/*/*/seed-*/{RUN_FILE}"))]
+    machines = [machine for machine, _ in loading.machines(folder)]
 
-    def each(pick: Any) -> str:
-        return ", ".join(
-            dict.fromkeys(str(value) for record in records if (value := pick(record)) is not None)
-        )
+    def each(name: str) -> str:
+        return ", ".join(dict.fromkeys(machine[name] for machine in machines if name in machine))
 
+    known = ("device", "threads", "cells at a time", "commit")
+    software = (" ".join(f"{k} {v}" for k, v in m.items() if k not in known) for m in machines)
     states = runs["status"].value_counts()
     budgets = {f"{s:g} s" for s in runs["budget_seconds"].dropna()}
     budgets |= {f"{s:,.0f} inner steps" for s in runs["budget_steps"].dropna()}
@@ -125,16 +144,21 @@ def _facts(folder: Path, runs: pd.DataFrame) -> list[tuple[str, str]]:
         ("Seeds", ", ".join(str(seed) for seed in sorted(set(runs["seed"])))),
         ("Budget of a run", ", ".join(sorted(budgets)) or "none recorded"),
         ("Runs", ", ".join(f"{count} {state}" for state, count in states.items())),
-        ("Device", each(lambda r: r.get("device", {}).get("name"))),
-        ("Threads of a run", each(lambda r: r.get("device", {}).get("threads"))),
-        ("Runs side by side", each(lambda r: r.get("jobs"))),
-        ("Software", each(lambda r: _software(r.get("software", {})))),
-        ("Commit", each(lambda r: r.get("commit")) or "not recorded"),
+        ("Device", each("device")),
+        ("Threads of a run", each("threads")),
+        ("Runs side by side", each("cells at a time")),
+        ("Software", "; ".join(dict.fromkeys(software))),
+        ("Commit", each("commit") or "not recorded"),
     ]
 
 
-def _software(versions: Mapping[str, str]) -> str:
-    return " ".join(f"{name} {version}" for name, version in versions.items())
+def _findings(reports: pd.DataFrame, runs: pd.DataFrame, reference: str) -> dict[str, list[str]]:
+    """The sentences on each problem, where there are several to be summed up."""
+    found = conclusions.findings(reports, runs, reference)
+    problems = dict.fromkeys(finding.problem for finding in found)
+    if len(problems) < 2:
+        return {}
+    return {p: [finding.sentence for finding in found if finding.problem == p] for p in problems}
 
 
 def _cells(runs: pd.DataFrame) -> list[dict[str, Any]]:
@@ -199,107 +223,149 @@ def _pictures(
     pictures = [
         Picture(
             name, _TITLES.get(name, name.replace("_", " ").capitalize()),
-            _chart_caption(name, runs, reference) if name in charts else drawn.captions[name],
-            None if name in charts else images[name], charts.get(name),
+            drawn.captions[name], images[name], charts.get(name),
         )
-        for name in names
+        for name in names if name in images
     ]  # fmt: skip
     return pictures, drawn.skipped
 
 
-def _chart_caption(name: str, runs: pd.DataFrame, reference: str) -> str:
+def _data_uri(path: Path) -> str:
+    """A PNG in 128 colours, which a figure does not exceed to the eye: a third of its size."""
+    small = io.BytesIO()
+    with Image.open(path) as image:
+        image.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(small, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(small.getvalue()).decode()}"
+
+
+def _packed(script: str) -> str:
+    """A script as the page carries it, at two fifths of its size; the browser unpacks it."""
+    return base64.b64encode(gzip.compress(script.encode(), 9, mtime=0)).decode()
+
+
+_METRICS = {"test_accuracy": "test accuracy", "val_loss": "validation loss"}
+_AGAINST = {"seconds": "wall-clock", "inner_steps": "inner steps", "gradient_equivalents": "gradients"}
+
+
+def _anytime_chart(reports: pd.DataFrame, runs: pd.DataFrame, reference: str) -> Chart:
+    """Medians as steps; menus choose the problem, what is measured, and against what."""
+    figure, problems = go.Figure(), list(dict.fromkeys(curves.settled(runs)["problem"]))
+    for metric, quantity in _METRICS.items():
+        percent = metric.endswith("accuracy")
+        for against, axis in _AGAINST.items():
+            data = anytime.bands(reports, runs, metric, against).dropna(subset=["median"])
+            for (problem, method), part in data[data["at"] > 0].groupby(["problem", "method"], sort=False):
+                _anytime_trace(figure, part, str(method), [str(problem), quantity, axis], percent)
+    if not figure.data:
+        raise look.CannotDraw("no method has a median")
+    figure.update_layout(_layout(curves.AXES["seconds"], "test accuracy (%)"), xaxis_type="log")
+    axes: dict[str, dict[str, Any]] = {
+        "test accuracy": {"yaxis.title.text": "test accuracy (%)", "yaxis.type": "linear"},
+        "validation loss": {"yaxis.title.text": curves.METRICS["val_loss"].label, "yaxis.type": "log"},
+    }
+    axes |= {name: {"xaxis.title.text": curves.AXES[against]} for against, name in _AGAINST.items()}
     done = curves.settled(runs)
     seeds = captions.seeds(done.groupby(["problem", "method"])["seed"].nunique())
-    whose = look.label(reference)
-    text = {
-        "anytime": "Median test accuracy of the incumbent, the best so far by validation, {}. Values and "
-        "95 % bootstrap intervals under the pointer; a click on a name hides its line.",
-        "speedup": f"Median time of each method over that of {whose} to {whose}'s own final test accuracy, "
-        f"{{}}; right of 1, {whose} is faster. Bars: 95 % bootstrap intervals. Triangles: not reached within "
-        "the budget in the median run, so a bound.",
-    }[name]
-    return f"{text.format(seeds)} {captions.protocol(runs)}"
+    caption = (
+        f"Median over {seeds} of the incumbent, the best so far by validation. Median and 95 % bootstrap "
+        f"interval under the pointer; a click on a name hides its line. {captions.protocol(runs)}"
+    )
+    menus = (
+        ("Problem", tuple(problems)), ("Measured", tuple(_METRICS.values())),
+        ("Against", tuple(_AGAINST.values())),
+    )  # fmt: skip
+    return Chart(_json(figure.to_plotly_json()), caption, menus, _json(axes))
 
 
-def _data_uri(path: Path) -> str:
-    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+def _anytime_trace(
+    figure: go.Figure, part: pd.DataFrame, method: str, meta: list[str], percent: bool
+) -> None:
+    """One line: the points at which it moves, and its end."""
+    moves = (part["median"] != part["median"].shift()).to_numpy(copy=True)
+    moves[-1] = True
+    part, kind, scale, unit = (
+        part[moves],
+        look.look(method),
+        100.0 if percent else 1.0,
+        " %" if percent else "",
+    )
+    rows = [[_short(scale * v) for v in row] for row in part[["median", "low", "high"]].to_numpy()]
+    told = [
+        f"{y:.4g}{unit}" if low is None or high is None else f"{y:.4g}{unit} ({low:.4g} to {high:.4g})"
+        for y, low, high in rows
+    ]  # fmt: skip
+    figure.add_scatter(
+        x=[_short(x) for x in part["at"]], y=[row[0] for row in rows], text=told, meta=meta,
+        name=str(escape(kind.label)), mode="lines", hovertemplate="%{text} at %{x:.4g}",
+        line={"color": kind.color, "dash": _DASHES[kind.dash], "shape": "hv", "width": 2},
+    )  # fmt: skip
 
 
-def _anytime_chart(reports: pd.DataFrame, runs: pd.DataFrame, reference: str) -> Markup:
-    """Medians against wall-clock, with values under the pointer; a menu chooses the problem."""
-    data = anytime.draw(reports, runs).data.dropna(subset=["median"])
-    data = data[data["at"] > 0]
-    problems = list(dict.fromkeys(data["problem"]))
-    figure = go.Figure()
-    for (problem, method), part in data.groupby(["problem", "method"], sort=False):
-        style = look.look(str(method))
-        figure.add_scatter(
-            x=part["at"], y=100 * part["median"], name=style.label, visible=problem == problems[0],
-            mode="lines", line={"color": style.color, "dash": _DASHES[style.dash], "shape": "hv", "width": 2},
-            meta=str(problem), customdata=100 * part[["low", "high"]],
-            hovertemplate="%{y:.1f} % (%{customdata[0]:.1f} to %{customdata[1]:.1f}) at %{x:.3g} s",
-        )  # fmt: skip
-    figure.update_layout(_layout("seconds of the method's own time", "test accuracy (%)"), xaxis_type="log")
-    if len(problems) > 1:
-        figure.update_layout(updatemenus=[_menu(figure, problems)])
-    return _html(figure)
+def _short(value: float) -> float | None:
+    """Five digits; None for what JSON cannot hold."""
+    return float(f"{value:.5g}") if math.isfinite(value) else None
 
 
-def _menu(figure: go.Figure, problems: list[str]) -> dict[str, Any]:
-    buttons = [
-        {"label": p, "method": "update", "args": [{"visible": [trace.meta == p for trace in figure.data]}]}
-        for p in problems
-    ]
-    return {"buttons": buttons, "x": 0, "xanchor": "left", "y": 1.12, "yanchor": "bottom"}
-
-
-def _speedup_chart(reports: pd.DataFrame, runs: pd.DataFrame, reference: str) -> Markup:
-    """Speedups with intervals; of a method that never got there a bound, with an arrow."""
-    speedup.check_reference(runs, reference)
-    data = speedup.draw(reports, runs, reference=reference).data.dropna(subset=["speedup"])
-    figure = go.Figure()
-    several = len(set(data["problem"])) > 1
+def _speedup_chart(reports: pd.DataFrame, runs: pd.DataFrame, reference: str) -> Chart:
+    """Speedups with intervals, the slowest on top; of a method that never got there a bound, an arrow."""
+    data = speedup.speedup_table(reports, runs, reference)
+    data = data.dropna(subset=["speedup"]).sort_values("speedup", kind="stable")
+    if data.empty:
+        raise look.CannotDraw("there is no speedup to be drawn")
+    figure, problems = go.Figure(), list(dict.fromkeys(curves.settled(runs)["problem"]))
+    problems = [problem for problem in problems if (data["problem"] == problem).any()]
     for row in data.to_dict("records"):
-        style = look.look(str(row["method"]))
-        name = style.label + (f", {row['problem']}" if several else "")
-        bound = str(row["bound"]) if isinstance(row["bound"], str) else ""
-        high = f"{row['high']:.3g}" if pd.notna(row["high"]) and row["high"] != float("inf") else "no end"
-        shape = {">": "triangle-right", "<": "triangle-left"}.get(bound, "circle")
-        told = f"{name}: {bound}{row['speedup']:.3g} times (95 % interval {row['low']:.3g} to {high})"
-        told += f"<br>{row['n_reached']} of {row['n_seeds']} seeds got there<extra></extra>"
-        figure.add_scatter(
-            x=[row["speedup"]], y=[name], mode="markers", showlegend=False, hovertemplate=told,
-            marker={"color": style.color, "size": 12, "symbol": shape},
-            error_x=None if bound else _bars(row),
+        kind, bound = look.look(str(row["method"])), str(row["bound"])
+        ends = "no interval: a single seed" if math.isnan(row["low"]) else (
+            f"95 % interval {speedup.as_text(row['low'])} to "
+            f"{speedup.as_text(row['high']) if math.isfinite(row['high']) else 'no end'}"
         )  # fmt: skip
-    figure.add_vline(x=1, line_dash="dot", line_color="#888")
-    label = f"times as long as {look.label(reference)} to its final test accuracy"
-    height = 140 + 26 * len(data)
-    figure.update_layout(_layout(label, ""), xaxis_type="log", height=height, yaxis_autorange="reversed")
-    return _html(figure)
+        told = f"{escape(kind.label)}: {escape(speedup.as_text(row['speedup'], bound))} ({ends})"
+        told += f"<br>{row['n_reached']} of {row['n_seeds']} seeds got there<extra></extra>"
+        shape = {">": "triangle-right", "<": "triangle-left"}.get(bound, "circle")
+        figure.add_scatter(
+            x=[_short(row["speedup"])], y=[str(escape(kind.label))], mode="markers", showlegend=False,
+            marker={"color": kind.color, "size": 12, "symbol": shape}, hovertemplate=told,
+            meta=[str(row["problem"])], error_x=None if bound else _bars(row),
+        )  # fmt: skip
+    whose = look.label(reference)
+    layout = _layout(f"times longer than {escape(whose)} needs to its final test accuracy", "")
+    most = int(data.groupby("problem").size().max())
+    figure.update_layout(layout, xaxis_type="log", height=150 + 24 * most)
+    line = {"type": "line", "x0": 1, "x1": 1, "yref": "paper", "y0": 0, "y1": 1}
+    figure.update_layout(shapes=[line | {"line": {"dash": "dot", "color": "#888888"}}])
+    caption = (
+        f"Median time of each method over that of {whose} to {whose}'s own final test accuracy, over "
+        f"{captions.seeds([*data['n_seeds'], *data['n_seeds_reference']])}; right of 1, {whose} is faster. "
+        f"Bars: {captions.interval(data['n_seeds'])} Triangles: not reached within the budget in the median "
+        f"run, so a bound. {captions.protocol(runs)}"
+    )
+    return Chart(_json(figure.to_plotly_json()), caption, (("Problem", tuple(problems)),))
 
 
-def _bars(row: Mapping[Any, Any]) -> dict[str, Any]:
-    finite = pd.notna(row["high"]) and row["high"] != float("inf")
-    above = row["high"] - row["speedup"] if finite else 0.0
-    return {"type": "data", "symmetric": False, "array": [above], "arrayminus": [row["speedup"] - row["low"]]}
+def _bars(row: Mapping[Any, Any]) -> dict[str, Any] | None:
+    if math.isnan(row["low"]):
+        return None
+    above = _short(row["high"] - row["speedup"]) if math.isfinite(row["high"]) else 0.0
+    below = _short(row["speedup"] - row["low"])
+    return {"type": "data", "symmetric": False, "array": [above], "arrayminus": [below]}
 
 
 def _layout(x: str, y: str) -> dict[str, Any]:
-    grid = {"gridcolor": "rgba(128,128,128,0.25)", "zeroline": False}
+    grid = {"gridcolor": "rgba(128,128,128,0.25)", "zeroline": False, "automargin": True}
     return {
-        "xaxis": {"title": x, **grid}, "yaxis": {"title": y, "automargin": True, **grid},
+        "template": "none", "xaxis": {"title": {"text": x}, **grid}, "yaxis": {"title": {"text": y}, **grid},
         "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)", "hovermode": "closest",
-        "font": {"family": "system-ui, sans-serif", "size": 13, "color": "#777"}, "height": 440,
-        "margin": {"l": 50, "r": 10, "t": 30, "b": 40},
-        "legend": {"orientation": "h", "y": -0.28, "yanchor": "top"},
+        "font": {"family": "system-ui, sans-serif", "size": 13}, "height": 520,
+        "margin": {"l": 60, "r": 10, "t": 20, "b": 50},
+        "legend": {"orientation": "h", "y": -0.2, "yanchor": "top"},
     }  # fmt: skip
 
 
-def _html(figure: go.Figure) -> Markup:
-    config = {"responsive": True, "displayModeBar": False}
-    name = f"chart-{len(figure.data)}-{figure.layout.height}"
-    return Markup(figure.to_html(full_html=False, include_plotlyjs=False, config=config, div_id=name))
+def _json(data: Any) -> Markup:
+    """Data for a script element, which no text in it can end."""
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False, sort_keys=True)
+    return Markup(text.replace("<", "\\u003c"))
 
 
 # ------------------------------------------------------------------------------------------- once more

@@ -701,12 +701,16 @@ def _run_here(
     machine = describe_machine(device)
     for problem, _ in problems.values():
         warm_up(problem)
-    for cell in todo:
-        result = run_cell(
-            cell, store, *problems[cell.problem], machine, retry_failed=retry_failed, watch=watch
-        )
-        watch.end(result)
-        yield result
+    gc.freeze()  # the collector need not look through all of torch, neither between cells nor on a clock
+    try:
+        for cell in todo:
+            result = run_cell(
+                cell, store, *problems[cell.problem], machine, retry_failed=retry_failed, watch=watch
+            )
+            watch.end(result)
+            yield result
+    finally:
+        gc.unfreeze()
 
 
 def _run_apart(

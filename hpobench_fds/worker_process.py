@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import faulthandler
 import fcntl
+import gc
 import multiprocessing
 import os
 import signal
@@ -139,6 +140,7 @@ class Messenger:
 def main(order: Order, connection: Connection) -> None:
     """The whole life of the process, which begins with ``STOP_SIGNALS`` blocked."""
     end_with_the_runner()
+    gc.freeze()  # the collector would look through all of torch, and so copy what lies in shared pages
     redirect_output(order.output)
     for number in STOP_SIGNALS:
         signal.signal(number, _interrupt)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,10 +13,13 @@ from hpobench_fds.analysis.curves import (
     band,
     ends,
     event_times,
+    median_interval,
     on_grid,
     quantile,
     settled,
+    skipped,
     time_to_target,
+    times_to_targets,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -205,3 +210,50 @@ def test_quantile_between_a_number_and_infinity_is_infinite() -> None:
 def test_event_times_are_all_jumps(results: Results) -> None:
     results.add("fds", 0, [(3, 0.5)]).add("fds", 1, [(1, 0.5), (3, 0.6)])
     assert event_times(anytime(results.reports)).tolist() == [0, 1, 3]
+
+
+# ---- the bootstrap of the median ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 6])
+@pytest.mark.parametrize("level", [0.95, 0.6])
+def test_the_interval_is_that_of_all_resamples(n: int, level: float) -> None:
+    """Every one of the n^n resamples, enumerated."""
+    values = np.random.default_rng(n).normal(size=n)
+    medians = np.sort([np.median(values[list(c)]) for c in itertools.product(range(n), repeat=n)])
+    at = [int(np.ceil(q * n**n - 1e-6)) - 1 for q in ((1 - level) / 2, (1 + level) / 2)]
+    low, high = median_interval(values[:, None], level)
+    assert (low.item(), high.item()) == pytest.approx(tuple(medians[at]))
+
+
+def test_the_interval_holds_the_median_and_is_as_sure_as_it_says() -> None:
+    rng, hits, trials = np.random.default_rng(2), 0, 400
+    values = rng.lognormal(size=(15, trials))
+    low, high = median_interval(values)
+    assert (low <= np.median(values, axis=0)).all()
+    assert (np.median(values, axis=0) <= high).all()
+    hits = int(((low <= 1.0) & (high >= 1.0)).sum())
+    assert 360 <= hits <= 399  # 95 % of 400 is 380, standard deviation 4.4
+
+
+def test_one_seed_has_no_interval_and_silent_seeds_widen_it() -> None:
+    assert np.isnan(median_interval(np.array([[1.0]]))).all()
+    low, high = median_interval(np.array([0.5, 0.6, -np.inf]))
+    assert (low, high) == (-np.inf, 0.6)
+
+
+@given(finite, st.lists(st.floats(-5, 5), min_size=1, max_size=5))
+def test_times_to_several_targets_are_the_times_to_each(values: list[float], targets: list[float]) -> None:
+    curve = pd.DataFrame({"at": np.arange(len(values), dtype=float), "value": values})
+    for metric, reached in (("test_accuracy", np.greater_equal), ("val_loss", np.less_equal)):
+        found = times_to_targets(curve, np.array(targets), metric)
+        for target, time in zip(targets, found, strict=True):
+            hits = np.flatnonzero(reached(values, target))
+            assert time == (hits[0] if len(hits) else np.inf)
+
+
+def test_skipped_runs_are_no_runs(results: Results) -> None:
+    runs = results.add("fds", 0, [(1, 0.5)]).add("cmaes", 0, []).runs
+    runs.loc[runs["method"] == "cmaes", "stopped"] = "skipped"
+    assert settled(runs)["method"].tolist() == ["fds"]
+    assert skipped(runs)["method"].tolist() == ["cmaes"]

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from hpobench_fds.analysis import style
 from matplotlib.colors import to_rgb
+from matplotlib.lines import Line2D
 
 from hpobench_fds.errors import InputError
 
@@ -116,3 +117,36 @@ def test_no_figure_is_left_with_pyplot() -> None:
 )
 def test_grid_shape(count: int, shape: tuple[int, int]) -> None:
     assert style.grid_shape(count) == shape
+
+
+# ---- many methods ---------------------------------------------------------------------------------------
+
+
+def test_a_few_methods_share_a_panel_and_many_have_one_a_kind() -> None:
+    few = style.plan(["a", "b"], KNOWN[:8])
+    assert few.kinds is None
+    assert [panel.title for panel in few.panels] == ["a", "b"]
+    many = style.plan(["a", "b"], KNOWN)
+    assert (many.rows, many.columns) == (2, len(style.GROUPS))
+    assert sorted(m for panel in many.panels[: many.columns] for m in panel.methods) == sorted(KNOWN)
+    assert max(len(panel.methods) for panel in many.panels) <= 6
+
+
+def test_every_known_method_has_a_kind_and_unknown_ones_stand_last_in_handfuls() -> None:
+    assert sorted(m for members in style.GROUPS.values() for m in members) == sorted(KNOWN)
+    spread = style.kinds([*(f"mine_{i}" for i in range(8)), "tpe", "fds"])
+    assert list(spread) == ["hypergradients", "model-based", "others 1", "others 2"]
+    assert [len(members) for members in spread.values()] == [1, 1, 6, 2]
+
+
+def test_an_unknown_method_never_looks_like_a_known_one() -> None:
+    known = {(k.marker, k.dash) for k in style._KNOWN.values()}
+    assert not known & {(k.marker, k.dash) for k in map(style.look, (f"method_{i}" for i in range(200)))}
+
+
+def test_a_method_looks_the_same_whoever_else_is_there() -> None:
+    alone = style.method_handles(["tpe"], style._PAGES["paper"])[0]
+    beside = style.method_handles([*KNOWN, "tpe", "mine"], style._PAGES["paper"])[-2]
+    assert isinstance(alone, Line2D)
+    assert isinstance(beside, Line2D)
+    assert (alone.get_color(), alone.get_marker()) == (beside.get_color(), beside.get_marker())

@@ -131,3 +131,60 @@ def test_some_other_frame_is_refused(results: Results) -> None:
 
 def test_empty_results_give_an_empty_table(results: Results) -> None:
     assert list(tables.verdict(*results.both).columns) == tables.COLUMNS
+
+
+# ---- ties and skipped methods ---------------------------------------------------------------------------
+
+
+def close(results: Results) -> Results:
+    """FDS and TPE within noise of each other, HD clearly below, four seeds."""
+    for seed, base in enumerate([0.80, 0.82, 0.84, 0.86]):
+        results.add("fds", seed, [(1, base)], budget=100)
+        results.add("tpe", seed, [(2, base + (0.01 if seed % 2 else -0.011))], budget=100)
+        results.add("hd", seed, [(2, base - 0.2 - 0.001 * seed)], budget=100)
+    return results
+
+
+def test_a_method_that_cannot_be_told_from_the_best_is_marked(results: Results) -> None:
+    table = tables.verdict(*close(results).both).set_index("method")
+    assert table["best"].to_dict() == {"fds": True, "tpe": False, "hd": False}
+    assert table["tie"].to_dict() == {"fds": False, "tpe": True, "hd": False}
+    assert table.loc["hd", "p"] < 0.01 < table.loc["tpe", "p"]
+    table = tables.verdict(*results.both)
+    line = next(line for line in tables.to_markdown(table).splitlines() if "| TPE" in line)
+    assert f"{tables.MARK} |" in line
+    assert "paired t-test over seeds" in tables.to_markdown(table)
+    assert r"$\dagger$" in tables.to_latex(table)
+    assert "paired t-test" in as_terminal(results)
+
+
+def test_ties_are_paired(results: Results) -> None:
+    """Seeds far apart, the same small difference in each of them: no tie."""
+    for seed, base in enumerate([0.1, 0.3, 0.5, 0.7, 0.9]):
+        results.add("fds", seed, [(1, base + 0.01)]).add("tpe", seed, [(1, base + 1e-4 * seed)])
+    assert not tables.verdict(*results.both)["tie"].any()
+
+
+def test_single_seeds_are_ties_and_without_ties_there_is_no_footnote(results: Results) -> None:
+    results.add("fds", 0, [(1, 0.9)]).add("tpe", 0, [(1, 0.1)])
+    assert tables.verdict(*results.both).set_index("method").loc["tpe", "tie"]
+    plain = Results()
+    for seed in range(3):
+        plain.add("fds", seed, [(1, 0.9 + 0.001 * seed)]).add("tpe", seed, [(1, 0.1)])
+    assert tables.footnote(tables.verdict(*plain.both)) == ""
+
+
+def test_a_skipped_method_is_listed_with_its_reason_and_has_no_score(results: Results) -> None:
+    runs = small(results).add("cmaes", 0, []).add("cmaes", 1, []).runs
+    never = runs["method"] == "cmaes"
+    runs.loc[never, ["stopped", "reason"]] = ["skipped", "needs two hyperparameters"]
+    table = tables.verdict(results.reports, runs)
+    assert table["method"].tolist() == ["fds", "tpe", "cmaes"]
+    row = table.set_index("method").loc["cmaes"]
+    assert (row["skipped"], row["complete"], row["failed"], row["unfinished"]) == (2, 0, 0, 0)
+    assert row["reasons"] == "needs two hyperparameters"
+    assert not row["best"]
+    assert not row["tie"]
+    line = next(line for line in tables.to_markdown(table).splitlines() if "CMA-ES" in line)
+    assert "| 2 skipped |" in line
+    assert "0.0" not in line
