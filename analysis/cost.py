@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
@@ -126,9 +127,13 @@ def _spent_panel(
     ax: Axes, own: pd.DataFrame, methods: list[str], quantity: Quantity, page: look.Page
 ) -> None:
     """One quantity on one problem, the first method on top."""
+    # Stripes, to read across the panels.
+    stripes = [[(0, y - 0.5), (1, y - 0.5), (1, y + 0.5), (0, y + 0.5)] for y in range(0, len(methods), 2)]
+    across = ax.get_yaxis_transform()
+    ax.add_collection(
+        PolyCollection(stripes, color="#F3F3F3", zorder=0, linewidth=0, transform=across), autolim=False
+    )
     for y, method in enumerate(methods):
-        if y % 2 == 0:  # a stripe, to read across the panels
-            ax.axhspan(y - 0.5, y + 0.5, color="#F3F3F3", zorder=0, linewidth=0)
         if method not in own.index:
             continue
         kind = look.look(method)

@@ -130,11 +130,14 @@ def _by_kind(
         len(rows), len(spread), page.width * 1.35, page.panel * (0.48 * len(rows) + 0.2), sharex=True,
         sharey="row",
     )  # fmt: skip
+    keys = ["problem", "hyperparameter", "method", "start", "end"]
+    windows = table.groupby(keys)["value"].agg(["min", "median", "max"]).reset_index()
+    each = dict(list(windows.groupby(keys[:3])))
     for row, (problem, name) in zip(axes, rows, strict=True):
-        here = table[(table["problem"] == problem) & (table["hyperparameter"] == name)]
         for ax, members in zip(row, spread.values(), strict=True):
             for method in members:
-                _median_steps(ax, here[here["method"] == method], look.look(method), page)
+                if (problem, name, method) in each:
+                    _median_steps(ax, each[problem, name, method], look.look(method), page)
             _frame(ax, name)
             if ax is not row[0]:
                 ax.set_ylabel("")
@@ -148,11 +151,8 @@ def _by_kind(
     return canvas
 
 
-def _median_steps(ax: Axes, own: pd.DataFrame, kind: look.Look, page: look.Page) -> None:
-    """Each window's median over seeds, and in a lighter shade their range."""
-    if own.empty:
-        return
-    values = own.groupby(["start", "end"])["value"].agg(["min", "median", "max"]).reset_index()
+def _median_steps(ax: Axes, values: pd.DataFrame, kind: look.Look, page: look.Page) -> None:
+    """Each window's median over seeds, and in a lighter shade their range; a row a window."""
     edges = np.append(values["start"].to_numpy(np.float64), values["end"].iloc[-1])
     low, high = (values[side].to_numpy(np.float64) for side in ("min", "max"))
     ax.stairs(high, edges, baseline=low, fill=True, color=kind.color, alpha=0.15, linewidth=0)

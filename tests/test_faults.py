@@ -226,9 +226,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Timeless:
 def kill(world: World, runner: subprocess.Popen[str], target: str) -> None:
     """SIGKILL to the runner, to a cell's process, or to all processes of the run at once."""
     cells = world.cell_processes(runner)
-    if target == "cell" and cells:
-        with suppress(psutil.NoSuchProcess):
-            cells[0].kill()
+    if target == "cell":
+        for process in cells[:1]:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        runner.communicate(timeout=100)
+        assert runner.returncode in (0, 1)  # 0: the cell had just ended
         return
     if target == "all":
         for process in cells:
@@ -255,9 +258,6 @@ def killed_again_and_again(world: World, whole: Timeless, seed: int, targets: li
         wait_until_at_work(world, runner, round(moment * total))
         time.sleep(draw.uniform(0, 0.05))
         kill(world, runner, target)
-        if target == "cell":
-            runner.communicate(timeout=100)
-            assert runner.returncode in (0, 1)  # 0: the cell had just ended
         records = world.records()
         assert {name: records[name] for name in complete} == complete, "a complete cell was run again"
         complete = {name: record for name, record in records.items() if record.status == "complete"}

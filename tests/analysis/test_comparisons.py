@@ -167,9 +167,11 @@ def test_equal_results_and_single_seeds_are_ties(results: Results) -> None:
     assert duels.duels(*results.both)["result"].tolist() == ["tie", "tie"]
 
 
-def test_a_constant_difference_is_a_win(results: Results) -> None:
-    board(results, {"fds": [[0.75, 0.5]], "tpe": [[0.5, 0.25]]})
-    assert duels.duels(*results.both)["result"].tolist() == ["win"]
+@pytest.mark.parametrize(("seeds", "result"), [(2, "tie"), (5, "tie"), (6, "win")])
+def test_a_constant_difference_says_no_more_than_its_signs(results: Results, seeds: int, result: str) -> None:
+    board(results, {"fds": [[0.75] * seeds], "tpe": [[0.5] * seeds]})
+    row = duels.duels(*results.both).iloc[0]
+    assert (row["result"], row["p"]) == (result, 2 * 0.5**seeds)
 
 
 def test_the_matrix_prints_its_counts(study: Results) -> None:

@@ -6,6 +6,7 @@ captions say of how many seeds, with which interval, and under which protocol.
 
 from __future__ import annotations
 
+import time
 from functools import cache
 from pathlib import Path
 
@@ -209,3 +210,26 @@ def test_a_reference_that_did_not_run_is_a_reason_that_names_those_that_did(
     assert "'gp'" in drawn.skipped["speedup"]
     assert "bohb" in drawn.skipped["speedup"]
     assert set(drawn.captions) == {"anytime"}
+
+
+# ---- a large study --------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_thousand_cells_are_drawn_in_a_minute(tmp_path: Path) -> None:
+    """Five problems, twenty methods, ten seeds, thirty reports each: PNG, PDF and CSV of every figure."""
+    made, rng = Results(), np.random.default_rng(0)
+    for problem in "abcde":
+        for i, method in enumerate(ALL[:20]):
+            for seed in range(10):
+                steps, slopes = schedule_steps(30, rng)
+                gradient = i < 9
+                made.add(method, seed, rising(1 + i, rng, 0.9 - 0.01 * (i % 7), 30), problem=problem,
+                         schedules=steps, hypergradients=slopes if gradient else None)  # fmt: skip
+    folder = write_folder(made, tmp_path / "out")
+    before = time.process_time()
+    drawn = figures.draw_all(folder)
+    spent = time.process_time() - before
+    assert len(drawn.captions) >= 20
+    assert spent < 90  # of processor time: 50 on a core to itself, more beside other work
