@@ -1,7 +1,8 @@
 """Cells on a Ray cluster: Ray places them, moves them off lost nodes, and brings their files here.
 
-A cell runs in a folder of its node; its files come back at its end and are written into the one store
-here. So the nodes need no common file system, and a node that is lost costs its cells' time, no more.
+A cell runs in a process of its own, in a folder of its node; its files come back at its end and are
+written into the one store here. So the nodes need no common file system, a node that is lost costs its
+cells' time and no more, and limits, crashes and hangs are seen to by ``run_isolated``, as on one machine.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ from filelock import BaseFileLock
 
 from hpobench_fds.data import Dataset
 from hpobench_fds.errors import InputError
-from hpobench_fds.machine import Machine, describe_commit, describe_machine, describe_software
+from hpobench_fds.limits import NO_LIMITS, Limits
+from hpobench_fds.machine import Machine, describe_commit, describe_software
 from hpobench_fds.problem import Problem, TestData
 from hpobench_fds.runner import (
     CellResult,
@@ -28,13 +30,13 @@ from hpobench_fds.runner import (
     in_a_line,
     new_record,
     now,
-    run_cell,
     settled_before,
     unrecorded,
-    warm_up,
 )
+from hpobench_fds.sharing import SharedProblem
 from hpobench_fds.store import ERROR_FILE, RUN_FILE, TRACE_FILE, CellStore, Held, Store, write_atomic
 from hpobench_fds.suite import Cell
+from hpobench_fds.workers import run_isolated
 
 AT_ONCE = 200  # cells that Ray knows of at a time; each holds its lock's file open here
 RETRIES = 3  # times that a cell is started again because its node or process was lost
@@ -76,26 +78,23 @@ def run_on_ray(
     problems: Mapping[str, tuple[Problem, TestData]],
     cluster: Cluster,
     *,
+    limits: Limits = NO_LIMITS,
     retry_failed: bool = False,
     watch: Watcher,
 ) -> list[CellResult]:
     """Run cells on a cluster, as many at a time as it has room for; results in the cells' order.
 
-    A cell of an interrupted run begins afresh. An adapter given by a path is sent as its one file.
+    A cell of an interrupted run begins afresh. An adapter or a model given by a path is sent as its one file.
 
     Raises
     ------
-    InputError : no Ray, no such cluster, not enough of a resource, a model given by a path.
+    InputError : no Ray, no such cluster, not enough of a resource, an absolute path of an adapter or a model.
     KeyboardInterrupt : after the cells on their way are cancelled; they are still to be run.
     """
     ray = ray_module()
-    for cell in cells:
-        if ":" in cell.config.model:
-            raise InputError(
-                f"{cell.config.model!r}: a model from a file is not sent to a cluster", key="model"
-            )
+    sent = [_sent(cell) for cell in cells]
     with _connected(ray, cluster):
-        return _Driver(ray, cells, store, problems, cluster, retry_failed, watch).run()
+        return _Driver(ray, cells, sent, store, problems, cluster, limits, retry_failed, watch).run()
 
 
 @contextmanager
@@ -128,14 +127,17 @@ class _Driver:
         self,
         ray: Any,
         cells: Sequence[Cell],
+        sent: Sequence[Mapping[str, bytes]],
         store: Store,
         problems: Mapping[str, tuple[Problem, TestData]],
         cluster: Cluster,
+        limits: Limits,
         retry_failed: bool,
         watch: Watcher,
     ) -> None:
         self.ray, self.store, self.retry_failed, self.watch = ray, store, retry_failed, watch
-        self.cells, self.cluster, self.problems = list(cells), cluster, problems
+        self.cells, self.sent, self.cluster, self.problems = list(cells), sent, cluster, problems
+        self.settings = _Settings(cluster, limits, describe_commit())
         self.data = {name: ray.put(_packed(*problem)) for name, problem in problems.items()}
         self.remote = ray.remote(
             num_cpus=cluster.cpus, num_gpus=cluster.gpus, max_retries=RETRIES, retry_exceptions=False
@@ -172,7 +174,7 @@ class _Driver:
             return
         # In a list, a reference arrives as it is: each process fetches a problem once.
         data = [self.data[cell.problem]]
-        reference = self.remote.remote(cell, data, _adapter_file(cell), self.cluster, describe_commit())
+        reference = self.remote.remote(cell, data, self.sent[index], self.settings)
         self.locks[reference] = (index, lock)
 
     def _collect(self, reference: Any) -> None:
@@ -182,7 +184,7 @@ class _Driver:
         try:
             result = self._take(cell, files, reference)
         except OSError as error:
-            result = unrecorded(cell, self.problems[cell.problem][0], self._machine(), error)
+            result = unrecorded(cell, self.problems[cell.problem][0], self._unknown(), error)
         finally:
             del self.locks[reference]
             lock.release()
@@ -206,17 +208,17 @@ class _Driver:
     def _lost(self, cell: Cell, files: CellStore, reason: str, error: Exception) -> CellResult:
         """The record of a cell that no node could run, or whose node was lost once too often."""
         problem, _ = self.problems[cell.problem]
-        record = new_record(cell, problem.space.names, problem.steps_per_epoch, self._machine())
+        record = new_record(cell, problem.space.names, problem.steps_per_epoch, self._unknown())
         record.status, record.reason, record.finished = "failed", reason, now()
         files.clear()
         files.write_error(str(error))
         files.write_record(record)
         return CellResult(cell, "failed", record)
 
-    def _machine(self) -> Machine:
+    def _unknown(self) -> Machine:
         """Of a cell that no node has told of its own."""
         device = torch.device("cuda" if self.cluster.gpus else "cpu")
-        return Machine(device, {"kind": device.type}, describe_software(device), describe_commit())
+        return _machine(device, self.settings.commit)
 
     def _settle(self, index: int, result: CellResult) -> None:
         self.results[index] = result
@@ -236,10 +238,10 @@ def _packed(problem: Problem, test: TestData) -> dict[str, Any]:
     }
 
 
-def _unpacked(packed: Mapping[str, Any], device: torch.device) -> tuple[Problem, TestData]:
-    # Ray's arrays are read-only, which torch's tensors cannot be: what is written to must be a copy.
+def _unpacked(packed: Mapping[str, Any]) -> SharedProblem:
+    # Ray's arrays are read-only, which torch's tensors cannot be; SharedTensor makes the last copy.
     arrays: dict[str, np.ndarray[Any, Any]] = packed["arrays"]
-    tensors = {name: torch.from_numpy(np.array(array)).to(device) for name, array in arrays.items()}
+    tensors = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
     dataset = Dataset(
         name=packed["config"].dataset,
         x_train=tensors["x_train"],
@@ -249,65 +251,92 @@ def _unpacked(packed: Mapping[str, Any], device: torch.device) -> tuple[Problem,
         classes=packed["classes"],
         black=tensors.get("black"),
     )
-    return Problem(packed["config"], dataset, packed["name"]), TestData(dataset.x_test, dataset.y_test)
+    problem = Problem(packed["config"], dataset, packed["name"])
+    return SharedProblem.of(problem, TestData(dataset.x_test, dataset.y_test))
 
 
-def _adapter_file(cell: Cell) -> bytes | None:
-    """The file of an adapter that is given by its path; None of one with a name."""
-    path = Path(cell.adapter.rpartition(":")[0])
-    if path.suffix != ".py":
-        return None
-    if path.is_absolute():
-        problem = f"{cell.adapter!r}: on a cluster an adapter's path is relative to its suite"
-        raise InputError(problem, key="adapter")
-    found = next((base / path for base in (cell.base, Path()) if (base / path).is_file()), None)
-    if found is None:
-        raise InputError(f"{cell.adapter!r}: there is no such file beside the suite", key="adapter")
-    return found.read_bytes()
+def _sent(cell: Cell) -> dict[str, bytes]:
+    """The files of an adapter and of a model that are given by their paths, by these. Raises InputError."""
+    files = {}
+    # Each where it is looked for here: an adapter beside its suite, then both in the working directory.
+    for key, given, folders in (
+        ("adapter", cell.adapter, (cell.base, Path())),
+        ("model", cell.config.model, (Path(),)),
+    ):
+        path = Path(given.rpartition(":")[0])
+        if path.suffix != ".py":
+            continue
+        if path.is_absolute():
+            raise InputError(f"{given!r}: on a cluster a file's path is relative", key=key)
+        found = next((folder / path for folder in folders if (folder / path).is_file()), None)
+        if found is None:
+            raise InputError(f"{given!r}: there is no such file", key=key)
+        files[str(path)] = found.read_bytes()
+    return files
 
 
-_loaded: dict[tuple[str, torch.device], tuple[Problem, TestData]] = {}  # of this process's last cell
+_loaded: dict[str, SharedProblem] = {}  # of this process's last cell
 
 
-def _problem(data: Sequence[Any], device: torch.device) -> tuple[Problem, TestData]:
+def _problem(data: Sequence[Any]) -> SharedProblem:
     """The problem of a reference in a list, kept for the next cell of this process."""
     (reference,) = data
-    key = (reference.hex(), device)
+    key = reference.hex()
     if key not in _loaded:
-        _loaded.clear()  # one at a time: a GPU's memory is small
-        _loaded[key] = _unpacked(ray_module().get(reference), device)
-        warm_up(_loaded[key][0])
+        _loaded.clear()  # one at a time
+        _loaded[key] = _unpacked(ray_module().get(reference))
     return _loaded[key]
 
 
+@dataclass(frozen=True)
+class _Settings:
+    """What is the same for all cells."""
+
+    cluster: Cluster
+    limits: Limits
+    commit: str | None
+
+
 def _run_remotely(
-    cell: Cell, data: Sequence[Any], adapter: bytes | None, cluster: Cluster, commit: str | None
+    cell: Cell, data: Sequence[Any], sent: Mapping[str, bytes], settings: _Settings
 ) -> tuple[CellResult, dict[str, bytes]]:
     """On a node: run the cell in a folder there; what became of it, and its files."""
-    torch.set_num_threads(cluster.cpus)
+    cluster = settings.cluster
     # A cell that asked for no GPU may still see the node's.
     device = torch.device("cuda:0" if cluster.gpus and torch.cuda.is_available() else "cpu")
-    machine = replace(describe_machine(device, jobs=_neighbours(cluster.cpus)), commit=commit)
-    problem, test = _problem(data, device)
     with tempfile.TemporaryDirectory(prefix="hpobench-") as folder:
-        if adapter is not None:
-            cell = replace(cell, base=_place(Path(folder), cell.adapter.rpartition(":")[0], adapter))
+        base = _place(Path(folder), sent)
         files = CellStore(Path(folder) / "cell")
-        result = run_cell(cell, _OneCell(files), problem, test, machine)
+        with chdir(base):  # where a model's path leads from
+            result = run_isolated(
+                replace(cell, base=base),
+                _OneCell(files),
+                _problem(data),
+                _machine(device, settings.commit, _neighbours(cluster.cpus)),
+                threads=cluster.cpus,
+                limits=settings.limits,
+            )
         contents = {name: files.folder / name for name in FILES}
         return result, {name: path.read_bytes() for name, path in contents.items() if path.exists()}
 
 
-def _place(folder: Path, path: str, content: bytes) -> Path:
-    """Put an adapter's file into ``folder``, and say from where its relative path leads to it."""
-    base = folder / "adapter"
-    for part in Path(path).parts:
-        if part == "..":  # deep enough that it stays inside
-            base = base / "below"
+def _machine(device: torch.device, commit: str | None, jobs: int = 1) -> Machine:
+    """A node as far as is known before the cell's process has told what its device is called."""
+    return Machine(device, {"kind": device.type}, describe_software(device), commit, jobs)
+
+
+def _place(folder: Path, sent: Mapping[str, bytes]) -> Path:
+    """Put files into ``folder``, and say from where their relative paths lead to them."""
+    base = folder / "files"
+    for path in sent:
+        for part in Path(path).parts:
+            if part == "..":  # deep enough that it stays inside
+                base = base / "below"
     base.mkdir(parents=True)
-    target = base / path
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(content)
+    for path, content in sent.items():
+        target = base / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
     return base
 
 

@@ -202,7 +202,7 @@ class ModuleNetwork(Network):
 
     Batch norm uses the batch's statistics in evaluation too, since running statistics cannot be
     carried through torch.func. Weights of two dimensions and more start as Xavier normal, others as
-    the module made them. Raises InputError for a module with dropout.
+    the module made them, the same for every seed. Raises InputError for a module with dropout.
     """
 
     def __init__(self, module: nn.Module) -> None:
@@ -347,7 +347,10 @@ def build_network(name: str, shape: Shape, classes: int) -> Network:
     if builder is None:
         raise InputError(f"unknown model {name!r}", key="model", allowed=[*MODELS, "FILE.py:FUNCTION"])
     try:
-        network = _network_of(builder(shape, classes), shape, classes)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)  # a module draws from the global generator: the same in every process
+            built = builder(shape, classes)
+        network = _network_of(built, shape, classes)
         _try(network, shape, classes)
     except InputError:
         raise

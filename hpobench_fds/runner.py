@@ -645,7 +645,7 @@ def run_suite(
         killed, from the last checkpoint.
     data_root, download : where data sets are, and whether missing ones may be downloaded to it.
     watch : is told how it gets on.
-    cluster : run the cells on a Ray cluster, which has a say in place of ``device``, ``jobs`` and limits.
+    cluster : run the cells on a Ray cluster, which has a say in place of ``device`` and ``jobs``.
 
     Raises
     ------
@@ -680,7 +680,9 @@ def run_suite(
     if cluster is not None:
         from hpobench_fds.cluster import run_on_ray
 
-        found = run_on_ray(todo, store, problems, cluster, retry_failed=retry_failed, watch=watch)
+        found = run_on_ray(
+            todo, store, problems, cluster, limits=limits, retry_failed=retry_failed, watch=watch
+        )
         results = iter(found)
     elif apart:
         results = _run_apart(todo, store, problems, devices, jobs, limits, retry_failed, watch)

@@ -47,6 +47,17 @@ class Dies(Method):
     name = "dies"
     def run(self, task):
         os.kill(os.getpid(), signal.SIGKILL)
+
+class Hangs(Method):
+    name = "hangs"
+    def run(self, task):
+        time.sleep(3600)
+
+class Hoards(Method):
+    name = "hoards"
+    def run(self, task):
+        self.hoard = [bytearray(os.urandom(1)) * 2**20 for _ in range(4000)]
+        time.sleep(3600)
 """
 
 
@@ -93,10 +104,42 @@ def test_a_method_in_a_file_is_sent_and_one_that_fails_costs_the_others_nothing(
         "Slow": "complete", "random_search": "complete", "Fails": "failed", "Dies": "failed",
     }  # fmt: skip
     assert runs.loc["Fails", "reason"] == "ValueError: on purpose"
-    assert runs.loc["Dies", "reason"].startswith("lost on the cluster: ")
+    assert runs.loc["Dies", "reason"] == "the process died: SIGKILL (out of memory?)"
     assert verify(tmp_path / "out").sound
     again = run_suite(made, tmp_path / "out", seeds=[0], cluster=Cluster())
     assert (again.count("complete before"), again.count("failed before")) == (2, 2)
+
+
+def test_limits_hold_on_the_cluster(two_nodes: Any, tmp_path: Path) -> None:
+    made = suite(tmp_path, Hangs={}, Hoards={}, random_search={})
+    summary = run_suite(
+        made, tmp_path / "out", seeds=[0], cluster=Cluster(), cell_seconds=20, cell_memory=3.0
+    )
+    assert summary.exit_code == 1
+    runs = load_runs(tmp_path / "out").set_index("method")
+    assert runs.loc["random_search", "status"] == "complete"
+    assert runs.loc["Hangs", "reason"] == "killed: over the wall limit of 20 s"
+    assert runs.loc["Hoards", "reason"].startswith("killed: used ")
+    error = tmp_path / "out" / "cells" / "tiny" / "Hangs" / "seed-0" / "error.txt"
+    assert "mine.py" in error.read_text()  # where it was
+    assert verify(tmp_path / "out").sound
+
+
+def test_a_model_in_a_file_is_sent(two_nodes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # where a model's path leads from
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "net.py").write_text(
+        "import torch\n"
+        "def build(shape, classes):\n"
+        "    size = shape[0] * shape[1] * shape[2]\n"
+        "    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(size, classes))\n"
+    )
+    (problem,) = SUITE["problems"].values()
+    table = {**SUITE, "problems": {"tiny": {**problem, "model": "models/net.py:build"}}}
+    made = Suite.from_dict({**table, "methods": {"fds": {}}}, base=tmp_path)
+    assert run_suite(made, tmp_path / "out", seeds=[0], cluster=Cluster()).exit_code == 0
+    run_suite(made, tmp_path / "here", seeds=[0])
+    assert columns(tmp_path / "out").to_json() == columns(tmp_path / "here").to_json()
 
 
 def test_more_than_any_node_has_is_refused_before_anything_runs(two_nodes: Any, tmp_path: Path) -> None:

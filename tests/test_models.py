@@ -784,6 +784,19 @@ def test_images_that_a_built_in_model_does_not_take_are_refused() -> None:
     assert "28 or 32 pixels, not 8" in refused("lenet", (1, 8, 8))
 
 
+def test_a_user_s_module_starts_alike_in_every_process_and_leaves_the_global_generator_alone(
+    user_file: Path,
+) -> None:
+    starts = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        before = torch.get_rng_state()
+        net = build_network(f"{user_file}:module", (1, 6, 6), 4)
+        assert torch.equal(torch.get_rng_state(), before)
+        starts.append(net.initial(torch.Generator().manual_seed(0)))
+    assert torch.equal(*starts)
+
+
 @pytest.mark.parametrize(
     ("function", "says"),
     [
