@@ -19,6 +19,7 @@ from . import (
     noise_figures,
     profiles,
     ranks,
+    scaling,
     schedules,
     speedup,
     speedup_curve,
@@ -61,6 +62,7 @@ FIGURES: dict[str, Draw] = {
     "noise_windows": lambda reports, runs, style: noise_figures.draw_windows(reports, runs, style=style),
     "noise_snr": lambda reports, runs, style: noise_figures.draw_snr(reports, runs, style=style),
     "truncation": lambda reports, runs, style: truncation.draw(reports, runs, style=style),
+    "scaling": lambda reports, runs, style: scaling.draw(reports, runs, style=style),
 }
 """Figures of every suite; ``available`` adds one ``schedules_<method>`` a gradient-based method."""
 
