@@ -11,6 +11,7 @@ import pandas as pd
 from hpobench_fds.errors import InputError
 
 from . import (
+    agreement,
     anytime,
     cost,
     duels,
@@ -62,6 +63,7 @@ FIGURES: dict[str, Draw] = {
     "noise_windows": lambda reports, runs, style: noise_figures.draw_windows(reports, runs, style=style),
     "noise_snr": lambda reports, runs, style: noise_figures.draw_snr(reports, runs, style=style),
     "truncation": lambda reports, runs, style: truncation.draw(reports, runs, style=style),
+    "agreement": lambda reports, runs, style: agreement.draw(reports, runs, style=style),
     "scaling": lambda reports, runs, style: scaling.draw(reports, runs, style=style),
 }
 """Figures of every suite; ``available`` adds one ``schedules_<method>`` a gradient-based method."""

@@ -11,7 +11,7 @@ from hpobench_fds.analysis import figures, tables
 
 from hpobench_fds.errors import InputError
 
-OF_OTHER_SUITES = {"noise_steps", "noise_windows", "noise_snr", "truncation", "scaling"}
+OF_OTHER_SUITES = {"noise_steps", "noise_windows", "noise_snr", "truncation", "scaling", "agreement"}
 """Figures of suites that take one hypergradient of one schedule many times."""
 
 
