@@ -158,7 +158,7 @@ def _frame(ax: Axes, table: pd.DataFrame, metric: str, error: bool) -> None:
     ax.set_xscale("log")
     edges = table.loc[table["reported"] == table["seeds"], ["low", "high"]].to_numpy(np.float64)
     values = np.append(table["median"].to_numpy(np.float64), edges[np.isfinite(edges)])
-    low, high = float(values.min()), float(values.max())
+    low, high = float(values.min()), min(float(values.max()), top(table, metric))
     if error or (not metric.endswith("accuracy") and low > 0 and high > 10 * low):
         ax.set_yscale("log")
         low, high = float(values[values > 0].min()) if (values > 0).any() else 1e-3, max(high, 1e-3)
@@ -176,6 +176,16 @@ def _frame(ax: Axes, table: pd.DataFrame, metric: str, error: bool) -> None:
         ax.set_xlim(positive.min() / 1.2, positive.max() * 1.15)  # which also ends its looking at the data
 
 
+HEADROOM = 10.0  # times the largest last loss: a schedule that nearly diverged must not flatten the rest
+
+
+def top(table: pd.DataFrame, metric: str) -> float:
+    """Where a problem's axis of losses ends at the latest; accuracies have their own end."""
+    if metric.endswith("accuracy"):
+        return float("inf")
+    return HEADROOM * float(table.groupby("method")["median"].last().max())
+
+
 def _caption(
     table: pd.DataFrame, runs: pd.DataFrame, metric: str, spread: Spread, made: look.Plan, marked: bool
 ) -> str:
@@ -190,6 +200,12 @@ def _caption(
         "A seed without a report yet counts as the worst, so a line starts where more than half have one; a "
         "failed run keeps what it had. Thin ends: all runs had stopped.",
     ]
+    shown = table.dropna(subset="median")
+    tops = {p: top(own, metric) for p, own in shown.groupby("problem")}
+    cut = [method for problem, method, own in split(shown) if own["median"].max() > tops[problem]]
+    if cut:
+        named = ", ".join(look.label(m) for m in dict.fromkeys(cut))
+        words.append(f"Larger losses lie above the axis's end: {named}.")
     if marked:
         words.append("Hollow markers: median test accuracy after retraining on training and validation data.")
     return " ".join([*words, captions.protocol(runs), *captions.left_out(runs)])

@@ -250,10 +250,13 @@ _AGAINST = {"seconds": "wall-clock", "inner_steps": "inner steps", "gradient_equ
 def _anytime_chart(reports: pd.DataFrame, runs: pd.DataFrame, reference: str) -> Chart:
     """Medians as steps; menus choose the problem, what is measured, and against what."""
     figure, problems = go.Figure(), list(dict.fromkeys(curves.settled(runs)["problem"]))
+    losses: pd.DataFrame | None = None
     for metric, quantity in _METRICS.items():
         percent = metric.endswith("accuracy")
         for against, axis in _AGAINST.items():
             data = anytime.bands(reports, runs, metric, against).dropna(subset=["median"])
+            if metric == "val_loss" and len(data):
+                losses = data
             for (problem, method), part in data[data["at"] > 0].groupby(["problem", "method"], sort=False):
                 _anytime_trace(figure, part, str(method), [str(problem), quantity, axis], percent)
     if not figure.data:
@@ -263,6 +266,9 @@ def _anytime_chart(reports: pd.DataFrame, runs: pd.DataFrame, reference: str) ->
         "test accuracy": {"yaxis.title.text": "test accuracy (%)", "yaxis.type": "linear"},
         "validation loss": {"yaxis.title.text": curves.METRICS["val_loss"].label, "yaxis.type": "log"},
     }
+    if losses is not None:
+        axes["test accuracy"] |= {"yaxis.autorange": True}
+        axes["validation loss"] |= {"yaxis.autorange": False, "yaxis.range": _loss_range(losses)}
     axes |= {name: {"xaxis.title.text": curves.AXES[against]} for against, name in _AGAINST.items()}
     done = curves.settled(runs)
     seeds = captions.seeds(done.groupby(["problem", "method"])["seed"].nunique())
@@ -275,6 +281,14 @@ def _anytime_chart(reports: pd.DataFrame, runs: pd.DataFrame, reference: str) ->
         ("Against", tuple(_AGAINST.values())),
     )  # fmt: skip
     return Chart(_json(figure.to_plotly_json()), caption, menus, _json(axes))
+
+
+def _loss_range(data: pd.DataFrame) -> list[float]:
+    """Ends of the axis of losses, as decades, which no schedule that nearly diverged may stretch."""
+    high = max(anytime.top(own, "val_loss") for _, own in data.groupby("problem"))
+    positive = data.loc[data["median"] > 0, "median"]
+    low = float(positive.min()) if len(positive) else high / 10
+    return [math.log10(low / 1.2), math.log10(max(min(high, float(data["median"].max())), low * 2) * 1.1)]
 
 
 def _anytime_trace(

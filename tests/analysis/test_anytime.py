@@ -145,3 +145,14 @@ def test_the_band_lies_around_the_median(results: Results, error: bool, edges: t
         heights = heights[heights > 0]  # at the very first report one seed of three is enough for a 0
     assert (heights.min(), heights.max()) == pytest.approx(edges)
     assert len(np.unique(np.round(heights, 6))) == 4
+
+
+def test_a_loss_that_nearly_diverged_does_not_flatten_the_others(results: Results) -> None:
+    for seed in range(3):
+        results.add("fds", seed, [(1, 0.5), (2, 0.8)])
+        results.add("tpe", seed, [(1, -1e20), (2, 0.7)])
+    drawn = anytime.draw(*results.both, metric="val_loss")
+    (ax,) = drawn.figure.axes
+    assert 0.3 < ax.get_ylim()[1] < 10
+    assert "Larger losses lie above the axis's end: TPE." in drawn.caption
+    assert "above the axis's end" not in anytime.draw(*results.both).caption
