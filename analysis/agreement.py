@@ -38,13 +38,15 @@ def differences(reports: pd.DataFrame) -> pd.DataFrame:
     steps = reports.groupby(CELL)["inner_steps"].diff().fillna(reports["inner_steps"])
     own = reports.assign(steps=steps.astype(int))
     own = own[own["adapter"].isin(EXACT) & own["hypergradient"].map(lambda h: np.ndim(h) == 1)]
+    same = ["problem", "seed", "report", "steps", "training"]
+    own = own.assign(training=own["schedule"].map(tuple))
+    own = own[own.duplicated(same, keep=False)]
     rows: list[dict[str, Any]] = []
-    for (problem, seed, report), cells in own.groupby(["problem", "seed", "report"], sort=True):
+    for key, cells in own.groupby(same, sort=True):
         there = sorted(cells.to_dict("records"), key=lambda row: -EXACT.index(row["adapter"]))
+        where = dict(zip(same[:-1], key[:-1], strict=True))
         for one, other in combinations(there, 2):
-            if one["steps"] == other["steps"] and list(one["schedule"]) == list(other["schedule"]):
-                where = {"problem": problem, "seed": seed, "report": report, "steps": one["steps"]}
-                rows += [{**where, **found} for found in _compared(one, other)]
+            rows += [{**where, **found} for found in _compared(one, other)]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
