@@ -82,5 +82,5 @@ def test_the_sign_of_every_component_above_the_noise_is_the_exact_one() -> None:
 def test_its_stored_states_take_less_than_three_times_the_root_of_the_horizon() -> None:
     result = by_reverse("float32")
     vector = result.state.w.numel() * result.state.w.element_size()
-    assert result.peak_bytes / vector == 2 * 140 + 8 < 3 * math.sqrt(HORIZON)
+    assert result.peak_bytes / vector == 2 * 140 + 12 < 3 * math.sqrt(HORIZON)
     assert by_forward("float32").peak_bytes == 3 * 9 * vector
