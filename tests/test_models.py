@@ -169,20 +169,37 @@ def network(*layers: Layer, shape: tuple[int, ...], classes: int) -> LayeredNetw
 @pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
 @pytest.mark.parametrize(
     ("kernel", "stride", "padding"),
-    [(1, 1, 0), (3, 1, 0), (3, 1, 1), (3, 2, 1), (2, 2, 0), (5, 3, 2), (1, 2, 0), (4, 3, 0), (3, 1, 2)],
-)
+    [
+        (1, 1, 0), (3, 1, 0), (3, 1, 1), (3, 2, 1), (2, 2, 0), (5, 3, 2), (1, 2, 0), (4, 3, 0), (3, 1, 2),
+        (5, 1, 0), (5, 1, 2), (6, 1, 1), (2, 1, 2),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("width", [8, 9])
 def test_convolutions_of_any_kernel_stride_and_padding(
-    kernel: int, stride: int, padding: int, bias: bool, first: bool
+    kernel: int, stride: int, padding: int, width: int, bias: bool, first: bool
 ) -> None:
-    shape = (2, 6, 9)  # not square, and not divided by every stride
+    shape = (2, 6, width)  # not square, and not divided by every stride
     before = [] if first else [Conv2d(2, 3, 3, padding=1, name="before")]
     conv = Conv2d(2 if first else 3, 4, kernel, stride=stride, padding=padding, bias=bias)
-    inner = conv.output((conv.inputs, 6, 9))
-    x, weight = torch.zeros(1, conv.inputs, 6, 9), torch.zeros(4, conv.inputs, kernel, kernel)
+    inner = conv.output((conv.inputs, 6, width))
+    x, weight = torch.zeros(1, conv.inputs, 6, width), torch.zeros(4, conv.inputs, kernel, kernel)
     assert inner == F.conv2d(x, weight, None, stride, padding).shape[1:]
     # a linear layer above makes the conv's output gradient depend on every weight
     net = network(*before, conv, Flatten(), Linear(math.prod(inner), 3), shape=shape, classes=3)
     assert_exact(net, shape, 3, 3)
+
+
+def test_a_convolution_with_few_channels_is_pulled_back_by_pairs_of_columns() -> None:
+    """The way that fills the lanes is taken where it can be, and gives what the plain one gives."""
+    few, many = Conv2d(6, 16, 5), Conv2d(16, 16, 5)
+    g = torch.randn(2, 16, 8, 8, dtype=torch.float64, generator=stream())
+    for conv, thin in ((few, True), (many, False)):
+        weight = torch.randn(16, conv.inputs, 5, 5, dtype=torch.float64, generator=stream())
+        assert conv._is_thin(g, weight) is thin
+    weight = torch.randn(16, 6, 5, 5, dtype=torch.float64, generator=stream())
+    plain = torch.nn.grad.conv2d_input((2, 6, 12, 12), weight, g)
+    close(few._pull_by_pairs(g, weight), plain)
+    assert not few._is_thin(g[..., :7], weight)  # an odd number of columns
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from hpobench_fds.layers.base import Layer, Parameter, Shape, Tensors
 
+LANES = 16  # floats of a vector register, and what the CPU's convolutions pad channels to
 _convolution_backward = torch.ops.aten.convolution_backward
 
 
@@ -45,20 +46,39 @@ class Conv2d(Layer):
         return F.conv2d(x, weight, bias, self.stride, self.padding)
 
     def _pull(self, g: Tensor, x: Tensor, weight: Tensor, need: tuple[bool, bool]) -> tuple[Tensor, Tensor]:
+        """Gradients of the input and of the weight; one that is not needed is undefined."""
+        pairs = need[0] and self._is_thin(g, weight)
+        if pairs and not need[1]:
+            gx = self._pull_by_pairs(g, weight)
+            return gx, gx
+        strides, paddings = [self.stride] * 2, [self.padding] * 2
         gx, gw, _ = _convolution_backward(
-            g,
-            x,
-            weight,
-            None,
-            [self.stride] * 2,
-            [self.padding] * 2,
-            [1, 1],
-            False,
-            [0, 0],
-            1,
-            [*need, False],
-        )
-        return gx, gw
+            g, x, weight, None, strides, paddings, [1, 1], False, [0, 0], 1,
+            [need[0] and not pairs, need[1], False],
+        )  # fmt: skip
+        return (self._pull_by_pairs(g, weight) if pairs else gx), gw
+
+    def _is_thin(self, g: Tensor, weight: Tensor) -> bool:
+        """Whether pairs of columns pay: the CPU computes ``LANES`` channels at a time, few or not."""
+        width = g.shape[3] + self.kernel - 1 - 2 * self.padding
+        small = 2 * weight.shape[1] <= LANES and 1 < self.kernel > self.padding
+        return small and self.stride == 1 and width % 2 == 0 and g.device.type == "cpu"
+
+    def _pull_by_pairs(self, g: Tensor, weight: Tensor) -> Tensor:
+        """The input's gradient, two neighbouring columns of a pixel's channels as channels of their own.
+
+        It is the convolution of g with the kernel turned round; two columns see k + 1 columns of g.
+        """
+        outputs, inputs = weight.shape[:2]
+        k, around = self.kernel, self.kernel - 1 - self.padding
+        turned = weight.flip(2, 3).transpose(0, 1)
+        pairs = weight.new_zeros(2, inputs, outputs, k, k + 1)
+        pairs[0, ..., :k] = turned
+        pairs[1, ..., 1:] = turned
+        both = F.conv2d(g, pairs.flatten(0, 1), None, (1, 2), around)
+        height, half = both.shape[2:]
+        apart = both.view(len(g), 2, inputs, height, half)
+        return apart.permute(0, 2, 3, 4, 1).reshape(len(g), inputs, height, 2 * half)
 
     def apply(self, p: Tensors, x: Tensor, running: Tensor | None) -> Tensor:
         return self._conv(x, p[0], p[1] if self.bias else None)
@@ -91,14 +111,30 @@ class Conv2d(Layer):
         self, p: Tensors, dp: Tensors, dg: Tensor, c: Any, dgrads: Tensors, need_input: bool
     ) -> Tensor | None:
         batch, k, outputs, *side = dg.shape
-        weights = (k * outputs, self.inputs, self.kernel, self.kernel)
-        _, gw = self._pull(dg.reshape(batch, k * outputs, *side), c.x, dp[0].view(weights), (False, True))
-        dgrads[0].copy_(gw.view_as(dgrads[0]))
+        self._pull_weights(dg.reshape(batch, k * outputs, *side), dp[0], c, dgrads[0])
         if self.bias:
             torch.sum(dg, (0, 3, 4), out=dgrads[1])
         if c.dx is None and not need_input:
             return None
         return self._second_order(p, dp, dg, c, dgrads, need_input)
+
+    def _pull_weights(self, dg: Tensor, dp: Tensor, c: Any, dgrads: Tensor) -> None:
+        """The term in which the primal input x meets the gradients' tangents, into ``dgrads``."""
+        side, inputs, many = self.kernel, self.inputs, dg.shape[1]
+        if not (2 * inputs <= LANES and side >= 5 and self.stride == 1 and dg.device.type == "cpu"):
+            _, gw = self._pull(dg, c.x, dp.view(many, inputs, side, side), (False, True))
+            dgrads.copy_(gw.view_as(dgrads))
+            return
+        # Few channels: the rows under the kernel become channels as well, and fill the lanes.
+        padded = F.pad(c.x, [self.padding] * 4)
+        rows = torch.cat([padded[:, :, i : i + dg.shape[2]] for i in range(side)], 1)
+        weights = rows.new_empty(many, side * inputs, 1, side)  # only its shape is read
+        needed = [False, True, False]
+        _, gw, _ = _convolution_backward(
+            dg, rows, weights, None, [1, 1], [0, 0], [1, 1], False, [0, 0], 1, needed
+        )
+        shape = (*dgrads.shape[:2], side, inputs, side)
+        dgrads.copy_(gw.view(shape).transpose(2, 3))
 
     def _second_order(
         self, p: Tensors, dp: Tensors, dg: Tensor, c: Any, dgrads: Tensors, need_input: bool
