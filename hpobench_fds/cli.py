@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from hpobench_fds.cluster import Cluster
     from hpobench_fds.plan import Plan
-    from hpobench_fds.runner import RunSummary
+    from hpobench_fds.watching import RunSummary
 
 app = typer.Typer(
     help="Compare hyperparameter-optimisation methods, gradient-based and black-box, on one shared trainer.",

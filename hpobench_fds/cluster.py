@@ -19,23 +19,16 @@ import numpy as np
 import torch
 from filelock import BaseFileLock
 
+from hpobench_fds.cell_run import in_a_line, new_record, now, settled_before, unrecorded
 from hpobench_fds.data import Dataset
 from hpobench_fds.errors import InputError
 from hpobench_fds.limits import NO_LIMITS, Limits
 from hpobench_fds.machine import Machine, describe_commit, describe_software
 from hpobench_fds.problem import Problem, TestData
-from hpobench_fds.runner import (
-    CellResult,
-    Watcher,
-    in_a_line,
-    new_record,
-    now,
-    settled_before,
-    unrecorded,
-)
 from hpobench_fds.sharing import SharedProblem
 from hpobench_fds.store import ERROR_FILE, RUN_FILE, TRACE_FILE, CellStore, Held, Store, write_atomic
 from hpobench_fds.suite import Cell
+from hpobench_fds.watching import CellResult, Watcher
 from hpobench_fds.workers import run_isolated
 
 AT_ONCE = 200  # cells that Ray knows of at a time; each holds its lock's file open here

@@ -14,10 +14,10 @@ import torch
 from hpobench_fds.limits import NO_LIMITS, Limits
 from hpobench_fds.machine import Machine, describe_commit, describe_software, threads_each
 from hpobench_fds.records import ReportRecord
-from hpobench_fds.runner import CellResult, Quiet, Spent, Watcher
 from hpobench_fds.sharing import SharedProblem
 from hpobench_fds.store import Store
 from hpobench_fds.suite import Cell
+from hpobench_fds.watching import CellResult, Quiet, Spent, Watcher
 from hpobench_fds.worker_process import STOP_SIGNALS
 from hpobench_fds.workers import Stop, run_isolated
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from hpobench_fds.records import ReportRecord
-    from hpobench_fds.runner import CellResult, Spent, Watcher
     from hpobench_fds.suite import Cell
+    from hpobench_fds.watching import CellResult, Spent, Watcher
 
 BAR = 16  # columns
 SURE_ENOUGH = 0.02  # share of the work from which on its pace says more than the budgets

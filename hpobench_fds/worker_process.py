@@ -24,13 +24,14 @@ from typing import NoReturn
 import torch
 from threadpoolctl import threadpool_limits
 
+from hpobench_fds.cell_run import in_a_line, run_cell, warm_up
 from hpobench_fds.errors import InputError
 from hpobench_fds.machine import Machine, describe_device
 from hpobench_fds.records import ReportRecord
-from hpobench_fds.runner import CellResult, Spent, in_a_line, run_cell, warm_up
 from hpobench_fds.sharing import SharedProblem
 from hpobench_fds.store import Store
 from hpobench_fds.suite import Cell
+from hpobench_fds.watching import CellResult, Spent
 
 BEAT = 1.0  # seconds between messages when there is nothing to tell
 STACK_SIGNAL = signal.SIGUSR2  # has every thread's stack written to the cell's output, even in C code

@@ -25,24 +25,15 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from hpobench_fds.cell_run import in_a_line, lock_soon, new_record, now, settled_before
 from hpobench_fds.errors import InputError
 from hpobench_fds.limits import GB, NO_LIMITS, Limits, own_memory
 from hpobench_fds.machine import Machine
 from hpobench_fds.records import RunRecord
-from hpobench_fds.runner import (
-    CellResult,
-    Quiet,
-    Spent,
-    Watcher,
-    in_a_line,
-    lock_soon,
-    new_record,
-    now,
-    settled_before,
-)
 from hpobench_fds.sharing import SharedProblem
 from hpobench_fds.store import CHECKPOINT_FILE, CellStore, Held, Store
 from hpobench_fds.suite import Cell
+from hpobench_fds.watching import CellResult, Quiet, Spent, Watcher
 from hpobench_fds.worker_process import (
     STACK_SIGNAL,
     STOP_SIGNALS,

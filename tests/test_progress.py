@@ -12,8 +12,8 @@ from rich.console import Console
 from hpobench_fds.problem import ProblemConfig
 from hpobench_fds.progress import Lines, Live, TimeLeft, against, duration, outcome
 from hpobench_fds.records import ClockRecord, Cost, FinalRecord, ReportRecord, RunRecord
-from hpobench_fds.runner import CellResult, Spent
 from hpobench_fds.suite import BudgetConfig, Cell
+from hpobench_fds.watching import CellResult, Spent
 
 
 def cell(method: str, seed: int = 0, seconds: float | None = None, steps: int | None = None) -> Cell:

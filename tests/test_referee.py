@@ -13,8 +13,8 @@ from torch import Tensor
 from hpobench_fds.clock import Budget, Clock
 from hpobench_fds.method import Task
 from hpobench_fds.problem import Problem, ProblemConfig, TestData, load_problem
+from hpobench_fds.recorder import Ears, Recorder
 from hpobench_fds.referee import FullTrainer, Referee
-from hpobench_fds.runner import Ears, Recorder
 from hpobench_fds.schedule import Schedule
 from hpobench_fds.store import CellStore
 from hpobench_fds.suite import BudgetConfig, Cell

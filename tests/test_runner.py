@@ -11,22 +11,19 @@ from typing import Any
 import pytest
 import torch
 
-from hpobench_fds import runner
+from hpobench_fds import recorder, runner
+from hpobench_fds.cell_run import run_cell
 from hpobench_fds.errors import InputError
 from hpobench_fds.machine import Machine, describe_machine, find_device
 from hpobench_fds.method import Task
 from hpobench_fds.problem import load_problem
 from hpobench_fds.records import FinalRecord, ReportRecord, RunRecord
 from hpobench_fds.referee import FullTrainer, Referee
-from hpobench_fds.runner import (
-    RunSummary,
-    load_problems,
-    run_cell,
-    run_suite,
-)
+from hpobench_fds.runner import load_problems, run_suite
 from hpobench_fds.store import CellStore, Store, load_results, load_runs
 from hpobench_fds.suite import Cell, Suite
 from hpobench_fds.trainer import Evaluation, Trainer, Training
+from hpobench_fds.watching import RunSummary
 
 METHODS = '''
 from hpobench_fds.method import AskTell, Method, Proposal
@@ -491,7 +488,7 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
     append = CellStore.append
     with monkeypatch.context() as patch:
         patch.setattr(CellStore, "append", stop)
-        patch.setattr(runner, "CHECKPOINT_SHARE", 1e9)  # a checkpoint at each opportunity
+        patch.setattr(recorder, "CHECKPOINT_SHARE", 1e9)  # a checkpoint at each opportunity
         with pytest.raises(KeyboardInterrupt):
             world.cell(suite)
     record, reports = world.read(cell)
@@ -619,7 +616,7 @@ def test_a_cell_that_gets_further_each_time_is_not_given_up(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     suite = world.suite(random_search={})
-    monkeypatch.setattr(runner, "CHECKPOINT_SHARE", 1e9)  # a checkpoint at each opportunity
+    monkeypatch.setattr(recorder, "CHECKPOINT_SHARE", 1e9)  # a checkpoint at each opportunity
 
     class Died(BaseException):
         pass

@@ -23,10 +23,11 @@ from hpobench_fds.errors import InputError
 from hpobench_fds.limits import Limits, own_memory
 from hpobench_fds.machine import find_devices, threads_each
 from hpobench_fds.records import ReportRecord, RunRecord
-from hpobench_fds.runner import CellResult, RunSummary, Spent, load_problems, run_suite
+from hpobench_fds.runner import load_problems, run_suite
 from hpobench_fds.sharing import SharedProblem, SharedTensor
 from hpobench_fds.store import CellStore, Store, cell_store
 from hpobench_fds.suite import Cell, Suite
+from hpobench_fds.watching import CellResult, RunSummary, Spent
 
 METHODS = '''
 import ctypes, os, signal, subprocess, sys, time
