@@ -150,5 +150,6 @@ def _caption(table: pd.DataFrame) -> str:
         f"Hypergradients of the same training by two exact ways ({named}), while both follow the same "
         f"schedule: median and range over pairs and n = {span(seeds)} seeds, {span(table['steps'])} inner "
         f"steps an outer step. In all, {same:.0f} of {windows.sum():.0f} signs are equal; the relative "
-        f"difference is {worst.median():.1g} in the median and at most {worst.max():.1g}."
+        f"difference is {worst.median():.1g} in the median and at most {worst.max():.1g} (none is drawn at "
+        f"{FLOOR:g})."
     )

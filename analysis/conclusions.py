@@ -365,6 +365,8 @@ def _optimistic(seeds: int) -> str:
 
 
 def _times(value: float) -> str:
+    if 0.9 < value < 1.1:  # 1.0 would say that there is no difference
+        return f"{value:.3g}"
     return f"{value:.0f}" if value >= 9.95 else f"{value:.1f}" if value >= 0.095 else f"{value:.2g}"
 
 
