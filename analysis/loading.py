@@ -18,6 +18,7 @@ import pandas as pd
 
 from hpobench_fds.errors import InputError
 from hpobench_fds.store import (
+    PACKED_FILE,
     RUN_FILE,
     SUITE_FILE,
     TRACE_FILE,
@@ -71,7 +72,7 @@ def _load_cell(folder: Path, cell: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
         copy = alone / cell.relative_to(folder)
         copy.mkdir(parents=True)
         (alone / SUITE_FILE).write_bytes(read_plain(folder / SUITE_FILE))
-        for name in (RUN_FILE, TRACE_FILE):
+        for name in (RUN_FILE, TRACE_FILE, PACKED_FILE):
             if (cell / name).exists():
                 (copy / name).write_bytes(read_plain(cell / name))
         try:

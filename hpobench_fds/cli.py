@@ -276,6 +276,17 @@ def verify(folder: ResultsArgument) -> None:
 
 
 @app.command()
+def pack(folder: ResultsArgument) -> None:
+    """Compress the traces of complete runs, to keep or to send them; everything still reads them."""
+    from hpobench_fds.pack import pack as compress
+
+    packed = compress(folder)
+    typer.echo(
+        f"{folder}: {packed.cells} traces packed, {packed.before / 1e6:.1f} MB into {packed.after / 1e6:.1f}"
+    )
+
+
+@app.command()
 def export(
     folder: ResultsArgument,
     out: Annotated[Path, typer.Argument(help="A file: .parquet or .csv.")],

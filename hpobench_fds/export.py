@@ -18,6 +18,7 @@ from hpobench_fds.records import RunRecord
 from hpobench_fds.store import (
     CHECKPOINT_FILE,
     LOCK_FILE,
+    PACKED_FILE,
     RUN_FILE,
     TRACE_FILE,
     CellStore,
@@ -27,6 +28,7 @@ from hpobench_fds.store import (
     load_runs,
     read_plain,
     read_suite,
+    read_trace,
     write_atomic,
 )
 
@@ -153,7 +155,7 @@ def _better(first: Path, last: Path, prefer: Prefer | None) -> Path:
     rank = ("running", "interrupted", "failed", "complete")
     if rank.index(old.status) != rank.index(new.status):
         return last if rank.index(new.status) > rank.index(old.status) else first
-    same = old == new and _trace(first) == _trace(last)
+    same = old == new and read_trace(first) == read_trace(last)
     if same or old.status != "complete" or prefer == "first":
         return first
     if prefer == "last":
@@ -167,20 +169,13 @@ def _record(cell: Path) -> RunRecord:
     return record
 
 
-def _trace(cell: Path) -> bytes:
-    try:
-        return read_plain(cell / TRACE_FILE)
-    except FileNotFoundError:
-        return b""
-
-
 def _copy(source: Path, target: Path) -> None:
     """The plain files of a cell; no links, locks or half-written files."""
     target.mkdir(parents=True)
     # A run that was killed has failed, and goes on from its checkpoint if it is tried again.
     skipped = {LOCK_FILE, *([CHECKPOINT_FILE] if _record(source).status == "complete" else [])}
     for path in sorted(source.iterdir()):
-        if path.name in (RUN_FILE, TRACE_FILE):
+        if path.name in (RUN_FILE, TRACE_FILE, PACKED_FILE):
             (target / path.name).write_bytes(read_plain(path))
         elif path.name not in skipped and not path.name.startswith(".") and _is_plain(path):
             shutil.copyfile(path, target / path.name)

@@ -5,7 +5,7 @@ A results folder of one suite looks like this::
     <out>/suite.json                             the suite as validated, with its content hash
     <out>/cells/<problem>/<method>/seed-<n>/
         run.json        one RunRecord, replaced atomically
-        trace.jsonl     one ReportRecord a line, append-only, flushed a line at a time
+        trace.jsonl     one ReportRecord a line, append-only, flushed a line at a time (once packed: .gz)
         checkpoint.pt   the method's plain state while the run is unfinished
         error.txt       the traceback of a failed run, or why its process was killed and where it was
         output.txt      what it printed, if it ran in a process of its own and printed anything

@@ -7,12 +7,14 @@
 from __future__ import annotations
 
 import gc
+import gzip
 import hashlib
 import io
 import json
 import os
 import re
 import stat
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from operator import itemgetter
@@ -40,6 +42,8 @@ if TYPE_CHECKING:  # both take seconds to import, and each is needed by a part o
     import torch
 
 SUITE_FILE, RUN_FILE, TRACE_FILE = "suite.json", "run.json", "trace.jsonl"
+PACKED_FILE = "trace.jsonl.gz"  # the same, as ``pack`` leaves it
+MOST_UNPACKED = 2**30  # bytes; a small file may claim to be a large one
 CHECKPOINT_FILE, ERROR_FILE, LOCK_FILE = "checkpoint.pt", "error.txt", "lock"
 OUTPUT_FILE = "output.txt"  # what a cell's process prints
 
@@ -78,12 +82,23 @@ def read_plain(path: Path) -> bytes:
         raise InputError(f"cannot be read: {error.strerror}", where=path) from error
 
 
-def _read_if_there(path: Path) -> bytes:
-    """The same, and nothing for a file that is not there."""
+def read_trace(cell: Path) -> bytes | None:
+    """A cell's trace, packed or not; None if it has none. Raises InputError."""
     try:
-        return read_plain(path)
+        return read_plain(cell / TRACE_FILE)
     except FileNotFoundError:
-        return b""
+        pass
+    path = cell / PACKED_FILE
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(read_plain(path))) as file:
+            content = file.read(MOST_UNPACKED + 1)
+    except FileNotFoundError:
+        return None
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"cannot be unpacked: {error}", where=path) from error
+    if len(content) > MOST_UNPACKED:
+        raise InputError(f"holds more than {MOST_UNPACKED} bytes", where=path)
+    return content
 
 
 def whole_lines(content: bytes) -> bytes:
@@ -129,16 +144,15 @@ class CellStore:
     def write_record(self, record: RunRecord) -> None:
         """Replace ``run.json``; one of a settled run carries digests of itself and of its trace."""
         if record.finished:
-            trace = self.folder / TRACE_FILE
-            digest = hashlib.sha256(trace.read_bytes()).hexdigest() if trace.exists() else None
-            record.trace_sha256 = digest
+            trace = read_trace(self.folder)
+            record.trace_sha256 = None if trace is None else hashlib.sha256(trace).hexdigest()
             record.digest = record_digest(record.model_dump_json().encode())
         write_atomic(self.folder / RUN_FILE, (record.model_dump_json(indent=1) + "\n").encode())
 
     def reports(self) -> list[ReportRecord]:
         """The whole lines of the trace. Raises InputError if one of them is no report."""
         path = self.folder / TRACE_FILE
-        rows = _parse_lines(_read_if_there(path), path)
+        rows = _parse_lines(read_trace(self.folder) or b"", path)
         try:
             return [ReportRecord.model_validate(row) for row in rows]
         except ValidationError as error:
@@ -183,7 +197,7 @@ class CellStore:
 
     def clear(self) -> None:
         """Forget an earlier attempt, all but its ``run.json``, which the next one replaces."""
-        for name in (TRACE_FILE, CHECKPOINT_FILE, ERROR_FILE):
+        for name in (TRACE_FILE, PACKED_FILE, CHECKPOINT_FILE, ERROR_FILE):
             (self.folder / name).unlink(missing_ok=True)
 
 
@@ -523,7 +537,7 @@ def _read_reports(folder: str | Path) -> tuple[dict[str, list[Any]], list[int]]:
     get_report, get_cost = itemgetter("cost", *_OF_REPORT), itemgetter(*_OF_COST)
     for cell, run in _cells(folder):
         path = cell / TRACE_FILE
-        rows = _parse_lines(_read_if_there(path), path)
+        rows = _parse_lines(read_trace(cell) or b"", path)
         if not rows:
             continue
         try:
@@ -572,7 +586,7 @@ def load_runs(folder: str | Path) -> pd.DataFrame:
 
     rows = []
     for cell, run in _cells(folder):
-        run["best"] = _incumbent(cell / TRACE_FILE, run.get("incumbent"))
+        run["best"] = _incumbent(cell, run.get("incumbent"))
         try:
             rows.append([_FROM_RUN.get(name, itemgetter(name))(run) for name in RUN_COLUMNS])
         except (KeyError, TypeError, AttributeError) as error:
@@ -585,12 +599,12 @@ def load_runs(folder: str | Path) -> pd.DataFrame:
         raise InputError(f"no table can be made of it: {error}", where=folder) from error
 
 
-def _incumbent(path: Path, index: int | None) -> dict[str, Any]:
+def _incumbent(cell: Path, index: int | None) -> dict[str, Any]:
     """The incumbent's line alone, or nothing. An unfinished run's ``run.json`` does not name it yet."""
-    lines = whole_lines(_read_if_there(path)).splitlines()
+    lines = whole_lines(read_trace(cell) or b"").splitlines()
     near = lines[index : index + 1] if type(index) is int else []
     for line in near or [line for line in reversed(lines) if b'"incumbent":true' in line]:
-        (report,) = _parse_lines(line + b"\n", path)
+        (report,) = _parse_lines(line + b"\n", cell / TRACE_FILE)
         if report.get("incumbent"):
             return report
     return {}

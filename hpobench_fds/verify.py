@@ -22,12 +22,14 @@ from hpobench_fds.store import (
     ERROR_FILE,
     LOCK_FILE,
     OUTPUT_FILE,
+    PACKED_FILE,
     RUN_FILE,
     TRACE_FILE,
     CellStore,
     first_difference,
     read_plain,
     read_suite,
+    read_trace,
     record_digest,
     whole_lines,
 )
@@ -145,12 +147,14 @@ class _Cell:
             (self._error if record.status == "complete" else self._note)(message, RUN_FILE)
 
     def _files(self, record: RunRecord) -> None:
-        known = {RUN_FILE, TRACE_FILE, CHECKPOINT_FILE, ERROR_FILE, LOCK_FILE, OUTPUT_FILE}
+        known = {RUN_FILE, TRACE_FILE, PACKED_FILE, CHECKPOINT_FILE, ERROR_FILE, LOCK_FILE, OUTPUT_FILE}
         for path in sorted(self.cell.iterdir()):
             if path.name.endswith(".tmp"):
                 self._note("left by a run that was killed while it wrote", path.name)
             elif path.name not in known:
                 self._error("no file of a run", path.name)
+        if (self.cell / PACKED_FILE).exists() and (self.cell / TRACE_FILE).exists():
+            self._note("packed, but the trace itself is there as well, and read", PACKED_FILE)
         if record.status == "complete" and (self.cell / ERROR_FILE).exists():
             self._error("a complete run has no error", ERROR_FILE)
 
@@ -178,7 +182,7 @@ class _Cell:
         self._expect(found == record.config_hash, "config_hash is not that of its configuration")
 
     def _trace(self, record: RunRecord) -> None:
-        content = (self.cell / TRACE_FILE).read_bytes() if (self.cell / TRACE_FILE).exists() else b""
+        content = read_trace(self.cell) or b""
         if len(whole_lines(content)) < len(content):
             # A run that was killed while it wrote leaves one, and is then recorded as failed.
             say = self._error if record.status == "complete" else self._note
@@ -248,8 +252,8 @@ class _Cell:
             return
         digest = record_digest(read_plain(self.cell / RUN_FILE))
         self._expect(record.digest == digest, "edited: the digest is of other contents")
-        path = self.cell / TRACE_FILE
-        found = hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
+        content = read_trace(self.cell)
+        found = None if content is None else hashlib.sha256(content).hexdigest()
         self._expect(
             record.trace_sha256 == found, "edited: the trace is not the one that was recorded", TRACE_FILE
         )
