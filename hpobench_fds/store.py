@@ -17,6 +17,7 @@ import stat
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -417,11 +418,14 @@ def _cells(folder: str | Path) -> Iterator[tuple[Path, dict[str, Any]]]:
         yield cell, run
 
 
-def _natural(cell: Path) -> tuple[str, str, int, str]:
-    """Seed 2 before seed 10."""
-    problem, method, seed = cell.parts[-3:]
-    number = seed.removeprefix("seed-")
-    return problem, method, int(number) if number.isdecimal() else -1, seed
+def _natural(cell: Path) -> list[tuple[list[str | int], str]]:
+    """By problem, method and seed, numbers in them as numbers: seed-2 before seed-10."""
+    return [(_words_and_numbers(name), name) for name in cell.parts[-3:]]
+
+
+@cache
+def _words_and_numbers(name: str) -> list[str | int]:
+    return [int(part) if i % 2 else part for i, part in enumerate(re.split("([0-9]+)", name))]
 
 
 # Whole strings alone: no keys, and no end of a longer string with a quotation mark in it. Exact, and slow.

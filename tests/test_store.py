@@ -18,7 +18,7 @@ import torch
 
 from hpobench_fds.errors import InputError
 from hpobench_fds.records import REPORT_COLUMNS, RUN_COLUMNS, Cost, FinalRecord, ReportRecord, RunRecord
-from hpobench_fds.store import CellStore, Held, Store, load_results, load_runs, write_atomic
+from hpobench_fds.store import CellStore, Held, Store, cell_folders, load_results, load_runs, write_atomic
 
 SUITE = {
     "name": "tiny",
@@ -410,3 +410,11 @@ def test_ten_thousand_cells_of_a_hundred_reports_load_in_ten_seconds(store: Stor
         taken = time.process_time() - began
         assert len(frame) == rows
         assert taken < 10, f"{load.__name__} took {taken:.1f} s"
+
+
+def test_cells_come_in_an_order_that_counts(tmp_path: Path) -> None:
+    names = ["w-1/a/seed-0", "w-1/a/seed-2", "w-1/a/seed-10", "w-1/k-5/seed-0", "w-1/k-12/seed-0", "w-9/a/seed-0",
+             "w-27/a/seed-0", "x/a/seed-0"]  # fmt: skip
+    for name in reversed(names):
+        (tmp_path / "cells" / name).mkdir(parents=True)
+    assert ["/".join(path.parts[-3:]) for path in cell_folders(tmp_path)] == names
