@@ -1,7 +1,13 @@
-"""One thread for each test process: small tensors gain nothing from more, and parallel workers lose."""
+"""What holds for every test process, and for what it starts."""
 
 from __future__ import annotations
 
 import os
+import signal
 
+# Small tensors gain nothing from more threads, and parallel workers lose.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# In the background of a shell SIGINT is ignored, and so it would be in every runner that a test starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -89,11 +89,6 @@ class HangsInC(AskTell):
 '''
 
 
-def _hears_interrupts() -> None:
-    """A test run in the background of a shell ignores SIGINT, and so would all that it starts."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 class World:
     """A folder with a suite, and real runners on it."""
 
@@ -131,7 +126,6 @@ class World:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            preexec_fn=_hears_interrupts,
         )
 
     def finish(self, *arguments: str) -> tuple[int, str]:
