@@ -103,10 +103,8 @@ def draw(reports: pd.DataFrame, runs: pd.DataFrame, style: str = "paper") -> loo
         for ax in axes[-1]:
             ax.set_xlabel("outer step")
         handles = [
-            Line2D(
-                [], [], label=GROUPS.get(name, name), linewidth=page.line, marker=kind.marker, **kind.line()
-            )
-            for name, kind in ((name, _look(name, names)) for name in names)
+            Line2D([], [], label=kind.label, linewidth=page.line, marker=kind.marker, **kind.line())
+            for kind in (_look(name, names) for name in names)
         ]
         look.legend_below(canvas, handles)
     return look.Figure("agreement", canvas, numbers, _caption(table))

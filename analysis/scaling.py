@@ -65,15 +65,14 @@ def overtaken(table: pd.DataFrame, measure: str = "incumbent_test_accuracy") -> 
     series, method, ``above``: the numbers of hyperparameters at which it is, ascending; ``of``: all at which
     both kinds were run.
     """
-    own = table[table["measure"] == measure]
-    best = own[own["family"] == "black box"].groupby(["series", "hyperparameters"])["median"].max()
+    own, place = table[table["measure"] == measure], ["series", "hyperparameters"]
+    best = own[own["family"] == "black box"].groupby(place, as_index=False)["median"].max()
+    both = own[own["family"] == "gradient"].merge(best, on=place, suffixes=("", "_best"))
+    both = both.sort_values("hyperparameters", kind="stable")
     rows = []
-    for (series, method), mine in own[own["family"] == "gradient"].groupby(["series", "method"], sort=False):
-        medians = mine.set_index("hyperparameters")["median"].sort_index()
-        its = best.get(series, pd.Series(dtype=float)) if series in best.index.get_level_values(0) else None
-        both = [] if its is None else [n for n in medians.index if n in its.index]
-        above = [int(n) for n in both if its is not None and medians[n] > its[n]]
-        rows.append((series, method, above, [int(n) for n in both]))
+    for key, mine in both.groupby(["series", "method"], sort=False):
+        above = mine.loc[mine["median"] > mine["median_best"], "hyperparameters"]
+        rows.append((*key, above.tolist(), mine["hyperparameters"].tolist()))
     return pd.DataFrame(rows, columns=["series", "method", "above", "of"])
 
 
@@ -131,11 +130,10 @@ def _caption(table: pd.DataFrame, runs: pd.DataFrame) -> str:
     ]
     several = len(set(table["series"])) > 1
     for row in overtaken(table).to_dict("records"):
-        if row["of"]:
-            where = ", ".join(str(n) for n in row["above"]) or "none"
-            place = f" ({row['series']})" if several else ""
-            words.append(
-                f"{look.label(str(row['method']))}'s incumbents are above every black-box method's at "
-                f"{where} of {', '.join(map(str, row['of']))} hyperparameters{place}."
-            )
+        where = ", ".join(str(n) for n in row["above"]) or "none"
+        place = f" ({row['series']})" if several else ""
+        words.append(
+            f"{look.label(str(row['method']))}'s incumbents are above every black-box method's at "
+            f"{where} of {', '.join(map(str, row['of']))} hyperparameters{place}."
+        )
     return " ".join([*words, captions.protocol(own), *captions.left_out(own)])

@@ -20,12 +20,11 @@ import torch
 from filelock import BaseFileLock
 
 from hpobench_fds.cell_run import in_a_line, new_record, now, settled_before, unrecorded
-from hpobench_fds.data import Dataset
 from hpobench_fds.errors import InputError
 from hpobench_fds.limits import NO_LIMITS, Limits
-from hpobench_fds.machine import Machine, describe_commit, describe_software
+from hpobench_fds.machine import Machine, describe_commit, unnamed_machine
 from hpobench_fds.problem import Problem, TestData
-from hpobench_fds.sharing import SharedProblem
+from hpobench_fds.sharing import SharedProblem, SharedTensor
 from hpobench_fds.store import ERROR_FILE, RUN_FILE, TRACE_FILE, CellStore, Held, Store, write_atomic
 from hpobench_fds.suite import Cell
 from hpobench_fds.watching import CellResult, Watcher
@@ -211,7 +210,7 @@ class _Driver:
     def _unknown(self) -> Machine:
         """Of a cell that no node has told of its own."""
         device = torch.device("cuda" if self.cluster.gpus else "cpu")
-        return _machine(device, self.settings.commit)
+        return unnamed_machine(device, self.settings.commit)
 
     def _settle(self, index: int, result: CellResult) -> None:
         self.results[index] = result
@@ -220,13 +219,15 @@ class _Driver:
 
 def _packed(problem: Problem, test: TestData) -> dict[str, Any]:
     """A problem as arrays, which all processes of a node share."""
-    tensors = {"x_train": problem.x, "y_train": problem.y, "x_test": test.x, "y_test": test.y}
+    tensors = {"x": problem.x, "y": problem.y, "x_test": test.x, "y_test": test.y}
     if problem.black is not None:
         tensors["black"] = problem.black
     return {
         "name": problem.name,
         "config": problem.config,
         "classes": problem.classes,
+        "schedule_names": problem.space.names,
+        "steps_per_epoch": problem.steps_per_epoch,
         "arrays": {name: tensor.cpu().numpy() for name, tensor in tensors.items()},
     }
 
@@ -234,18 +235,10 @@ def _packed(problem: Problem, test: TestData) -> dict[str, Any]:
 def _unpacked(packed: Mapping[str, Any]) -> SharedProblem:
     # Ray's arrays are read-only, which torch's tensors cannot be; SharedTensor makes the last copy.
     arrays: dict[str, np.ndarray[Any, Any]] = packed["arrays"]
-    tensors = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
-    dataset = Dataset(
-        name=packed["config"].dataset,
-        x_train=tensors["x_train"],
-        y_train=tensors["y_train"],
-        x_test=tensors["x_test"],
-        y_test=tensors["y_test"],
-        classes=packed["classes"],
-        black=tensors.get("black"),
-    )
-    problem = Problem(packed["config"], dataset, packed["name"])
-    return SharedProblem.of(problem, TestData(dataset.x_test, dataset.y_test))
+    shared = {name: SharedTensor(torch.from_numpy(np.array(array))) for name, array in arrays.items()}
+    fields: dict[str, Any] = {"black": None, **packed, **shared}
+    del fields["arrays"]
+    return SharedProblem(**fields)
 
 
 def _sent(cell: Cell) -> dict[str, bytes]:
@@ -305,17 +298,12 @@ def _run_remotely(
                 replace(cell, base=base),
                 _OneCell(files),
                 _problem(data),
-                _machine(device, settings.commit, _neighbours(cluster.cpus)),
+                unnamed_machine(device, settings.commit, _neighbours(cluster.cpus)),
                 threads=cluster.cpus,
                 limits=settings.limits,
             )
         contents = {name: files.folder / name for name in FILES}
         return result, {name: path.read_bytes() for name, path in contents.items() if path.exists()}
-
-
-def _machine(device: torch.device, commit: str | None, jobs: int = 1) -> Machine:
-    """A node as far as is known before the cell's process has told what its device is called."""
-    return Machine(device, {"kind": device.type}, describe_software(device), commit, jobs)
 
 
 def _place(folder: Path, sent: Mapping[str, bytes]) -> Path:

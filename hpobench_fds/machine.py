@@ -104,3 +104,8 @@ def describe_commit() -> str | None:
         return git("rev-parse", "HEAD") + ("-dirty" if changed else "")
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def unnamed_machine(device: torch.device, commit: str | None, jobs: int = 1) -> Machine:
+    """A machine whose device's name a cell's process finds out, which would set up a GPU here."""
+    return Machine(device, {"kind": device.type}, describe_software(device), commit, jobs)

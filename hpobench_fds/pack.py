@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from hpobench_fds.store import (
     cell_folders,
     read_plain,
     read_suite,
+    trace_digest,
     write_atomic,
 )
 
@@ -57,7 +57,7 @@ def _pack_cell(files: CellStore, packed: Packed) -> None:
     if record is None or record.status != "complete":  # it may yet be gone on from
         return
     content = read_plain(path)
-    if record.trace_sha256 not in (None, hashlib.sha256(content).hexdigest()):
+    if record.trace_sha256 not in (None, trace_digest(content)):
         raise InputError("edited: the trace is not the one that was recorded", where=path)
     small = gzip.compress(content, 9, mtime=0)
     write_atomic(files.folder / PACKED_FILE, small)

@@ -12,7 +12,7 @@ import joblib
 import torch
 
 from hpobench_fds.limits import NO_LIMITS, Limits
-from hpobench_fds.machine import Machine, describe_commit, describe_software, threads_each
+from hpobench_fds.machine import Machine, describe_commit, threads_each, unnamed_machine
 from hpobench_fds.records import ReportRecord
 from hpobench_fds.sharing import SharedProblem
 from hpobench_fds.store import Store
@@ -48,7 +48,7 @@ def run_cells(
     slots: SimpleQueue[Machine] = SimpleQueue()
     commit = describe_commit()
     for k in range(jobs):
-        slots.put(_machine(devices[k % len(devices)], jobs, commit))
+        slots.put(unnamed_machine(devices[k % len(devices)], commit, jobs))
     stop, told, errors = Stop(), _OneAtATime(watch or Quiet()), list[Exception]()
 
     def one(cell: Cell) -> CellResult | None:
@@ -75,11 +75,6 @@ def run_cells(
     if errors:
         raise errors[0]
     return [result for result in results if result is not None]
-
-
-def _machine(device: torch.device, jobs: int, commit: str | None) -> Machine:
-    """A job's machine; its process finds out what the device is called, which would set up a GPU here."""
-    return Machine(device, {"kind": device.type}, describe_software(device), commit, jobs)
 
 
 class _OneAtATime:

@@ -102,6 +102,11 @@ def read_trace(cell: Path) -> bytes | None:
     return content
 
 
+def trace_digest(content: bytes | None) -> str | None:
+    """SHA-256 of a trace; None if there is none."""
+    return None if content is None else hashlib.sha256(content).hexdigest()
+
+
 def whole_lines(content: bytes) -> bytes:
     """All but the half line that a crash may have left at the end."""
     return content[: content.rfind(b"\n") + 1]
@@ -145,8 +150,7 @@ class CellStore:
     def write_record(self, record: RunRecord) -> None:
         """Replace ``run.json``; one of a settled run carries digests of itself and of its trace."""
         if record.finished:
-            trace = read_trace(self.folder)
-            record.trace_sha256 = None if trace is None else hashlib.sha256(trace).hexdigest()
+            record.trace_sha256 = trace_digest(read_trace(self.folder))
             record.digest = record_digest(record.model_dump_json().encode())
         write_atomic(self.folder / RUN_FILE, (record.model_dump_json(indent=1) + "\n").encode())
 

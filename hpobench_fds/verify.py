@@ -6,7 +6,6 @@ hashes) is worked out again. Digests catch edits by hand; they are no defence ag
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,6 +30,7 @@ from hpobench_fds.store import (
     read_suite,
     read_trace,
     record_digest,
+    trace_digest,
     whole_lines,
 )
 from hpobench_fds.suite import configuration_hash
@@ -252,8 +252,7 @@ class _Cell:
             return
         digest = record_digest(read_plain(self.cell / RUN_FILE))
         self._expect(record.digest == digest, "edited: the digest is of other contents")
-        content = read_trace(self.cell)
-        found = None if content is None else hashlib.sha256(content).hexdigest()
+        found = trace_digest(read_trace(self.cell))
         self._expect(
             record.trace_sha256 == found, "edited: the trace is not the one that was recorded", TRACE_FILE
         )

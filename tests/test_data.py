@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 import pickle
 import struct
 from collections.abc import Callable, Iterator
@@ -117,17 +116,6 @@ def _nothing_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No test finds this machine's datasets by accident."""
     monkeypatch.setenv("HPOBENCH_DATA", str(tmp_path / "default-root"))
     monkeypatch.setenv("HPOBENCH_FASHION_MNIST_DIR", str(tmp_path / "no-debian"))
-
-
-@pytest.fixture
-def any_md5(monkeypatch: pytest.MonkeyPatch) -> None:
-    """torchvision's loaders accept our small files: only their md5 is not looked at."""
-
-    def exists(path: str, md5: str | None = None) -> bool:
-        return os.path.isfile(path)
-
-    monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", exists)
-    monkeypatch.setattr("torchvision.datasets.svhn.check_integrity", exists)
 
 
 # ------------------------------------------------------------------------------------------------ datasets

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -22,13 +21,7 @@ from hpobench_fds.verify import verify
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
 
-@pytest.fixture(autouse=True)
-def any_md5(monkeypatch: pytest.MonkeyPatch) -> None:
-    """torchvision's loaders accept our small files: only their md5 is not looked at."""
-    for name in ("cifar", "svhn"):
-        monkeypatch.setattr(
-            f"torchvision.datasets.{name}.check_integrity", lambda path, md5=None: os.path.isfile(path)
-        )
+pytestmark = pytest.mark.usefixtures("any_md5")
 
 
 def classes_apart(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

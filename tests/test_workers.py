@@ -450,7 +450,7 @@ def test_a_process_that_cannot_be_set_up_fails_its_cell(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The device is gone, say: its memory is full, or the driver is broken."""
-    monkeypatch.setattr(pool, "_machine", lambda device, jobs, commit: machine_of("cuda:99"))
+    monkeypatch.setattr(pool, "unnamed_machine", lambda device, commit, jobs: machine_of("cuda:99"))
     suite = world.suite(random_search={})
     summary = world.run(suite)
     assert verdicts(summary) == ["failed"]
