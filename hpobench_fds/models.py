@@ -35,6 +35,7 @@ from hpobench_fds.layers import (
     Sequential,
     Shape,
 )
+from hpobench_fds.layers.convolutions import LANES
 from hpobench_fds.tangents import Tangents
 
 
@@ -95,6 +96,9 @@ class Network(ABC):
         return Tangents(self.shapes, k, dtype=w.dtype, device=w.device)
 
 
+WIDE = 3 << 19  # bytes of 16 channels' activations, from which on a CPU runs with channels last
+
+
 class LayeredNetwork(Network):
     """A network of layers that bring their own rules."""
 
@@ -111,6 +115,8 @@ class LayeredNetwork(Network):
         self.gradient_flops = 2.0 * gradient
         if gradient:
             self.product_cost = product / gradient
+        convolutions = [layer for layer in _walk(body) if isinstance(layer, (Conv2d, ConvPool2))]
+        self._fills_lanes = bool(convolutions) and all(_fills_lanes(layer) for layer in convolutions)
         self._grad: Tensor | None = None
         self._grads: list[Tensor] = []
         self._split: tuple[Tensor, list[Tensor]] | None = None
@@ -131,7 +137,24 @@ class LayeredNetwork(Network):
 
     def logits(self, w: Tensor, x: Tensor, buffers: Tensor | None = None) -> Tensor:
         parts = [part.view(s) for part, s in zip(w.split_with_sizes(self._sizes), self.shapes, strict=True)]
-        return self.body.apply(parts, x, buffers)
+        return self.body.apply(parts, self._laid_out(x), buffers)
+
+    def _is_wide(self, x: Tensor) -> bool:
+        """Whether layers run with channels last and products one by one: faster on a CPU from a size on.
+
+        Convolutions then need no reordering, and one tangent's activations stay in the cache.
+        """
+        if not self._fills_lanes or x.device.type != "cpu":
+            return False
+        return len(x) * x.shape[2] * x.shape[3] * LANES * x.element_size() >= WIDE
+
+    def _laid_out(self, x: Tensor) -> Tensor:
+        """x [B, C, H, W], with channels last if that is faster."""
+        if not self._is_wide(x):
+            return x
+        _, channels, height, width = x.shape  # strides are spelled out: those of one channel are ambiguous
+        strides = (channels * height * width, 1, channels * width, channels)
+        return torch.empty_strided(x.shape, strides, dtype=x.dtype).copy_(x)
 
     def gradient(self, w: Tensor, x: Tensor, y: Tensor, buffers: Tensor | None = None) -> Tape:
         if self._grad is None or self._grad.dtype != w.dtype or self._grad.device != w.device:
@@ -140,7 +163,7 @@ class LayeredNetwork(Network):
             self._grads = [part.view(s) for part, s in zip(parts, self.shapes, strict=True)]
         with torch.no_grad():
             p, c = self._views(w), SimpleNamespace()
-            z = self.body.forward(p, x, buffers if self.buffer_size else None, c)
+            z = self.body.forward(p, self._laid_out(x), buffers if self.buffer_size else None, c)
             log_p = F.log_softmax(z, 1)
             index = y.unsqueeze(1)
             loss = -log_p.gather(1, index).mean()
@@ -148,17 +171,31 @@ class LayeredNetwork(Network):
             g = c.p / len(y)
             g.scatter_add_(1, index, g.new_full((1, 1), -1.0 / len(y)).expand_as(index))
             self.body.backward(p, g, c, self._grads, False)
+            c.one_by_one = self._is_wide(x)
         return Tape(loss, self._grad, c)
 
     def products(self, w: Tensor, tape: Tape, directions: Tangents, out: Tangents) -> None:
         with torch.no_grad():
-            p, c = self._views(w), tape.record
-            dz = self.body.tangent(p, directions.blocks, None, c)
-            assert dz is not None
-            softmax = c.p.unsqueeze(1)  # [B, 1, classes]
-            dg = dz.mul_(softmax)
-            dg = torch.addcmul(dg, softmax, dg.sum(2, keepdim=True), value=-1.0).div_(len(c.p))
-            self.body.tangent_backward(p, directions.blocks, dg, c, out.blocks, False)
+            if tape.record.one_by_one:
+                for j in range(directions.k):
+                    one = slice(j, j + 1)
+                    self._products(w, tape, [d[one] for d in directions.blocks], [o[one] for o in out.blocks])
+            else:
+                self._products(w, tape, directions.blocks, out.blocks)
+
+    def _products(self, w: Tensor, tape: Tape, directions: list[Tensor], out: list[Tensor]) -> None:
+        p, c = self._views(w), tape.record
+        dz = self.body.tangent(p, directions, None, c)
+        assert dz is not None
+        softmax = c.p.unsqueeze(1)  # [B, 1, classes]
+        dg = dz.mul_(softmax)
+        dg = torch.addcmul(dg, softmax, dg.sum(2, keepdim=True), value=-1.0).div_(len(c.p))
+        self.body.tangent_backward(p, directions, dg, c, out, False)
+
+
+def _fills_lanes(layer: Layer) -> bool:
+    """Whether a convolution's channels fill a CPU's vector registers."""
+    return isinstance(layer, Conv2d) and layer.outputs % LANES == 0
 
 
 def _flops(layer: Layer, shape: Shape, first: bool) -> tuple[float, float, bool]:

@@ -112,7 +112,7 @@ class SGD(StepRule):
         v, dv = slots[0], dslots[0]
         if decay:
             dgradient.flat.add_(dw.flat, alpha=decay)
-        dv.flat.mul_(momentum).add_(dgradient.flat)
+        torch.add(dgradient.flat, dv.flat, alpha=momentum, out=dv.flat)
         if row_momentum is not None:
             dv.add_to_row(row_momentum, v)
         if row_decay is not None:

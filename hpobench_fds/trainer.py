@@ -22,7 +22,7 @@ from hpobench_fds.clock import Budget, Clock
 from hpobench_fds.data import BatchOrder, Split, make_split
 from hpobench_fds.memory import keep_freed_memory
 from hpobench_fds.problem import Problem
-from hpobench_fds.schedule import Schedule, window_start
+from hpobench_fds.schedule import Schedule, window_index, window_start
 from hpobench_fds.seeds import derive, generator
 
 EVALUATION_BATCH = 1000
@@ -125,12 +125,12 @@ def first_not_finite(losses: Sequence[float]) -> int | None:
 
 def constant_segments(schedule: Schedule, horizon: int, begin: int, end: int) -> Iterator[tuple[int, int]]:
     """Cut [begin, end) where some hyperparameter changes window."""
-    cuts = {
-        window_start(len(values), index, horizon)
-        for _, values in schedule.values
-        for index in range(len(values))
-    }
-    edges = [begin, *sorted(cut for cut in cuts if begin < cut < end), end]
+    cuts: set[int] = set()
+    for _, values in schedule.values:  # of 10^4 windows only those met: a replay is a step or two
+        windows = len(values)
+        met = range(window_index(windows, begin, horizon) + 1, window_index(windows, end - 1, horizon) + 1)
+        cuts.update(window_start(windows, index, horizon) for index in met)
+    edges = [begin, *sorted(cuts), end]
     yield from ((a, b) for a, b in pairwise(edges) if a < b)
 
 

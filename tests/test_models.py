@@ -109,6 +109,53 @@ def test_gradients_and_products_of_the_built_in_models_are_autograd_s(
     assert_exact(build_network(name, shape, 10), shape, batch, 10, k)
 
 
+@pytest.fixture
+def wide_from_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small batches, too, run with channels last and one product at a time."""
+    monkeypatch.setattr("hpobench_fds.models.WIDE", 0)
+
+
+WIDE_NETS: dict[str, Callable[[], Network]] = {
+    "one block a group": lambda: build_network("wrn-10-1", (3, 8, 8), 10),
+    "two blocks a group": lambda: build_network("wrn-16-1", (3, 12, 8), 10),
+    "a channel of input": lambda: build_network("wrn-10-1", (1, 8, 8), 10),
+    "pooled and flattened": lambda: network(
+        Conv2d(3, 16, 3, padding=1), BatchNorm2d(16, "a"), ReLU(), MaxPool2(),
+        Conv2d(16, 32, 3, name="b"), ReLU(), BatchNorm2d(32, "c"), MaxPool2(), BatchNorm2d(32, "d"),
+        Flatten(), Linear(32, 10), shape=(3, 8, 8), classes=10,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.usefixtures("wide_from_anywhere")
+@pytest.mark.parametrize("which", WIDE_NETS)
+def test_with_channels_last_gradients_and_products_are_autograd_s(which: str) -> None:
+    net = WIDE_NETS[which]()
+    shape = (1 if which == "a channel of input" else 3, 12 if which.startswith("two") else 8, 8)
+    assert_exact(net, shape, 4, 10, 3)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 5e-3)])
+def test_large_batches_run_with_channels_last_and_agree_with_the_other_layout(
+    dtype: torch.dtype, tolerance: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In float32 some units within round-off of zero switch, and their share of the products with them."""
+    net, shape = build_network("wrn-10-1", (1, 16, 16), 10), (1, 16, 16)
+    w, (x, y) = weights(net).to(dtype), examples(shape, 128)
+    x, directions = x.to(dtype), torch.randn(3, net.size, generator=stream(3), dtype=dtype)
+
+    def seen_by_the_first_norm() -> Tensor:
+        seen: Tensor = net.gradient(w, x, y).record.parts[1].body.parts[0].x
+        return seen
+
+    found = products(net, w, x, y, directions)
+    assert seen_by_the_first_norm().is_contiguous(memory_format=torch.channels_last)
+    monkeypatch.setattr("hpobench_fds.models.WIDE", math.inf)
+    assert seen_by_the_first_norm().is_contiguous()
+    other = products(net, w, x, y, directions)
+    assert float((found - other).norm() / other.norm()) < tolerance
+
+
 def test_a_gradient_follows_its_weights_whether_changed_in_place_or_replaced() -> None:
     net = build_network("mlp", (1, 8, 8), 10)
     w, (x, y) = weights(net), examples((1, 8, 8), 5)

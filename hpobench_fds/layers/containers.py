@@ -115,7 +115,7 @@ class Residual(Layer):
 
     def _seen(self, x: Tensor) -> Tensor:
         """What the shortcut sees of its input."""
-        return x[..., :: self.stride, :: self.stride].contiguous() if self.stride > 1 else x
+        return x[..., :: self.stride, :: self.stride].clone() if self.stride > 1 else x
 
     def _merged(self, through: Tensor, beside: Tensor) -> Tensor:
         """The body's gradient of their input and the shortcut's."""

@@ -145,18 +145,22 @@ class Conv2d(Layer):
         weights = dp[0].transpose(0, 1).reshape(outputs, k * self.inputs, self.kernel, self.kernel)
         has_dx = c.dx is not None
         wide_shape = (batch, k * self.inputs, *c.x.shape[2:])
-        wide = (
-            c.dx.reshape(wide_shape) if has_dx else c.x.new_empty(wide_shape)
-        )  # else only its shape is read
+        wide = c.dx.reshape(wide_shape) if has_dx else self._unread(c.x, wide_shape)
         gx, gw = self._pull(c.g, wide, weights, (need_input, has_dx))
         if has_dx:
             dgrads[0].add_(gw.view(outputs, k, self.inputs, self.kernel, self.kernel).transpose(0, 1))
         if not need_input:
             return None
         gx = gx.view(batch, k, *c.x.shape[1:])
-        flat_x = c.x.new_empty(batch * k, *c.x.shape[1:])  # only its shape is read
+        flat_x = self._unread(c.x, (batch * k, *c.x.shape[1:]))
         through, _ = self._pull(dg.reshape(batch * k, outputs, *side), flat_x, p[0], (True, False))
         return through.view_as(gx).add_(gx)
+
+
+    @staticmethod
+    def _unread(x: Tensor, shape: Shape) -> Tensor:
+        """An input of which only shape and layout are read."""
+        return x if x.shape == shape else x.new_empty(shape)
 
 
 class MaxPool2(Layer):

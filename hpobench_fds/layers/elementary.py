@@ -81,12 +81,14 @@ class Linear(Layer):
         flat = dg.reshape(batch, k * self.outputs)
         torch.mm(flat.t(), c.x, out=dgrads[0].view(k * self.outputs, self.inputs))
         torch.sum(flat, 0, out=dgrads[1].view(k * self.outputs))
-        if c.dx is not None:
-            dgrads[0].baddbmm_(c.g.t().expand(k, -1, -1), c.dx.transpose(0, 1))
+        if c.dx is not None:  # [O, k * I]: k tangents of the input side by side
+            wide = c.g.t() @ c.dx.reshape(batch, k * self.inputs)
+            dgrads[0].add_(wide.view(self.outputs, k, self.inputs).transpose(0, 1))
         if not need_input:
             return None
-        out = (flat.view(batch * k, self.outputs) @ p[0]).view(batch, k, self.inputs)
-        return out.transpose(0, 1).baddbmm_(c.g.expand(k, -1, -1), dp[0]).transpose(0, 1)
+        out: Tensor = c.g @ dp[0].transpose(0, 1).reshape(self.outputs, k * self.inputs)
+        out.view(batch * k, self.inputs).addmm_(flat.view(batch * k, self.outputs), p[0])
+        return out.view(batch, k, self.inputs)
 
 
 class ReLU(Layer):
@@ -117,9 +119,11 @@ class ReLU(Layer):
     def tangent(self, p: Tensors, dp: Tensors, dx: Tensor | None, c: Any) -> Tensor | None:
         if dx is None:
             return None
-        if getattr(c, "after_own", False) and dx.is_contiguous():
+        single = dx.shape[1] == 1  # laid out as the primal is
+        if getattr(c, "after_own", False) and (single or dx.is_contiguous()):
             return dx.mul_(self._mask(c))
-        return torch.mul(dx, self._mask(c), out=dx.new_empty(dx.shape))
+        out = torch.empty_like(dx) if single else dx.new_empty(dx.shape)
+        return torch.mul(dx, self._mask(c), out=out)
 
     def tangent_backward(
         self, p: Tensors, dp: Tensors, dg: Tensor, c: Any, dgrads: Tensors, need_input: bool
@@ -137,12 +141,11 @@ class GlobalAvgPool(Layer):
         return x.mean((2, 3))
 
     def forward(self, p: Tensors, x: Tensor, running: Tensor | None, c: Any) -> Tensor:
-        c.shape = x.shape
+        c.x = x
         return x.mean((2, 3))
 
     def backward(self, p: Tensors, g: Tensor, c: Any, grads: Tensors, need_input: bool) -> Tensor | None:
-        pixels = c.shape[2] * c.shape[3]
-        return channelwise(g / pixels).expand(*c.shape).contiguous()
+        return torch.empty_like(c.x).copy_(channelwise(g / c.x[0, 0].numel()))
 
     def tangent(self, p: Tensors, dp: Tensors, dx: Tensor | None, c: Any) -> Tensor | None:
         return None if dx is None else dx.mean((3, 4))
@@ -150,5 +153,7 @@ class GlobalAvgPool(Layer):
     def tangent_backward(
         self, p: Tensors, dp: Tensors, dg: Tensor, c: Any, dgrads: Tensors, need_input: bool
     ) -> Tensor | None:
-        pixels = c.shape[2] * c.shape[3]
-        return channelwise(dg / pixels).expand(*dg.shape, *c.shape[2:]).contiguous()
+        batch, k, channels = dg.shape
+        shape = (batch, k, channels, *c.x.shape[2:])
+        out = torch.empty_like(c.x).view(shape) if k == 1 else dg.new_empty(shape)
+        return out.copy_(channelwise(dg / c.x[0, 0].numel()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -59,43 +60,52 @@ class BatchNorm2d(Layer):
             c.xhat = (c.x - channelwise(c.mean)).mul_(channelwise(c.rstd))
             c.ready = True
 
+    def _sums(self, d: Tensor, c: Any, work: Tensor) -> tuple[Tensor, Tensor]:
+        """Sums over batch and pixels of d [B, k, C, H, W] and of d * xhat: each [k, C]; spoils ``work``."""
+        if d.shape[1] == 1:  # what the library's backward pass computes, in one go
+            return _inner(d, c.x, c.mean, c.rstd)
+        total, correlation = (d.new_zeros(d.shape[1:3]) for _ in range(2))
+        for piece in _pieces(d):
+            total += d[piece].sum((0, 3, 4))
+            product = torch.mul(d[piece], c.xhat.unsqueeze(1)[piece], out=work[piece])
+            correlation += product.sum((0, 3, 4))
+        return total, correlation
+
+    def _products(self, d: Tensor, g: Tensor, work: Tensor) -> Tensor:
+        """Sum over batch and pixels of d [B, k, C, H, W] times g [B, C, H, W]: [k, C]; spoils ``work``."""
+        if d.shape[1] == 1:
+            return _inner(d, g, g.new_zeros(self.channels), g.new_ones(self.channels))[1]
+        total = d.new_zeros(d.shape[1:3])
+        for piece in _pieces(d):
+            total += torch.mul(d[piece], g.unsqueeze(1)[piece], out=work[piece]).sum((0, 3, 4))
+        return total
+
     def tangent(self, p: Tensors, dp: Tensors, dx: Tensor | None, c: Any) -> Tensor | None:
         """d xhat = rstd * (dx - mean(dx) - xhat * mean(xhat * dx)), multiplied out to two passes."""
         self._prepare(c)
-        k, xhat = dp[0].shape[0], c.xhat.unsqueeze(1)
-        out: Tensor = xhat.new_empty(len(xhat), k, *xhat.shape[2:])
+        k = dp[0].shape[0]
+        out = _like(c.xhat, k)
         c.dx = dx
         c.mean_dx, c.correlation = torch.zeros_like(dp[0]), torch.zeros_like(dp[0])
-        pieces = _pieces(out)
-        if dx is not None:
-            for piece in pieces:
-                c.mean_dx += dx[piece].sum((0, 3, 4))  # [k, C]
-                c.correlation += torch.mul(dx[piece], xhat[piece], out=out[piece]).sum((0, 3, 4))
-            c.mean_dx /= c.n
-            c.correlation /= c.n
         scale = p[0] * c.rstd
+        if dx is not None:
+            total, correlation = self._sums(dx, c, out)
+            c.mean_dx, c.correlation = total / c.n, correlation / c.n
         constant, on_xhat = dp[1] - scale * c.mean_dx, dp[0] - scale * c.correlation
-        for piece in pieces:
-            torch.addcmul(channelwise(constant), xhat[piece], channelwise(on_xhat), out=out[piece])
-            if dx is not None:
-                out[piece].addcmul_(dx[piece], channelwise(scale))
-        return out
+        terms = [(c.xhat.unsqueeze(1), on_xhat)]
+        if dx is not None:
+            terms.append((dx, scale.expand(k, -1)))
+        return _combine(out, constant, terms)
 
     def tangent_backward(
         self, p: Tensors, dp: Tensors, dg: Tensor, c: Any, dgrads: Tensors, need_input: bool
     ) -> Tensor | None:
         """The tangent of gx = weight * rstd * (g - mean(g) - xhat * mean(g * xhat)), multiplied out."""
-        xhat, g = c.xhat.unsqueeze(1), c.g.unsqueeze(1)
-        out = torch.empty_like(dg)
-        dgw, dgb, through = (torch.zeros_like(dp[0]) for _ in range(3))
-        pieces = _pieces(out)
-        for piece in pieces:
-            dgb += dg[piece].sum((0, 3, 4))
-            dgw += torch.mul(dg[piece], xhat[piece], out=out[piece]).sum((0, 3, 4))
-            if c.dx is not None:
-                through += torch.mul(c.dx[piece], g[piece], out=out[piece]).sum((0, 3, 4))
+        out = _like(c.xhat, dg.shape[1])
+        dgb, dgw = self._sums(dg, c, out)
         if c.dx is not None:
-            dgw += c.rstd * (through - c.mean_dx * c.gb - c.correlation * c.gw)
+            through = self._products(c.dx, c.g, out)
+            dgw = dgw + c.rstd * (through - c.mean_dx * c.gb - c.correlation * c.gw)
         dgrads[0].copy_(dgw)
         dgrads[1].copy_(dgb)
         if not need_input:
@@ -105,18 +115,55 @@ class BatchNorm2d(Layer):
         through_x = scale * c.rstd * mean_gx
         on_xhat = through_x * c.correlation - scale * dgw / c.n - factor * mean_gx
         constant = through_x * c.mean_dx - scale * dgb / c.n - factor * mean_g
-        for piece in pieces:
-            torch.addcmul(channelwise(constant), xhat[piece], channelwise(on_xhat), out=out[piece])
-            out[piece].addcmul_(g[piece], channelwise(factor)).addcmul_(dg[piece], channelwise(scale))
-            if c.dx is not None:
-                out[piece].addcmul_(c.dx[piece], channelwise(-through_x))
-        return out
+        terms = [(c.xhat.unsqueeze(1), on_xhat), (c.g.unsqueeze(1), factor), (dg, scale.expand_as(factor))]
+        if c.dx is not None:
+            terms.append((c.dx, (-through_x).expand_as(factor)))
+        return _combine(out, constant, terms)
 
 
 CACHED = 1 << 22  # bytes that several passes in a row find in a CPU's cache
+Term = tuple[Tensor, Tensor]
 
 
 def _pieces(x: Tensor) -> list[slice]:
     """The batch in pieces that stay in the cache while several passes go over them; whole on a GPU."""
     step = len(x) if x.is_cuda else max(1, CACHED * len(x) // (x.numel() * x.element_size()))
     return [slice(at, at + step) for at in range(0, len(x), step)]
+
+
+def _like(x: Tensor, k: int) -> Tensor:
+    """An empty [B, k, C, H, W] for x [B, C, H, W]; a single one is laid out as x."""
+    if k == 1:
+        return torch.empty_like(x).unsqueeze(1)
+    return x.new_empty(len(x), k, *x.shape[1:])
+
+
+def _inner(d: Tensor, x: Tensor, mean: Tensor, rstd: Tensor) -> tuple[Tensor, Tensor]:
+    """Of d [B, 1, C, H, W]: its sums over batch and pixels, and those of d * (x - mean) * rstd: each [1, C]."""
+    _, product, total = torch.ops.aten.native_batch_norm_backward(
+        d.squeeze(1), x, None, None, None, mean, rstd, True, 0.0, [False, True, True]
+    )
+    return total.unsqueeze(0), product.unsqueeze(0)
+
+
+def _combine(out: Tensor, constant: Tensor, terms: Sequence[Term]) -> Tensor:
+    """constant [k, C] + the sum of tensors [B, k or 1, C, H, W] times factors [k, C], into ``out``."""
+    rows, target = [x for x, _ in terms], out
+    if by_lines := out.shape[1] == 1 and out.squeeze(1).is_contiguous(memory_format=torch.channels_last):
+        rows, target = [_lines(x) for x in rows], _lines(out)
+
+    def spread(values: Tensor) -> Tensor:
+        return values.repeat(1, out.shape[4]) if by_lines else channelwise(values)
+
+    constant, factors = spread(constant), [spread(factor) for _, factor in terms]
+    for piece in _pieces(target) if out.shape[1] > 1 else [slice(None)]:
+        torch.addcmul(constant, rows[0][piece], factors[0], out=target[piece])
+        for x, factor in zip(rows[1:], factors[1:], strict=True):
+            target[piece].addcmul_(x[piece], factor)
+    return out
+
+
+def _lines(x: Tensor) -> Tensor:
+    """[B, 1, C, H, W] as [B * H, W * C]: a view if the channels lie last."""
+    batch, _, channels, height, width = x.shape
+    return x.permute(0, 1, 3, 4, 2).reshape(batch * height, width * channels)
