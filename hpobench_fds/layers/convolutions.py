@@ -156,7 +156,6 @@ class Conv2d(Layer):
         through, _ = self._pull(dg.reshape(batch * k, outputs, *side), flat_x, p[0], (True, False))
         return through.view_as(gx).add_(gx)
 
-
     @staticmethod
     def _unread(x: Tensor, shape: Shape) -> Tensor:
         """An input of which only shape and layout are read."""

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hpobench_fds.layers.base import Layer, Parameter, Shape, Tensors, channelwise
+from hpobench_fds.layers.lines import Term, combine, is_in_lines, moments, normalised, sums
 
 
 class BatchNorm2d(Layer):
@@ -36,34 +37,56 @@ class BatchNorm2d(Layer):
         return F.batch_norm(x, mean, variance, p[0], p[1], training=False, eps=self.eps)
 
     def forward(self, p: Tensors, x: Tensor, running: Tensor | None, c: Any) -> Tensor:
-        mean, variance = (None, None) if running is None else running.split_with_sizes([self.channels] * 2)
-        out, c.mean, c.rstd = torch.native_batch_norm(
-            x, p[0], p[1], mean, variance, True, self.momentum, self.eps
-        )
-        c.x = x
-        return out
+        c.x, c.n = x, x.numel() // self.channels
+        if not is_in_lines(x):
+            mean, variance = (
+                (None, None) if running is None else running.split_with_sizes([self.channels] * 2)
+            )
+            out, c.mean, c.rstd = torch.native_batch_norm(
+                x, p[0], p[1], mean, variance, True, self.momentum, self.eps
+            )
+            return out
+        c.mean, biased = moments(x)
+        c.rstd = (biased + self.eps).rsqrt_()
+        if running is not None:
+            seen = torch.cat([c.mean, biased * (c.n / max(1, c.n - 1))])
+            running.lerp_(seen, self.momentum)
+        scale = p[0] * c.rstd
+        return combine(torch.empty_like(x), p[1] - scale * c.mean, [(x, scale)])
 
     def backward(self, p: Tensors, g: Tensor, c: Any, grads: Tensors, need_input: bool) -> Tensor | None:
-        c.g = g
-        gx, gw, gb = torch.ops.aten.native_batch_norm_backward(
-            g, c.x, p[0], None, None, c.mean, c.rstd, True, self.eps, [need_input, True, True]
-        )
-        grads[0].copy_(gw)
-        grads[1].copy_(gb)
-        c.gw, c.gb, c.ready = gw, gb, False
+        c.g, c.ready = g, False
+        if is_in_lines(c.x):
+            c.gb, c.gw = sums(g, c.x, c.mean, c.rstd)
+            gx = self._pull_in_lines(p, g, c) if need_input else None
+        else:
+            gx, c.gw, c.gb = torch.ops.aten.native_batch_norm_backward(
+                g, c.x, p[0], None, None, c.mean, c.rstd, True, self.eps, [need_input, True, True]
+            )
+        grads[0].copy_(c.gw)
+        grads[1].copy_(c.gb)
         return gx if need_input else None
+
+    def _pull_in_lines(self, p: Tensors, g: Tensor, c: Any) -> Tensor:
+        """weight * rstd * (g - mean(g) - xhat * mean(g * xhat)), multiplied out."""
+        scale = p[0] * c.rstd
+        on_x = -scale * c.rstd * c.gw / c.n
+        return combine(torch.empty_like(c.x), -scale * c.gb / c.n - on_x * c.mean, [(g, scale), (c.x, on_x)])
 
     def _prepare(self, c: Any) -> None:
         """The normalised input, which every tangent shares."""
         if not c.ready:
-            c.n = c.x.numel() // self.channels
-            c.xhat = (c.x - channelwise(c.mean)).mul_(channelwise(c.rstd))
+            if is_in_lines(c.x):
+                c.xhat = normalised(c.x, c.mean, c.rstd)
+            else:
+                c.xhat = (c.x - channelwise(c.mean)).mul_(channelwise(c.rstd))
             c.ready = True
 
     def _sums(self, d: Tensor, c: Any, work: Tensor) -> tuple[Tensor, Tensor]:
         """Sums over batch and pixels of d [B, k, C, H, W] and of d * xhat: each [k, C]; spoils ``work``."""
-        if d.shape[1] == 1:  # what the library's backward pass computes, in one go
-            return _inner(d, c.x, c.mean, c.rstd)
+        if is_in_lines(c.x):
+            total, correlation = sums(d.squeeze(1), c.x, c.mean, c.rstd)
+            return total.unsqueeze(0), correlation.unsqueeze(0)
         total, correlation = (d.new_zeros(d.shape[1:3]) for _ in range(2))
         for piece in _pieces(d):
             total += d[piece].sum((0, 3, 4))
@@ -73,8 +96,9 @@ class BatchNorm2d(Layer):
 
     def _products(self, d: Tensor, g: Tensor, work: Tensor) -> Tensor:
         """Sum over batch and pixels of d [B, k, C, H, W] times g [B, C, H, W]: [k, C]; spoils ``work``."""
-        if d.shape[1] == 1:
-            return _inner(d, g, g.new_zeros(self.channels), g.new_ones(self.channels))[1]
+        if is_in_lines(g):
+            nothing = g.new_zeros(self.channels)
+            return sums(d.squeeze(1), g, nothing, nothing + 1.0)[1].unsqueeze(0)
         total = d.new_zeros(d.shape[1:3])
         for piece in _pieces(d):
             total += torch.mul(d[piece], g.unsqueeze(1)[piece], out=work[piece]).sum((0, 3, 4))
@@ -122,7 +146,6 @@ class BatchNorm2d(Layer):
 
 
 CACHED = 1 << 22  # bytes that several passes in a row find in a CPU's cache
-Term = tuple[Tensor, Tensor]
 
 
 def _pieces(x: Tensor) -> list[slice]:
@@ -138,32 +161,15 @@ def _like(x: Tensor, k: int) -> Tensor:
     return x.new_empty(len(x), k, *x.shape[1:])
 
 
-def _inner(d: Tensor, x: Tensor, mean: Tensor, rstd: Tensor) -> tuple[Tensor, Tensor]:
-    """Of d [B, 1, C, H, W]: its sums over batch and pixels, and those of d * (x - mean) * rstd: each [1, C]."""
-    _, product, total = torch.ops.aten.native_batch_norm_backward(
-        d.squeeze(1), x, None, None, None, mean, rstd, True, 0.0, [False, True, True]
-    )
-    return total.unsqueeze(0), product.unsqueeze(0)
-
-
 def _combine(out: Tensor, constant: Tensor, terms: Sequence[Term]) -> Tensor:
     """constant [k, C] + the sum of tensors [B, k or 1, C, H, W] times factors [k, C], into ``out``."""
-    rows, target = [x for x, _ in terms], out
-    if by_lines := out.shape[1] == 1 and out.squeeze(1).is_contiguous(memory_format=torch.channels_last):
-        rows, target = [_lines(x) for x in rows], _lines(out)
-
-    def spread(values: Tensor) -> Tensor:
-        return values.repeat(1, out.shape[4]) if by_lines else channelwise(values)
-
-    constant, factors = spread(constant), [spread(factor) for _, factor in terms]
-    for piece in _pieces(target) if out.shape[1] > 1 else [slice(None)]:
-        torch.addcmul(constant, rows[0][piece], factors[0], out=target[piece])
-        for x, factor in zip(rows[1:], factors[1:], strict=True):
-            target[piece].addcmul_(x[piece], factor)
+    if out.shape[1] == 1 and is_in_lines(out.squeeze(1)):
+        return combine(
+            out.squeeze(1), constant[0], [(x.squeeze(1), factor[0]) for x, factor in terms]
+        ).unsqueeze(1)
+    constant, factors = channelwise(constant), [channelwise(factor) for _, factor in terms]
+    for piece in _pieces(out):
+        torch.addcmul(constant, terms[0][0][piece], factors[0], out=out[piece])
+        for (x, _), factor in zip(terms[1:], factors[1:], strict=True):
+            out[piece].addcmul_(x[piece], factor)
     return out
-
-
-def _lines(x: Tensor) -> Tensor:
-    """[B, 1, C, H, W] as [B * H, W * C]: a view if the channels lie last."""
-    batch, _, channels, height, width = x.shape
-    return x.permute(0, 1, 3, 4, 2).reshape(batch * height, width * channels)
