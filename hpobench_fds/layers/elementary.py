@@ -11,6 +11,9 @@ from torch import Tensor
 
 from hpobench_fds.layers.base import Layer, Parameter, Shape, Tensors, channelwise
 
+_threshold = torch.ops.aten.threshold_backward.default
+_threshold_into = torch.ops.aten.threshold_backward.grad_input
+
 
 class Flatten(Layer):
     """[C, H, W] to [C * H * W]."""
@@ -67,8 +70,8 @@ class Linear(Layer):
 
     def tangent(self, p: Tensors, dp: Tensors, dx: Tensor | None, c: Any) -> Tensor | None:
         k, batch = dp[0].shape[0], c.x.shape[0]
-        bias = dp[1].view(k * self.outputs)
-        dz = torch.addmm(bias, c.x, dp[0].view(k * self.outputs, self.inputs).t())
+        dz: Tensor = c.x @ dp[0].view(k * self.outputs, self.inputs).t()
+        dz += dp[1].view(k * self.outputs)
         if dx is not None:
             dz.view(batch * k, self.outputs).addmm_(dx.reshape(batch * k, self.inputs), p[0].t())
         c.dx = dx
@@ -86,8 +89,8 @@ class Linear(Layer):
             dgrads[0].add_(wide.view(self.outputs, k, self.inputs).transpose(0, 1))
         if not need_input:
             return None
-        out: Tensor = c.g @ dp[0].transpose(0, 1).reshape(self.outputs, k * self.inputs)
-        out.view(batch * k, self.inputs).addmm_(flat.view(batch * k, self.outputs), p[0])
+        out: Tensor = (flat.view(batch * k, self.outputs) @ p[0]).view(batch, k * self.inputs)
+        out.addmm_(c.g, dp[0].transpose(0, 1).reshape(self.outputs, k * self.inputs))
         return out.view(batch, k, self.inputs)
 
 
@@ -106,29 +109,31 @@ class ReLU(Layer):
         return out
 
     def backward(self, p: Tensors, g: Tensor, c: Any, grads: Tensors, need_input: bool) -> Tensor | None:
-        c.mask = None
-        pulled: Tensor = torch.ops.aten.threshold_backward(g, c.out, 0.0)
-        return pulled
+        return self._masked(g, c.out)
 
-    def _mask(self, c: Any) -> Tensor:
-        if c.mask is None:
-            c.mask = (c.out > 0).to(c.out.dtype).unsqueeze(1)
-        mask: Tensor = c.mask
-        return mask
+    @staticmethod
+    def _masked(g: Tensor, out: Tensor, into: Tensor | None = None) -> Tensor:
+        """g where the unit is on, else 0."""
+        if into is None:
+            masked: Tensor = _threshold(g, out, 0.0)
+        else:
+            masked = _threshold_into(g, out, 0.0, grad_input=into)
+        return masked
 
     def tangent(self, p: Tensors, dp: Tensors, dx: Tensor | None, c: Any) -> Tensor | None:
         if dx is None:
             return None
         single = dx.shape[1] == 1  # laid out as the primal is
         if getattr(c, "after_own", False) and (single or dx.is_contiguous()):
-            return dx.mul_(self._mask(c))
-        out = torch.empty_like(dx) if single else dx.new_empty(dx.shape)
-        return torch.mul(dx, self._mask(c), out=out)
+            into = dx
+        else:
+            into = torch.empty_like(dx) if single else dx.new_empty(dx.shape)
+        return self._masked(dx, c.out.unsqueeze(1), into)
 
     def tangent_backward(
         self, p: Tensors, dp: Tensors, dg: Tensor, c: Any, dgrads: Tensors, need_input: bool
     ) -> Tensor | None:
-        return dg.mul_(self._mask(c)) if getattr(c, "before_own", False) else dg * self._mask(c)
+        return self._masked(dg, c.out.unsqueeze(1), dg if getattr(c, "before_own", False) else None)
 
 
 class GlobalAvgPool(Layer):
