@@ -88,11 +88,17 @@ class Conv2d(Layer):
         return self._conv(x, p[0], p[1] if self.bias else None)
 
     def backward(self, p: Tensors, g: Tensor, c: Any, grads: Tensors, need_input: bool) -> Tensor | None:
+        if self.bias:
+            torch.sum(g, (0, 2, 3), out=grads[1])
+        return self.backward_but_bias(p, g, c, grads, need_input)
+
+    def backward_but_bias(
+        self, p: Tensors, g: Tensor, c: Any, grads: Tensors, need_input: bool
+    ) -> Tensor | None:
+        """``backward``, the bias's gradient left to the caller."""
         c.g = g
         gx, gw = self._pull(g, c.x, p[0], (need_input, True))
         grads[0].copy_(gw)
-        if self.bias:
-            torch.sum(g, (0, 2, 3), out=grads[1])
         return gx if need_input else None
 
     def tangent(self, p: Tensors, dp: Tensors, dx: Tensor | None, c: Any) -> Tensor | None:
@@ -110,10 +116,16 @@ class Conv2d(Layer):
     def tangent_backward(
         self, p: Tensors, dp: Tensors, dg: Tensor, c: Any, dgrads: Tensors, need_input: bool
     ) -> Tensor | None:
-        batch, k, outputs, *side = dg.shape
-        self._pull_weights(dg.reshape(batch, k * outputs, *side), dp[0], c, dgrads[0])
         if self.bias:
             torch.sum(dg, (0, 3, 4), out=dgrads[1])
+        return self.tangent_backward_but_bias(p, dp, dg, c, dgrads, need_input)
+
+    def tangent_backward_but_bias(
+        self, p: Tensors, dp: Tensors, dg: Tensor, c: Any, dgrads: Tensors, need_input: bool
+    ) -> Tensor | None:
+        """``tangent_backward``, the bias's tangents left to the caller."""
+        batch, k, outputs, *side = dg.shape
+        self._pull_weights(dg.reshape(batch, k * outputs, *side), dp[0], c, dgrads[0])
         if c.dx is None and not need_input:
             return None
         return self._second_order(p, dp, dg, c, dgrads, need_input)
@@ -187,17 +199,17 @@ class MaxPool2(Layer):
         columns = torch.maximum(upper, lower)  # unlike a comparison, lets NaN through
         left, right = columns[..., 0::2], columns[..., 1::2]
         is_right = left < right
-        c.shape, c.right = x.shape, is_right
-        c.lower = torch.where(is_right, below[..., 1::2], below[..., 0::2])
-        c.index = self.index(c, x.shape[3], 1)
+        c.shape, c.right = x.shape, _as_numbers(is_right)
+        c.lower = _as_numbers(torch.where(is_right, below[..., 1::2], below[..., 0::2]))
+        c.index = self.index(c, x.shape[3], 1).long()
         return torch.maximum(left, right)
 
     @staticmethod
     def index(c: Any, down: int, right: int) -> Tensor:
-        """Where each maximum lies, [B, C, pixels of the output], in an image with these strides."""
+        """Where each maximum lies, int32 [B, C, pixels of the output], in an image with these strides."""
         height, width = c.shape[2:]
-        corner = torch.arange(0, height, 2, device=c.lower.device)[:, None] * down
-        corner = corner + torch.arange(0, width, 2, device=c.lower.device) * right
+        corner = torch.arange(0, height, 2, device=c.lower.device, dtype=torch.int32)[:, None] * down
+        corner = corner + torch.arange(0, width, 2, device=c.lower.device, dtype=torch.int32) * right
         return torch.add(corner, c.lower, alpha=down).add_(c.right, alpha=right).flatten(2)
 
     def backward(self, p: Tensors, g: Tensor, c: Any, grads: Tensors, need_input: bool) -> Tensor | None:
@@ -217,6 +229,11 @@ class MaxPool2(Layer):
         index = c.index.unsqueeze(1).expand(-1, k, -1, -1)
         gx = dg.new_zeros((batch, k, c.shape[1], c.shape[2] * c.shape[3]))
         return gx.scatter_(3, index, dg.flatten(3)).view(batch, k, *c.shape[1:])
+
+
+def _as_numbers(flags: Tensor) -> Tensor:
+    """Flags as int32: sums of mixed types are slow."""
+    return flags.view(torch.uint8).int()
 
 
 class ConvPool2(Layer):
@@ -247,7 +264,9 @@ class ConvPool2(Layer):
     def backward(self, p: Tensors, g: Tensor, c: Any, grads: Tensors, need_input: bool) -> Tensor | None:
         pulled = self.pool.backward((), g, c.pool, (), True)
         assert pulled is not None
-        return self.conv.backward(p, pulled, c.conv, grads, need_input)
+        if self.conv.bias:  # of a quarter of the pixels: the others' gradients are zero
+            torch.sum(g, (0, 2, 3), out=grads[1])
+        return self.conv.backward_but_bias(p, pulled, c.conv, grads, need_input)
 
     def tangent(self, p: Tensors, dp: Tensors, dx: Tensor | None, c: Any) -> Tensor | None:
         c.gathered = dx is None and len(dp[0]) >= self.MANY
@@ -264,24 +283,30 @@ class ConvPool2(Layer):
             return None
         pulled = self.pool.tangent_backward((), (), dg, c.pool, (), True)
         assert pulled is not None
-        return self.conv.tangent_backward(p, dp, pulled, c.conv, dgrads, need_input)
+        if self.conv.bias:
+            torch.sum(dg, (0, 3, 4), out=dgrads[1])
+        return self.conv.tangent_backward_but_bias(p, dp, pulled, c.conv, dgrads, need_input)
 
     def _patches(self, c: Any) -> Tensor:
         """What each maximum of each output channel looks at: [O, B * pixels, kernel * I * kernel].
 
-        Strips of the image as wide as the kernel are laid out first: a patch is then one piece of one.
+        The image is laid out so that each pixel brings those below it, as many as the kernel is high:
+        a patch is then one piece, columns outside.
         """
         if c.patches is None:
             conv, x = self.conv, c.conv.x
             padded = F.pad(x, [conv.padding] * 4) if conv.padding else x
-            strips = padded.unfold(3, conv.kernel, conv.stride).permute(0, 3, 2, 1, 4).contiguous()
-            batch, across, height = strips.shape[:3]
+            down, step = c.pool.shape[2], conv.stride
+            pixels = padded.permute(0, 2, 3, 1)  # [B, height, width, I]
+            below = [pixels[:, i : i + (down - 1) * step + 1 : step] for i in range(conv.kernel)]
+            columns = torch.stack(below, -1)  # [B, down, width, I, kernel]
+            batch, _, width = columns.shape[:3]
             line = conv.inputs * conv.kernel
-            count = batch * across * height - conv.kernel + 1
-            rows = strips.view(-1).as_strided((count, conv.kernel * line), (line, 1))
-            first = torch.arange(batch, device=x.device)[:, None, None] * (across * height)
-            index = self.pool.index(c.pool, conv.stride, height) + first
-            c.patches = rows.index_select(0, index.transpose(0, 1).reshape(-1)).view(
+            count = batch * down * width - conv.kernel + 1
+            pieces = columns.view(-1).as_strided((count, conv.kernel * line), (line, 1))
+            first = torch.arange(batch, device=x.device, dtype=torch.int32)[:, None, None] * (down * width)
+            index = self.pool.index(c.pool, width, step) + first
+            c.patches = pieces.index_select(0, index.transpose(0, 1).reshape(-1)).view(
                 conv.outputs, -1, conv.kernel * line
             )
         patches: Tensor = c.patches
@@ -289,8 +314,8 @@ class ConvPool2(Layer):
 
     def _tangent_of_patches(self, dp: Tensors, c: Any) -> Tensor:
         k, outputs, batch = len(dp[0]), self.conv.outputs, len(c.conv.x)
-        # [k, O, I, kernel, kernel] as patches lie: rows outside, inputs inside
-        weights = dp[0].permute(1, 0, 3, 2, 4).reshape(outputs, k, -1)
+        # [k, O, I, kernel, kernel] as patches lie: columns outside, rows inside
+        weights = dp[0].permute(1, 0, 4, 2, 3).reshape(outputs, k, -1)
         patches = self._patches(c).transpose(1, 2)
         if self.conv.bias:
             dz = torch.baddbmm(dp[1].t().unsqueeze(2), weights, patches)
@@ -305,6 +330,6 @@ class ConvPool2(Layer):
         at_maxima = dg.permute(2, 1, 0, 3, 4).reshape(outputs, k, -1)
         gw = torch.bmm(at_maxima, self._patches(c))
         side = self.conv.kernel
-        dgrads[0].copy_(gw.view(outputs, k, side, self.conv.inputs, side).permute(1, 0, 3, 2, 4))
+        dgrads[0].copy_(gw.view(outputs, k, side, self.conv.inputs, side).permute(1, 0, 3, 4, 2))
         if self.conv.bias:
             dgrads[1].copy_(at_maxima.sum(2).t())
