@@ -156,12 +156,7 @@ class CellStore:
 
     def reports(self) -> list[ReportRecord]:
         """The whole lines of the trace. Raises InputError if one of them is no report."""
-        path = self.folder / TRACE_FILE
-        rows = _parse_lines(read_trace(self.folder) or b"", path)
-        try:
-            return [ReportRecord.model_validate(row) for row in rows]
-        except ValidationError as error:
-            raise _invalid("no report", path, error) from error
+        return reports_of(read_trace(self.folder), self.folder)
 
     def keep_reports(self, count: int) -> None:
         """Drop every line of the trace after the first ``count``."""
@@ -204,6 +199,15 @@ class CellStore:
         """Forget an earlier attempt, all but its ``run.json``, which the next one replaces."""
         for name in (TRACE_FILE, PACKED_FILE, CHECKPOINT_FILE, ERROR_FILE):
             (self.folder / name).unlink(missing_ok=True)
+
+
+def reports_of(trace: bytes | None, cell: Path) -> list[ReportRecord]:
+    """The whole lines of a trace that was read from ``cell``. Raises InputError if one is no report."""
+    path = cell / TRACE_FILE
+    try:
+        return [ReportRecord.model_validate(row) for row in _parse_lines(trace or b"", path)]
+    except ValidationError as error:
+        raise _invalid("no report", path, error) from error
 
 
 def record_digest(content: bytes) -> str:

@@ -30,6 +30,7 @@ from hpobench_fds.store import (
     read_suite,
     read_trace,
     record_digest,
+    reports_of,
     trace_digest,
     whole_lines,
 )
@@ -109,6 +110,7 @@ class _Cell:
     def __init__(self, folder: Path, cell: Path, suite: dict[str, Any]) -> None:
         self.folder, self.cell, self.suite = folder, cell, suite
         self.findings: list[Finding] = []
+        self.content: bytes | None = None  # of the trace
         self.reports: list[ReportRecord] = []
         self.undigested = False
 
@@ -119,7 +121,8 @@ class _Cell:
             if record is None:
                 self._note("a folder without a run record: the run has not begun")
                 return self.findings
-            self.reports = files.reports()
+            self.content = read_trace(self.cell)
+            self.reports = reports_of(self.content, self.cell)
         except InputError as error:
             self._error(str(error).removeprefix(f"{self.cell}/"))
             return self.findings
@@ -182,7 +185,7 @@ class _Cell:
         self._expect(found == record.config_hash, "config_hash is not that of its configuration")
 
     def _trace(self, record: RunRecord) -> None:
-        content = read_trace(self.cell) or b""
+        content = self.content or b""
         if len(whole_lines(content)) < len(content):
             # A run that was killed while it wrote leaves one, and is then recorded as failed.
             say = self._error if record.status == "complete" else self._note
@@ -252,7 +255,7 @@ class _Cell:
             return
         digest = record_digest(read_plain(self.cell / RUN_FILE))
         self._expect(record.digest == digest, "edited: the digest is of other contents")
-        found = trace_digest(read_trace(self.cell))
+        found = trace_digest(self.content)
         self._expect(
             record.trace_sha256 == found, "edited: the trace is not the one that was recorded", TRACE_FILE
         )

@@ -56,4 +56,5 @@ def memory_figure(rows: Sequence[Row], path: Path) -> None:
 def cost_figure(rows: Sequence[Row], path: Path) -> None:
     """Cost of one hypergradient in plain trainings, against the number of hyperparameters."""
     labels = ("hyperparameters", "cost (plain trainings)")
-    _lines(rows, "hyperparameters", "trainings", ["mlp", "lenet"], labels).savefig(path, dpi=200)
+    models = list(dict.fromkeys(str(r["model"]) for r in rows))
+    _lines(rows, "hyperparameters", "trainings", models, labels).savefig(path, dpi=200)
