@@ -115,24 +115,28 @@ def wide_from_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hpobench_fds.models.WIDE", 0)
 
 
-WIDE_NETS: dict[str, Callable[[], Network]] = {
-    "one block a group": lambda: build_network("wrn-10-1", (3, 8, 8), 10),
-    "two blocks a group": lambda: build_network("wrn-16-1", (3, 12, 8), 10),
-    "a channel of input": lambda: build_network("wrn-10-1", (1, 8, 8), 10),
-    "pooled and flattened": lambda: network(
-        Conv2d(3, 16, 3, padding=1), BatchNorm2d(16, "a"), ReLU(), MaxPool2(),
+def pooled_and_flattened(shape: tuple[int, ...]) -> Network:
+    return network(
+        Conv2d(shape[0], 16, 3, padding=1), BatchNorm2d(16, "a"), ReLU(), MaxPool2(),
         Conv2d(16, 32, 3, name="b"), ReLU(), BatchNorm2d(32, "c"), MaxPool2(), BatchNorm2d(32, "d"),
-        Flatten(), Linear(32, 10), shape=(3, 8, 8), classes=10,
-    ),
-}  # fmt: skip
+        Flatten(), Linear(32, 10), shape=shape, classes=10,
+    )  # fmt: skip
 
 
 @pytest.mark.usefixtures("wide_from_anywhere")
-@pytest.mark.parametrize("which", WIDE_NETS)
-def test_with_channels_last_gradients_and_products_are_autograd_s(which: str) -> None:
-    net = WIDE_NETS[which]()
-    shape = (1 if which == "a channel of input" else 3, 12 if which.startswith("two") else 8, 8)
-    assert_exact(net, shape, 4, 10, 3)
+@pytest.mark.parametrize(
+    ("build", "shape"),
+    [
+        pytest.param(lambda shape: build_network("wrn-10-1", shape, 10), (3, 8, 8), id="one block a group"),
+        pytest.param(lambda shape: build_network("wrn-16-1", shape, 10), (3, 12, 8), id="two blocks a group"),
+        pytest.param(lambda shape: build_network("wrn-10-1", shape, 10), (1, 8, 8), id="a channel of input"),
+        pytest.param(pooled_and_flattened, (3, 8, 8), id="pooled and flattened"),
+    ],
+)
+def test_with_channels_last_gradients_and_products_are_autograd_s(
+    build: Callable[[tuple[int, ...]], Network], shape: tuple[int, ...]
+) -> None:
+    assert_exact(build(shape), shape, 4, 10, 3)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 5e-3)])

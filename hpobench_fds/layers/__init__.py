@@ -7,7 +7,8 @@ products that share one primal pass.
 
 Layout: x [B, ...]; k tangents of it [B, k, ...]. With parameter tangents stored [k, *shape], the k
 products with a primal input are one GEMM or convolution with k times the output channels, and the k
-products with a primal weight one with k times the batch; both without a copy.
+products with a primal weight one with k times the batch; both without a copy. Images with channels last
+meet one tangent at a time, k = 1, laid out as they are (``lines``).
 
 A tangent of None is zero (the input data's). No layer overwrites what it is given, since branches
 share it, but where its neighbour on the tape made it for nobody else (``own``).

@@ -72,3 +72,8 @@ class Layer(ABC):
 def channelwise(values: Tensor) -> Tensor:
     """[..., C] as [..., C, 1, 1], to meet [B, ..., C, H, W]."""
     return values[..., None, None]
+
+
+def empty_tangents(x: Tensor, k: int) -> Tensor:
+    """An empty [B, k, ...] for x [B, ...]; a single tangent is laid out as x is."""
+    return torch.empty_like(x).unsqueeze(1) if k == 1 else x.new_empty(len(x), k, *x.shape[1:])

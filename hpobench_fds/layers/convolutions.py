@@ -88,9 +88,13 @@ class Conv2d(Layer):
         return self._conv(x, p[0], p[1] if self.bias else None)
 
     def backward(self, p: Tensors, g: Tensor, c: Any, grads: Tensors, need_input: bool) -> Tensor | None:
-        if self.bias:
-            torch.sum(g, (0, 2, 3), out=grads[1])
+        self.pull_bias(g, grads)
         return self.backward_but_bias(p, g, c, grads, need_input)
+
+    def pull_bias(self, g: Tensor, grads: Tensors) -> None:
+        """The bias's gradient [O] of g [B, O, H, W], or its tangents [k, O] of [B, k, O, H, W]."""
+        if self.bias:
+            torch.sum(g, (0, -2, -1), out=grads[1])
 
     def backward_but_bias(
         self, p: Tensors, g: Tensor, c: Any, grads: Tensors, need_input: bool
@@ -116,8 +120,7 @@ class Conv2d(Layer):
     def tangent_backward(
         self, p: Tensors, dp: Tensors, dg: Tensor, c: Any, dgrads: Tensors, need_input: bool
     ) -> Tensor | None:
-        if self.bias:
-            torch.sum(dg, (0, 3, 4), out=dgrads[1])
+        self.pull_bias(dg, dgrads)
         return self.tangent_backward_but_bias(p, dp, dg, c, dgrads, need_input)
 
     def tangent_backward_but_bias(
@@ -264,8 +267,7 @@ class ConvPool2(Layer):
     def backward(self, p: Tensors, g: Tensor, c: Any, grads: Tensors, need_input: bool) -> Tensor | None:
         pulled = self.pool.backward((), g, c.pool, (), True)
         assert pulled is not None
-        if self.conv.bias:  # of a quarter of the pixels: the others' gradients are zero
-            torch.sum(g, (0, 2, 3), out=grads[1])
+        self.conv.pull_bias(g, grads)  # over a quarter of the pixels: the others' gradients are zero
         return self.conv.backward_but_bias(p, pulled, c.conv, grads, need_input)
 
     def tangent(self, p: Tensors, dp: Tensors, dx: Tensor | None, c: Any) -> Tensor | None:
@@ -283,8 +285,7 @@ class ConvPool2(Layer):
             return None
         pulled = self.pool.tangent_backward((), (), dg, c.pool, (), True)
         assert pulled is not None
-        if self.conv.bias:
-            torch.sum(dg, (0, 3, 4), out=dgrads[1])
+        self.conv.pull_bias(dg, dgrads)
         return self.conv.tangent_backward_but_bias(p, dp, pulled, c.conv, dgrads, need_input)
 
     def _patches(self, c: Any) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hpobench_fds.layers.base import Layer, Parameter, Shape, Tensors, channelwise
+from hpobench_fds.layers.base import Layer, Parameter, Shape, Tensors, channelwise, empty_tangents
 
 _threshold = torch.ops.aten.threshold_backward.default
 _threshold_into = torch.ops.aten.threshold_backward.grad_input
@@ -123,12 +123,9 @@ class ReLU(Layer):
     def tangent(self, p: Tensors, dp: Tensors, dx: Tensor | None, c: Any) -> Tensor | None:
         if dx is None:
             return None
-        single = dx.shape[1] == 1  # laid out as the primal is
-        if getattr(c, "after_own", False) and (single or dx.is_contiguous()):
-            into = dx
-        else:
-            into = torch.empty_like(dx) if single else dx.new_empty(dx.shape)
-        return self._masked(dx, c.out.unsqueeze(1), into)
+        k = dx.shape[1]
+        in_place = getattr(c, "after_own", False) and (k == 1 or dx.is_contiguous())
+        return self._masked(dx, c.out.unsqueeze(1), dx if in_place else empty_tangents(c.out, k))
 
     def tangent_backward(
         self, p: Tensors, dp: Tensors, dg: Tensor, c: Any, dgrads: Tensors, need_input: bool
@@ -158,7 +155,4 @@ class GlobalAvgPool(Layer):
     def tangent_backward(
         self, p: Tensors, dp: Tensors, dg: Tensor, c: Any, dgrads: Tensors, need_input: bool
     ) -> Tensor | None:
-        batch, k, channels = dg.shape
-        shape = (batch, k, channels, *c.x.shape[2:])
-        out = torch.empty_like(c.x).view(shape) if k == 1 else dg.new_empty(shape)
-        return out.copy_(channelwise(dg / c.x[0, 0].numel()))
+        return empty_tangents(c.x, dg.shape[1]).copy_(channelwise(dg / c.x[0, 0].numel()))

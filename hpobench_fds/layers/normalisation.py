@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hpobench_fds.layers.base import Layer, Parameter, Shape, Tensors, channelwise
+from hpobench_fds.layers.base import Layer, Parameter, Shape, Tensors, channelwise, empty_tangents
 from hpobench_fds.layers.lines import Term, combine, is_in_lines, moments, normalised, sums
 
 
@@ -108,7 +108,7 @@ class BatchNorm2d(Layer):
         """d xhat = rstd * (dx - mean(dx) - xhat * mean(xhat * dx)), multiplied out to two passes."""
         self._prepare(c)
         k = dp[0].shape[0]
-        out = _like(c.xhat, k)
+        out = empty_tangents(c.xhat, k)
         c.dx = dx
         c.mean_dx, c.correlation = torch.zeros_like(dp[0]), torch.zeros_like(dp[0])
         scale = p[0] * c.rstd
@@ -125,7 +125,7 @@ class BatchNorm2d(Layer):
         self, p: Tensors, dp: Tensors, dg: Tensor, c: Any, dgrads: Tensors, need_input: bool
     ) -> Tensor | None:
         """The tangent of gx = weight * rstd * (g - mean(g) - xhat * mean(g * xhat)), multiplied out."""
-        out = _like(c.xhat, dg.shape[1])
+        out = empty_tangents(c.xhat, dg.shape[1])
         dgb, dgw = self._sums(dg, c, out)
         if c.dx is not None:
             through = self._products(c.dx, c.g, out)
@@ -152,13 +152,6 @@ def _pieces(x: Tensor) -> list[slice]:
     """The batch in pieces that stay in the cache while several passes go over them; whole on a GPU."""
     step = len(x) if x.is_cuda else max(1, CACHED * len(x) // (x.numel() * x.element_size()))
     return [slice(at, at + step) for at in range(0, len(x), step)]
-
-
-def _like(x: Tensor, k: int) -> Tensor:
-    """An empty [B, k, C, H, W] for x [B, C, H, W]; a single one is laid out as x."""
-    if k == 1:
-        return torch.empty_like(x).unsqueeze(1)
-    return x.new_empty(len(x), k, *x.shape[1:])
 
 
 def _combine(out: Tensor, constant: Tensor, terms: Sequence[Term]) -> Tensor:
