@@ -1,0 +1,113 @@
+"""One short run of each method, whose numbers must not change when the code does.
+
+``python tests/pinned_run.py`` records them anew into ``tests/data/pinned.json``; do so only where a change
+of numbers is wanted, and say why in the commit.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from hpobench_fds import load_results, load_runs, run_suite
+
+PINNED = Path(__file__).parent / "data" / "pinned.json"
+
+_SMALL: dict[str, Any] = {
+    "dataset": "digits", "train_limit": 150, "test_limit": 50, "batch_size": 8, "horizon": 18,
+}  # fmt: skip
+_SPACE = {
+    "lr": {"windows": 3, "low": -0.2, "high": 0.3, "initial": 0.05},
+    "momentum": {"low": 0.0, "high": 0.95},
+    "weight_decay": {"windows": 2, "low": 0.0, "high": 4e-3},
+}
+SUITE: dict[str, Any] = {
+    "name": "pinned",
+    "seeds": [3],
+    "device": "cpu",
+    "budget": {"steps": 150},
+    "problems": {
+        "sgd": {**_SMALL, "space": _SPACE},
+        "sgd-clipped": {
+            **_SMALL, "dtype": "float64", "gradient_clip": 0.05, "space": _SPACE,
+            "augmentation": {"crop_padding": 1},
+        },
+        "adamw": {
+            **_SMALL, "dtype": "float64", "optimiser": "adamw", "gradient_clip": 0.1,
+            "space": {
+                "lr": {"windows": 3, "low": 1e-4, "high": 0.1, "initial": 0.01, "scale": "log"},
+                "beta1": {"low": 0.0, "high": 0.99, "initial": 0.9},
+            },
+        },
+        "nesterov": {**_SMALL, "optimiser": "nesterov", "space": _SPACE},
+        "decay": {
+            **_SMALL, "dtype": "float64",
+            "space": {
+                "lr": {"initial": 0.1, "learn": False},
+                "weight_decay": {"windows": 2, "low": 0.0, "high": 0.1, "initial": 0.01},
+            },
+        },
+    },
+    "methods": {
+        **{name: {} for name in (
+            "asha", "bohb", "cmaes", "cosine", "default", "fds", "gp", "grid", "hd", "hyperband", "implicit",
+            "marthe", "one_cycle", "one_pass", "optuna_tpe", "pbt", "random_search", "reverse",
+            "reverse_sharing", "rtho", "tpe",
+        )},
+        "truncated_reverse": {"last": 7},
+        "fds-adam": {"adapter": "fds", "outer": {"kind": "adam"}, "inner_fractions": [0.5, 1.0],
+                     "product_clip": 0.5},
+        "reverse-short-of-memory": {"adapter": "reverse_sharing", "memory": 800_000},
+        "hd-frozen": {"adapter": "hd", "frozen": True},
+    },
+}  # fmt: skip
+
+
+def machine() -> dict[str, str]:
+    """What bitwise equality depends on beside the code."""
+    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    return {
+        "torch": torch.__version__.partition("+")[0],
+        "cpu": names[0].partition(":")[2].strip() if names else "",
+        "capability": torch.backends.cpu.get_cpu_capability(),
+    }
+
+
+def cells() -> list[str]:
+    """problem/method of every cell."""
+    return [f"{problem}/{method}" for problem in SUITE["problems"] for method in SUITE["methods"]]
+
+
+COLUMNS = [
+    "fidelity", "val_loss", "val_accuracy", "incumbent", "test_loss", "test_accuracy", "schedule",
+    "hypergradient", "inner_steps", "products", "gradient_equivalents",
+]  # fmt: skip
+
+
+def numbers(cell: str) -> dict[str, Any]:
+    """A cell's reports and what was retrained, without times."""
+    torch.set_num_threads(1)
+    problem, _, method = cell.partition("/")
+    suite = {**SUITE, "problems": {problem: SUITE["problems"][problem]}}
+    with TemporaryDirectory() as place:
+        folder = Path(place) / "out"
+        (result,) = run_suite(suite, folder, methods=method).results
+        assert result.verdict == "complete", result.record
+        reports, run = load_results(folder), load_runs(folder).iloc[0]
+    found: dict[str, Any] = {
+        "stopped": run["stopped"],
+        "final": [run["final_test_loss"], run["final_test_accuracy"], run["last_test_accuracy"]],
+        "reports": {name: reports[name].tolist() for name in COLUMNS},
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(found))
+    return plain
+
+
+if __name__ == "__main__":
+    PINNED.parent.mkdir(exist_ok=True)
+    PINNED.write_text(json.dumps({"machine": machine(), "numbers": {cell: numbers(cell) for cell in cells()}}, indent=0) + "\n")
+    sys.stdout.write(f"{PINNED}: {PINNED.stat().st_size} bytes\n")
