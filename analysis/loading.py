@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 
 from hpobench_fds.errors import InputError
-from hpobench_fds.store import (
+from hpobench_fds.records.folder import (
     PACKED_FILE,
     RUN_FILE,
     SUITE_FILE,

@@ -2,7 +2,7 @@
 
 From suites whose methods take one hypergradient of a fixed schedule with a window for every step or so, over
 many seeds (``noise.toml``): the first report of each run has it. The estimators, and the theorem's bound,
-stand in ``hpobench_fds.noise``, the figures in ``noise_figures``.
+stand in ``hpobench_fds.analysis.sharing_noise``, the figures in ``noise_figures``.
 """
 
 from __future__ import annotations
@@ -12,9 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
-
-from hpobench_fds.noise import (
+from hpobench_fds.analysis.sharing_noise import (
     Constants,
     Error,
     constants,
@@ -25,6 +23,7 @@ from hpobench_fds.noise import (
     signal_to_noise,
     window_counts,
 )
+from scipy import stats
 
 from . import style as look
 from .curves import Floats

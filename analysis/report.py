@@ -27,7 +27,7 @@ from PIL import Image
 from plotly.offline import get_plotlyjs
 
 from hpobench_fds.errors import InputError
-from hpobench_fds.store import write_atomic
+from hpobench_fds.records.folder import write_atomic
 
 from . import anytime, captions, conclusions, curves, loading, speedup, tables
 from . import style as look

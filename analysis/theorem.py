@@ -1,7 +1,7 @@
 """Monte Carlo check of the theorem on sharing: is the simulated error ever above the bound?
 
 The theorem (Micaelli & Storkey, 2021) bounds the mean over steps of E (shared g[t] - mu[t])^2, see
-``hpobench_fds.noise``. Each case draws noise of standard deviation sigma with correlation c between every two
+``sharing_noise``. Each case draws noise of standard deviation sigma with correlation c between every two
 steps, the theorem's worst case, around a mean that stands still, walks at random by at most epsilon a step,
 or climbs by epsilon a step. Where it stands or climbs, the bound is attained.
 
@@ -18,13 +18,13 @@ from itertools import product
 
 import numpy as np
 import pandas as pd
+from hpobench_fds.analysis.sharing_noise import Constants, shared
 from rich import box
 from rich.table import Table
 from rich.text import Text
 from scipy import stats
 
 from hpobench_fds.errors import InputError
-from hpobench_fds.noise import Constants, shared
 
 from .curves import Floats
 

@@ -18,9 +18,9 @@ from hpobench_fds.errors import HpobenchError, InputError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from hpobench_fds.cluster import Cluster
-    from hpobench_fds.plan import Plan
-    from hpobench_fds.watching import RunSummary
+    from hpobench_fds.run.backends.ray_cluster import Cluster
+    from hpobench_fds.run.watcher import RunSummary
+    from hpobench_fds.suite.plan import Plan
 
 app = typer.Typer(
     help="Compare hyperparameter-optimisation methods, gradient-based and black-box, on one shared trainer.",
@@ -92,13 +92,13 @@ def run(
 ) -> None:
     """Run a suite: what has been run already is skipped, what was interrupted goes on."""
     if dry_run:
-        from hpobench_fds.plan import plan as make_plan
+        from hpobench_fds.suite.plan import plan as make_plan
 
         planned = make_plan(suite, out, methods=methods, seeds=seeds, part=part, retry_failed=retry_failed)
         _print_plan(planned, jobs)
         return
-    from hpobench_fds.progress import watcher
-    from hpobench_fds.runner import run_suite
+    from hpobench_fds.run.progress import watcher
+    from hpobench_fds.run.suite_run import run_suite
 
     try:
         with _terminated_is_interrupted(), watcher(quiet) as watch:
@@ -126,7 +126,7 @@ def _cluster(backend: str, address: str | None, cpus: int, gpus: float) -> Clust
         return None
     if backend != "ray":
         raise InputError(f"got {backend!r}", key="--backend", allowed="local, ray")
-    from hpobench_fds.cluster import Cluster
+    from hpobench_fds.run.backends.ray_cluster import Cluster
 
     return Cluster(address, cpus, gpus)
 
@@ -191,7 +191,7 @@ def methods_command() -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from hpobench_fds.registry import methods
+    from hpobench_fds.method.registry import methods
 
     table = Table("Method", "Family", "Options and defaults", "Paper", show_lines=True)
     known = methods()
@@ -212,7 +212,7 @@ def new_method(
     folder: Annotated[Path, typer.Option("--dir", help="Where to write the two files.")] = Path("."),
 ) -> None:
     """Write a working adapter and its test, to change into your own."""
-    from hpobench_fds import scaffold
+    from hpobench_fds.method import scaffold
 
     adapter, test = scaffold.new_method(name, folder)
     target = f"{adapter}:{scaffold.class_name(name)}"
@@ -226,7 +226,7 @@ def check(
     method: Annotated[str, typer.Argument(metavar="METHOD", help="A method's name, or FILE.py:CLASS.")],
 ) -> None:
     """Check that a method keeps the contract, on a tiny problem."""
-    from hpobench_fds import scaffold
+    from hpobench_fds.method import scaffold
 
     result = scaffold.check(method)
     typer.echo(str(result))
@@ -237,7 +237,7 @@ def check(
 @app.command()
 def validate(suite: SuiteArgument) -> None:
     """Check a suite without running it or reading its data."""
-    from hpobench_fds.suite import load_suite
+    from hpobench_fds.suite.config import load_suite
 
     loaded = load_suite(suite)
     cells = loaded.cells()
@@ -256,7 +256,7 @@ def schema() -> None:
     """
     import json
 
-    from hpobench_fds.suite import suite_schema
+    from hpobench_fds.suite.config import suite_schema
 
     typer.echo(json.dumps(suite_schema(), indent=2))
 
@@ -264,8 +264,8 @@ def schema() -> None:
 @app.command()
 def verify(folder: ResultsArgument) -> None:
     """Look for torn, edited, foreign or inconsistent records."""
-    from hpobench_fds.verify import sentence
-    from hpobench_fds.verify import verify as check_records
+    from hpobench_fds.records.verify import sentence
+    from hpobench_fds.records.verify import verify as check_records
 
     result = check_records(folder)
     for finding in result.findings:
@@ -278,7 +278,7 @@ def verify(folder: ResultsArgument) -> None:
 @app.command()
 def pack(folder: ResultsArgument) -> None:
     """Compress the traces of complete runs, to keep or to send them; everything still reads them."""
-    from hpobench_fds.pack import pack as compress
+    from hpobench_fds.records.pack import pack as compress
 
     packed = compress(folder)
     typer.echo(
@@ -294,7 +294,7 @@ def export(
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
     """Write all results as one table."""
-    from hpobench_fds.export import export as write_table
+    from hpobench_fds.records.export import export as write_table
 
     rows = write_table(folder, out, runs=runs, force=force)
     typer.echo(f"{out}: {rows} rows")
@@ -309,7 +309,7 @@ def merge(
     ] = None,
 ) -> None:
     """Put results from several machines, or parts of a suite, into one folder."""
-    from hpobench_fds.export import merge as merge_folders
+    from hpobench_fds.records.export import merge as merge_folders
 
     if prefer not in (None, "first", "last"):
         raise InputError(f"got {prefer!r}", key="--prefer", allowed="first, last")
@@ -360,7 +360,7 @@ def _names(text: str) -> list[str]:
 
 def _defaults(options: type[Any]) -> list[str]:
     """``outer.kind = "sign"``, one line an option."""
-    from hpobench_fds.registry import options_as_data, shown
+    from hpobench_fds.method.registry import options_as_data, shown
 
     def flat(data: dict[str, Any], prefix: str) -> Iterator[str]:
         for key, value in data.items():
@@ -376,7 +376,7 @@ def _defaults(options: type[Any]) -> list[str]:
 
 
 def _print_table(folder: Path) -> None:
-    from hpobench_fds.store import load_results, load_runs
+    from hpobench_fds.records.folder import load_results, load_runs
 
     reports, runs = load_results(folder), load_runs(folder)
     if runs.empty:
@@ -389,7 +389,7 @@ def _print_table(folder: Path) -> None:
 def _print_plan(planned: Plan, jobs: int) -> None:
     from rich.table import Table
 
-    from hpobench_fds.plan import duration
+    from hpobench_fds.suite.plan import duration
 
     table = Table("Cell", "Status", "Method time at most")
     for one in planned.cells:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from hpobench_fds.method import Task
-from hpobench_fds.problem import Problem
 from hpobench_fds.schedule import Schedule, Vector, window_start
+from hpobench_fds.training.problem import Problem
 
 Curve = Callable[[Vector], Vector]
 

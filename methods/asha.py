@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
-from hpobench_fds.blackbox import BlackBoxOptions, Plan, Planned, score
-from hpobench_fds.brackets import inner_steps, most_halvings, rung_resources
 from hpobench_fds.method import Proposal, Task
+from hpobench_fds.method.black_box import BlackBoxOptions, Plan, Planned, score
 from hpobench_fds.schedule import Schedule
+
+from ._brackets import inner_steps, most_halvings, rung_resources
 
 
 @dataclass

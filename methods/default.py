@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from hpobench_fds.blackbox import Plan, Planned
 from hpobench_fds.method import Method, Proposal, Task
+from hpobench_fds.method.black_box import Plan, Planned
 
 from ._baselines import by_hand
 

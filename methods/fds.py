@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from hpobench_fds.hypergradient.forward import forward
-from hpobench_fds.hypergradient.result import Hypergradient
+from hpobench_fds.hypergradient.interface import Hypergradient
 from hpobench_fds.method import OuterLoop, OuterOptionsMixin, Task
 from hpobench_fds.schedule import Schedule
 

@@ -7,8 +7,8 @@ import scipy.stats  # noqa: F401 - both are what the sampler would else import o
 from optuna.samplers import BaseSampler, GPSampler
 from pydantic import Field
 
-from hpobench_fds.blackbox import BlackBoxOptions
 from hpobench_fds.method import Proposal, Task
+from hpobench_fds.method.black_box import BlackBoxOptions
 
 from ._optuna import OptunaMethod, quiet
 

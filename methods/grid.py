@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from hpobench_fds.blackbox import Plan, Planned
 from hpobench_fds.method import Method, Proposal, Task
-from hpobench_fds.problem import Problem
+from hpobench_fds.method.black_box import Plan, Planned
+from hpobench_fds.training.problem import Problem
 
 from ._baselines import by_hand, needs_lr
 

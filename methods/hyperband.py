@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from hpobench_fds.blackbox import BlackBoxOptions, Plan, Planned, score
-from hpobench_fds.brackets import Bracket, brackets, inner_steps
 from hpobench_fds.method import Proposal, Task
+from hpobench_fds.method.black_box import BlackBoxOptions, Plan, Planned, score
 from hpobench_fds.schedule import Schedule
+
+from ._brackets import Bracket, brackets, inner_steps
 
 
 class Hyperband(Planned):
@@ -16,7 +17,7 @@ class Hyperband(Planned):
     A schedule is never stretched: at a rung of r steps its first r steps have been trained. Brackets
     follow one another from the most exploring one until the budget ends. Optuna's HyperbandPruner has
     neither whole brackets (it halves asynchronously) nor promotion by going on, hence
-    ``hpobench_fds.brackets``.
+    ``hpobench_fds.methods._brackets``.
 
     eta : one schedule in eta goes on to the next rung.
     units : R, the units of resource that the horizon counts as (at most one an inner step). 81 is the

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pydantic import Field
 
 from hpobench_fds.hypergradient.implicit import implicit, uncovered
-from hpobench_fds.hypergradient.result import Hypergradient
+from hpobench_fds.hypergradient.interface import Hypergradient
 from hpobench_fds.method import OuterLoop, OuterOptionsMixin, Task
-from hpobench_fds.problem import Problem
 from hpobench_fds.schedule import Schedule
+from hpobench_fds.training.problem import Problem
 
 
 class Implicit(OuterLoop):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pydantic import Field
 
 from hpobench_fds.hypergradient.online import OnlineResult, online
+from hpobench_fds.hypergradient.outer import Outer
 from hpobench_fds.method import OnlineLoop, OnlineOptions, Task
-from hpobench_fds.outer import Outer
 
 
 class MARTHE(OnlineLoop):

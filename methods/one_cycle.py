@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from hpobench_fds.blackbox import Plan, Planned
 from hpobench_fds.method import Method, Proposal, Task
-from hpobench_fds.problem import Problem
+from hpobench_fds.method.black_box import Plan, Planned
 from hpobench_fds.schedule import Vector
+from hpobench_fds.training.problem import Problem
 
 from ._baselines import by_hand, needs_lr
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pydantic import Field
 
 from hpobench_fds.hypergradient.online import OnlineResult, no_fixed_point, online
+from hpobench_fds.hypergradient.outer import Outer
 from hpobench_fds.method import OnlineLoop, OnlineOptions, Task
-from hpobench_fds.outer import Outer
-from hpobench_fds.problem import Problem
+from hpobench_fds.training.problem import Problem
 
 
 class OnePass(OnlineLoop):

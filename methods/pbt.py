@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from hpobench_fds.blackbox import BlackBoxOptions, Plan, Planned, score
 from hpobench_fds.method import Proposal, Task
-from hpobench_fds.problem import Problem
+from hpobench_fds.method.black_box import BlackBoxOptions, Plan, Planned, score
 from hpobench_fds.schedule import ScheduleSpace, Vector
+from hpobench_fds.training.problem import Problem
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hpobench_fds.hypergradient.result import Hypergradient
+from hpobench_fds.hypergradient.interface import Hypergradient
 from hpobench_fds.hypergradient.reverse import reverse
 from hpobench_fds.method import OuterLoop, Task
 from hpobench_fds.schedule import Schedule

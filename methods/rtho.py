@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from hpobench_fds.hypergradient.online import OnlineResult, online
+from hpobench_fds.hypergradient.outer import Outer
 from hpobench_fds.method import OnlineLoop, Task
-from hpobench_fds.outer import Outer
 
 
 class RTHO(OnlineLoop):

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hpobench_fds.clock import Clock
-from hpobench_fds.data import Dataset
+from hpobench_fds.data.dataset import Dataset
 from hpobench_fds.hypergradient.checkpoints import reach, sweeps_needed
-from hpobench_fds.problem import Problem, ProblemConfig
 from hpobench_fds.schedule import HyperparameterSpace, Schedule
-from hpobench_fds.step import RULES
-from hpobench_fds.trainer import Trainer
+from hpobench_fds.training.clock import Clock
+from hpobench_fds.training.optimisers import RULES
+from hpobench_fds.training.problem import Problem, ProblemConfig
+from hpobench_fds.training.trainer import Trainer
 
 
 def tiny_dataset(

@@ -1,6 +1,6 @@
 """One short run of each method, whose numbers must not change when the code does.
 
-``python tests/pinned_run.py`` records them anew into ``tests/data/pinned.json``; do so only where a change
+``python tests/pinned_run.py`` records them anew into ``tests/assets/pinned.json``; do so only where a change
 of numbers is wanted, and say why in the commit.
 """
 
@@ -13,9 +13,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+
 from hpobench_fds import load_results, load_runs, run_suite
 
-PINNED = Path(__file__).parent / "data" / "pinned.json"
+PINNED = Path(__file__).parent / "assets" / "pinned.json"
 
 _SMALL: dict[str, Any] = {
     "dataset": "digits", "train_limit": 150, "test_limit": 50, "batch_size": 8, "horizon": 18,
@@ -109,5 +110,8 @@ def numbers(cell: str) -> dict[str, Any]:
 
 if __name__ == "__main__":
     PINNED.parent.mkdir(exist_ok=True)
-    PINNED.write_text(json.dumps({"machine": machine(), "numbers": {cell: numbers(cell) for cell in cells()}}, indent=0) + "\n")
+    PINNED.write_text(
+        json.dumps({"machine": machine(), "numbers": {cell: numbers(cell) for cell in cells()}}, indent=0)
+        + "\n"
+    )
     sys.stdout.write(f"{PINNED}: {PINNED.stat().st_size} bytes\n")

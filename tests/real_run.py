@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from hpobench_fds.runner import run_suite
+from hpobench_fds.run.suite_run import run_suite
 
 SUITE: dict[str, Any] = {
     "name": "tiny",

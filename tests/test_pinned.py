@@ -32,7 +32,7 @@ def test_numbers_are_those_recorded(cell: str) -> None:
 
 
 def test_every_method_is_pinned() -> None:
-    from hpobench_fds.registry import methods
+    from hpobench_fds.method.registry import methods
 
     adapters = {table.get("adapter", label) for label, table in SUITE["methods"].items()}
     assert adapters == set(methods())

@@ -9,13 +9,13 @@ from hpobench_fds.benchmarks.engine.reference import double_backward_products, p
 from hpobench_fds.benchmarks.engine.timing import interleaved, median_ratio
 from hpobench_fds.benchmarks.engine.trainer import SHAPES, random_dataset
 
-from hpobench_fds.clock import Clock
 from hpobench_fds.hypergradient.forward import forward
-from hpobench_fds.hypergradient.result import Hypergradient
+from hpobench_fds.hypergradient.interface import Hypergradient
 from hpobench_fds.hypergradient.reverse import reverse
-from hpobench_fds.problem import Problem, ProblemConfig
 from hpobench_fds.schedule import HyperparameterSpace
-from hpobench_fds.trainer import Trainer
+from hpobench_fds.training.clock import Clock
+from hpobench_fds.training.problem import Problem, ProblemConfig
+from hpobench_fds.training.trainer import Trainer
 
 Row = dict[str, object]
 TANGENTS = 9

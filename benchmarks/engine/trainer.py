@@ -8,11 +8,11 @@ import torch
 from hpobench_fds.benchmarks.engine.reference import plain_loop, reference_module
 from hpobench_fds.benchmarks.engine.timing import interleaved, median_ratio
 
-from hpobench_fds.clock import Clock
-from hpobench_fds.data import Dataset
-from hpobench_fds.problem import Problem, ProblemConfig
+from hpobench_fds.data.dataset import Dataset
 from hpobench_fds.schedule import Schedule
-from hpobench_fds.trainer import Trainer
+from hpobench_fds.training.clock import Clock
+from hpobench_fds.training.problem import Problem, ProblemConfig
+from hpobench_fds.training.trainer import Trainer
 
 SHAPES = {"mlp": (1, 28, 28), "lenet": (1, 28, 28), "wrn-16-1": (3, 32, 32)}
 STEPS = {"mlp": 400, "lenet": 50, "wrn-16-1": 3}  # a block of about a third of a second

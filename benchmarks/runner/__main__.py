@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from hpobench_fds import run_suite
-from hpobench_fds.records import RunRecord
+from hpobench_fds.records.schema import RunRecord
 
 CELL = 60.0  # seconds of the cell that shares are given of
 GOAL = 0.01  # the runner's share of it at most

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from hpobench_fds.method import Method, Task
-from hpobench_fds.trainer import Evaluation
+from hpobench_fds.method.contract import Method, Task
+from hpobench_fds.training.trainer import Evaluation
 
 
 class Nothing(Method):

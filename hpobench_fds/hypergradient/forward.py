@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hpobench_fds.hypergradient.result import Hypergradient
+from hpobench_fds.hypergradient.interface import Hypergradient
 from hpobench_fds.hypergradient.validation import validation_gradient
 from hpobench_fds.schedule import Schedule, window_index, window_start
-from hpobench_fds.trainer import (
+from hpobench_fds.training.trainer import (
     DIVERGED,
     Ending,
     Losses,

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 
 from hpobench_fds.errors import InputError
-from hpobench_fds.hypergradient.result import Hypergradient
+from hpobench_fds.hypergradient.interface import Hypergradient
 from hpobench_fds.hypergradient.validation import validation_gradient
-from hpobench_fds.problem import Problem
 from hpobench_fds.schedule import Schedule, window_index
-from hpobench_fds.trainer import DIVERGED, Ending, Trainer, TrainState
+from hpobench_fds.training.problem import Problem
+from hpobench_fds.training.trainer import DIVERGED, Ending, Trainer, TrainState
 
 
 def uncovered(problem: Problem) -> str | None:

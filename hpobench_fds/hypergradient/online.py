@@ -17,14 +17,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hpobench_fds.data import BatchOrder
+from hpobench_fds.data.dataset import BatchOrder
 from hpobench_fds.errors import InputError
-from hpobench_fds.models import Tape
-from hpobench_fds.outer import Outer
-from hpobench_fds.problem import Problem
+from hpobench_fds.hypergradient.outer import Outer
+from hpobench_fds.nn.network import Tape
 from hpobench_fds.schedule import HyperparameterSpace, Schedule, ScheduleSpace
 from hpobench_fds.seeds import derive
-from hpobench_fds.trainer import (
+from hpobench_fds.training.problem import Problem
+from hpobench_fds.training.trainer import (
     DIVERGED,
     Ending,
     Evaluation,

@@ -15,11 +15,11 @@ from torch import Tensor
 
 from hpobench_fds.errors import InputError
 from hpobench_fds.hypergradient.checkpoints import next_state, states_needed
-from hpobench_fds.hypergradient.result import Hypergradient
+from hpobench_fds.hypergradient.interface import Hypergradient
 from hpobench_fds.hypergradient.validation import validation_gradient
 from hpobench_fds.schedule import Schedule
-from hpobench_fds.step import StepRule
-from hpobench_fds.trainer import DIVERGED, Ending, Trainer, TrainState
+from hpobench_fds.training.optimisers import StepRule
+from hpobench_fds.training.trainer import DIVERGED, Ending, Trainer, TrainState
 
 SWEEPS = 2  # how often a step runs forward, unless memory allows one or forces more
 

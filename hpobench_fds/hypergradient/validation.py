@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from hpobench_fds.trainer import EVALUATION_BATCH, Trainer, TrainState
+from hpobench_fds.training.trainer import EVALUATION_BATCH, Trainer, TrainState
 
 
 def validation_gradient(trainer: Trainer, state: TrainState) -> tuple[float, Tensor]:

@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from hpobench_fds.records import REPORT_COLUMNS, RUN_COLUMNS, RunRecord
+from hpobench_fds.records.schema import REPORT_COLUMNS, RUN_COLUMNS, RunRecord
 
 Point = tuple[float, float]  # seconds, test accuracy
 FAMILIES = {"fds": "gradient", "hd": "gradient", "reverse": "gradient", "default": "baseline"}

@@ -25,7 +25,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpobench_fds.errors import InputError
-from hpobench_fds.records import REPORT_COLUMNS, RUN_COLUMNS
+from hpobench_fds.records.schema import REPORT_COLUMNS, RUN_COLUMNS
 
 
 def test_the_fabricated_frames_have_the_columns_of_the_contract(study: Results) -> None:

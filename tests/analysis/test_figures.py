@@ -116,7 +116,7 @@ def test_from_records_on_disk(tmp_path: Path) -> None:
         made.add("random_search", seed, [], status="failed", used=1)
     write_folder(made, tmp_path)
 
-    from hpobench_fds.store import load_results, load_runs
+    from hpobench_fds.records.folder import load_results, load_runs
 
     drawn = figures.draw_all(tmp_path, formats=("png",))
     # One problem has no ranks over problems, and no greedy method is there.

@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 from fabricate import Results, assert_legible
 from hpobench_fds.analysis import figures, noise, noise_figures
+from hpobench_fds.analysis.sharing_noise import Floats, error_of, shared
 from hpobench_fds.analysis.style import CannotDraw
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from hpobench_fds.noise import Floats, error_of, shared
-from hpobench_fds.runner import run_suite
-from hpobench_fds.store import load_results
+from hpobench_fds.records.folder import load_results
+from hpobench_fds.run.suite_run import run_suite
 
 STEPS = 60
 EPSILON = 0.1  # with standard deviation 1 the best W is 8.4

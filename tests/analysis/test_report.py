@@ -16,8 +16,8 @@ from hpobench_fds.analysis import report
 from real_run import SUITE, cell, copy_of_results
 
 from hpobench_fds.errors import InputError
-from hpobench_fds.store import CellStore
-from hpobench_fds.suite import Suite
+from hpobench_fds.records.folder import CellStore
+from hpobench_fds.suite.config import Suite
 
 NOW = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
 

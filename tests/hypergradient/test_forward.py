@@ -19,15 +19,15 @@ from oracles import (
 )
 from torch import Tensor
 
-from hpobench_fds.clock import Budget, Clock
 from hpobench_fds.hypergradient.forward import forward
-from hpobench_fds.hypergradient.result import Hypergradient
+from hpobench_fds.hypergradient.interface import Hypergradient
 from hpobench_fds.hypergradient.validation import validation_gradient
-from hpobench_fds.problem import AugmentationConfig, Problem, ProblemConfig
+from hpobench_fds.nn.tangents import Tangents
 from hpobench_fds.schedule import HyperparameterSpace, Schedule
-from hpobench_fds.step import RULES
-from hpobench_fds.tangents import Tangents
-from hpobench_fds.trainer import DIVERGED, Trainer
+from hpobench_fds.training.clock import Budget, Clock
+from hpobench_fds.training.optimisers import RULES
+from hpobench_fds.training.problem import AugmentationConfig, Problem, ProblemConfig
+from hpobench_fds.training.trainer import DIVERGED, Trainer
 
 EXACT = 1e-8  # relative error in float64
 

@@ -10,16 +10,16 @@ import torch
 from hpobench_fds.methods.implicit import Implicit
 from oracles import relative_error, tiny_dataset
 
-from hpobench_fds.clock import Budget, Clock
 from hpobench_fds.errors import InputError
 from hpobench_fds.hypergradient.forward import forward
 from hpobench_fds.hypergradient.implicit import implicit, uncovered
 from hpobench_fds.hypergradient.validation import validation_gradient
-from hpobench_fds.layers import Flatten, Linear, Sequential
-from hpobench_fds.models import LayeredNetwork
-from hpobench_fds.problem import Problem, ProblemConfig
+from hpobench_fds.nn.layers import Flatten, Linear, Sequential
+from hpobench_fds.nn.network import LayeredNetwork
 from hpobench_fds.schedule import HyperparameterSpace, Schedule
-from hpobench_fds.trainer import DIVERGED, Trainer, TrainState
+from hpobench_fds.training.clock import Budget, Clock
+from hpobench_fds.training.problem import Problem, ProblemConfig
+from hpobench_fds.training.trainer import DIVERGED, Trainer, TrainState
 
 LR, DECAY, HORIZON, TERMS = 0.3, 0.1, 1100, 1100  # error of each: (1 - 0.3 * 0.1)^1100 < 1e-14
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from oracles import relative_error
 
-from hpobench_fds.clock import Clock
 from hpobench_fds.hypergradient.forward import forward
-from hpobench_fds.hypergradient.result import Hypergradient
+from hpobench_fds.hypergradient.interface import Hypergradient
 from hpobench_fds.hypergradient.reverse import reverse
-from hpobench_fds.problem import PAPER_SPACE, ProblemConfig, load_problem
 from hpobench_fds.schedule import Schedule
-from hpobench_fds.trainer import Trainer
+from hpobench_fds.training.clock import Clock
+from hpobench_fds.training.problem import PAPER_SPACE, ProblemConfig, load_problem
+from hpobench_fds.training.trainer import Trainer
 
 HORIZON = 10_000
 SCHEDULE = Schedule.of(

@@ -14,16 +14,16 @@ from hypothesis import strategies as st
 from oracles import relative_error, tiny_dataset
 from torch import Tensor
 
-from hpobench_fds.clock import Budget, Clock
 from hpobench_fds.hypergradient.forward import forward
 from hpobench_fds.hypergradient.online import OnlineResult, one_value_space, online
-from hpobench_fds.models import Tape
-from hpobench_fds.outer import Outer, OuterOptions, Plain, build_outer
-from hpobench_fds.problem import Problem, ProblemConfig
+from hpobench_fds.hypergradient.outer import Outer, OuterOptions, Plain, build_outer
+from hpobench_fds.nn.network import Tape
+from hpobench_fds.nn.tangents import Tangents
 from hpobench_fds.schedule import HyperparameterSpace, ScheduleSpace, Vector
-from hpobench_fds.step import RULES
-from hpobench_fds.tangents import Tangents
-from hpobench_fds.trainer import DIVERGED, Trainer
+from hpobench_fds.training.clock import Budget, Clock
+from hpobench_fds.training.optimisers import RULES
+from hpobench_fds.training.problem import Problem, ProblemConfig
+from hpobench_fds.training.trainer import DIVERGED, Trainer
 
 EXACT = 1e-8  # relative error in float64
 EVERYTHING = 10**6  # validation examples for a move: all there are

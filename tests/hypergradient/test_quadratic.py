@@ -11,12 +11,12 @@ from oracles import tiny_trainer
 from torch import Tensor
 
 from hpobench_fds.hypergradient.forward import forward
-from hpobench_fds.hypergradient.result import Hypergradient
+from hpobench_fds.hypergradient.interface import Hypergradient
 from hpobench_fds.hypergradient.reverse import reverse
-from hpobench_fds.models import Network, Tape
+from hpobench_fds.nn.network import Network, Tape
+from hpobench_fds.nn.tangents import Tangents
 from hpobench_fds.schedule import Schedule
-from hpobench_fds.tangents import Tangents
-from hpobench_fds.trainer import Trainer
+from hpobench_fds.training.trainer import Trainer
 
 CURVATURE = np.array([0.3, 1.0, 2.5])
 CENTRE = np.array([1.0, -2.0, 0.5])

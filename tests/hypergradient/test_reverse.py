@@ -21,17 +21,17 @@ from oracles import (
 )
 from torch import Tensor
 
-from hpobench_fds.clock import Budget
 from hpobench_fds.errors import InputError
 from hpobench_fds.hypergradient.forward import forward
-from hpobench_fds.hypergradient.result import Hypergradient
+from hpobench_fds.hypergradient.interface import Hypergradient
 from hpobench_fds.hypergradient.reverse import plan_states, reverse, state_bytes, working_vectors
 from hpobench_fds.hypergradient.validation import validation_gradient
-from hpobench_fds.models import Tape
+from hpobench_fds.nn.network import Tape
+from hpobench_fds.nn.tangents import Tangents
 from hpobench_fds.schedule import Schedule
-from hpobench_fds.step import RULES
-from hpobench_fds.tangents import Tangents
-from hpobench_fds.trainer import DIVERGED, Trainer, Training, TrainState
+from hpobench_fds.training.clock import Budget
+from hpobench_fds.training.optimisers import RULES
+from hpobench_fds.training.trainer import DIVERGED, Trainer, Training, TrainState
 
 EXACT = 1e-8  # relative error in float64
 

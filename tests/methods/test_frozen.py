@@ -11,16 +11,16 @@ from hpobench_fds.methods.hd import HD
 from hpobench_fds.methods.one_pass import OnePass
 from hpobench_fds.methods.rtho import RTHO
 
-from hpobench_fds.clock import Budget, Clock
 from hpobench_fds.errors import InputError
 from hpobench_fds.hypergradient.forward import forward
 from hpobench_fds.hypergradient.online import one_value_space
 from hpobench_fds.hypergradient.reverse import reverse
-from hpobench_fds.method import Method, Report, Task
-from hpobench_fds.problem import Problem, ProblemConfig, load_problem
-from hpobench_fds.registry import parse_options
+from hpobench_fds.method.contract import Method, Report, Task
+from hpobench_fds.method.registry import parse_options
 from hpobench_fds.schedule import HyperparameterSpace, Schedule, ScheduleSpace
-from hpobench_fds.trainer import Trainer
+from hpobench_fds.training.clock import Budget, Clock
+from hpobench_fds.training.problem import Problem, ProblemConfig, load_problem
+from hpobench_fds.training.trainer import Trainer
 
 HORIZON = 12
 LR = tuple(np.linspace(0.3, 0.05, HORIZON).tolist())

@@ -21,14 +21,14 @@ from hpobench_fds.methods.reverse_sharing import ReverseSharing
 from hpobench_fds.methods.rtho import RTHO
 from hpobench_fds.methods.truncated_reverse import TruncatedReverse
 
-from hpobench_fds.clock import Budget, Clock
 from hpobench_fds.errors import InputError
 from hpobench_fds.hypergradient.reverse import reverse
-from hpobench_fds.method import Method, OuterLoop, Report, Task
-from hpobench_fds.problem import Problem, ProblemConfig, load_problem
-from hpobench_fds.records import Cost
+from hpobench_fds.method.contract import Method, OuterLoop, Report, Task
+from hpobench_fds.records.schema import Cost
 from hpobench_fds.schedule import HyperparameterSpace
-from hpobench_fds.trainer import Trainer
+from hpobench_fds.training.clock import Budget, Clock
+from hpobench_fds.training.problem import Problem, ProblemConfig, load_problem
+from hpobench_fds.training.trainer import Trainer
 
 HORIZON = 30
 SPACE = {

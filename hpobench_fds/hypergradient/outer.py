@@ -1,0 +1,185 @@
+"""Outer optimisers: how a hypergradient moves a schedule, and when the search has converged.
+
+All work on the space's flat view; a hyperparameter on a log scale moves in its natural logarithm.
+Vectors are projected onto the bounds after each step, so that every method searches one space.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from hpobench_fds.schedule import ScheduleSpace, Vector
+from hpobench_fds.training.optimisers import RULES
+
+# First step sizes of the paper's figure 1; anything else moves by a twentieth of its range.
+PAPER_STEPS = {"lr": 0.1, "momentum": 0.1, "weight_decay": 3e-4}
+RANGE_SHARE = 0.05
+# A hyperparameter whose best value is 0 never has a step below a share of its value.
+CONVERGED_RANGE_SHARE = 1e-3
+
+
+class OuterOptions(BaseModel):
+    """How the outer optimiser steps.
+
+    kind : "sign" (the paper's), "adam" (Kingma & Ba 2015) or "plain" gradient descent.
+    step : step size by hyperparameter name; those left out take the paper's first step size, or
+        5 % of their range. For "plain" it multiplies the hypergradient. A name that a problem does
+        not learn has no effect there.
+    decay : factor on a hyperparameter's step when its hypergradient's sign flips (sign only).
+    converged : the search ends when every step is below this share of its value's magnitude (sign only).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["sign", "adam", "plain"] = "sign"
+    step: dict[str, float] = Field(default_factory=dict)
+    decay: float = Field(default=0.5, gt=0.0, lt=1.0)
+    converged: float = Field(default=0.05, ge=0.0)
+
+    @field_validator("step")
+    @classmethod
+    def _known(cls, step: dict[str, float]) -> dict[str, float]:
+        known = sorted({name for rule in RULES.values() for name in rule.defaults})
+        for name, size in step.items():
+            if name not in known:
+                raise ValueError(f"no inner optimiser has {name!r} (allowed: {', '.join(known)})")
+            if not (np.isfinite(size) and size > 0):
+                raise ValueError(f"{name} = {size:g} (allowed: above 0)")
+        return step
+
+
+class Outer:
+    """Base: coordinates, projection, step sizes, and the way back from a divergence."""
+
+    def __init__(self, options: OuterOptions, space: ScheduleSpace) -> None:
+        self.options, self.space = options, space
+        self._log = space.log
+        self._low, self._high = self._coordinates(space.low), self._coordinates(space.high)
+        self.steps = np.concatenate(
+            [np.full(s.windows, self._first_step(name)) for name, s in space.learned.items()]
+        )
+        self._good: Vector | None = None  # the last vector whose training did not diverge
+
+    def _first_step(self, name: str) -> float:
+        if name in self.options.step:
+            return self.options.step[name]
+        space = self.space.learned[name]
+        if name in PAPER_STEPS and space.scale == "linear":
+            return PAPER_STEPS[name]
+        width = np.log(space.high / space.low) if space.scale == "log" else space.high - space.low
+        return float(RANGE_SHARE * width)
+
+    def _coordinates(self, vector: Vector) -> Vector:
+        out = np.array(vector, float)
+        out[self._log] = np.log(out[self._log])
+        return out
+
+    def _vector(self, coordinates: Vector) -> Vector:
+        out = np.clip(coordinates, self._low, self._high)
+        out[self._log] = np.exp(out[self._log])
+        return self.space.clip(out)
+
+    def step(self, vector: Vector, hypergradient: NDArray[np.float64]) -> Vector:
+        """The next vector [n]. Raises ValueError on a hypergradient that is not finite."""
+        if not np.all(np.isfinite(hypergradient)):
+            raise ValueError("the hypergradient is not finite")
+        self._good = np.array(vector, float)
+        scaled = np.where(self._log, hypergradient * vector, hypergradient)
+        return self._vector(self._coordinates(vector) - self._move(scaled))
+
+    def back_off(self, vector: Vector) -> Vector:
+        """Where to go after the training of ``vector`` diverged: half way back to the last good one.
+
+        Step sizes shrink as well. Without a good one yet, the initial vector is as good as any.
+        """
+        self.steps = self.steps * self.options.decay
+        good = self._good if self._good is not None else self.space.to_vector(self.space.initial)
+        return self._vector((self._coordinates(good) + self._coordinates(vector)) / 2)
+
+    def _move(self, gradient: Vector) -> Vector:
+        raise NotImplementedError
+
+    def has_converged(self, vector: Vector) -> bool:
+        """Whether every step is small against its value; only the sign rule's steps ever are."""
+        return False
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain numbers and lists, to go on from."""
+        return {"steps": self.steps.tolist(), "good": None if self._good is None else self._good.tolist()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.steps = np.array(state["steps"], float)
+        self._good = None if state["good"] is None else np.array(state["good"], float)
+
+
+class Sign(Outer):
+    """lambda -= s * sign(h); s shrinks where the sign flips (Micaelli & Storkey 2021, section 4)."""
+
+    def __init__(self, options: OuterOptions, space: ScheduleSpace) -> None:
+        super().__init__(options, space)
+        self._signs = np.zeros(space.size)
+
+    def _move(self, gradient: Vector) -> Vector:
+        signs = np.sign(gradient)
+        self.steps = np.where(signs * self._signs < 0, self.steps * self.options.decay, self.steps)
+        self._signs = signs
+        move: Vector = self.steps * signs
+        return move
+
+    def has_converged(self, vector: Vector) -> bool:
+        value = self._coordinates(vector)
+        # In a logarithm a step is a relative change already.
+        scale = np.where(self._log, 1.0, np.abs(value))
+        small = self.steps < self.options.converged * scale
+        tiny = self.steps < CONVERGED_RANGE_SHARE * (self._high - self._low)
+        return bool(np.all(small | tiny))
+
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | {"signs": self._signs.tolist()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self._signs = np.array(state["signs"], float)
+
+
+class Adam(Outer):
+    """Adam with each hyperparameter's step size as its learning rate."""
+
+    beta1, beta2, eps = 0.9, 0.999, 1e-8
+
+    def __init__(self, options: OuterOptions, space: ScheduleSpace) -> None:
+        super().__init__(options, space)
+        self._m, self._v, self._t = np.zeros(space.size), np.zeros(space.size), 0
+
+    def _move(self, gradient: Vector) -> Vector:
+        self._t += 1
+        self._m = self.beta1 * self._m + (1 - self.beta1) * gradient
+        self._v = self.beta2 * self._v + (1 - self.beta2) * gradient**2
+        mean, square = self._m / (1 - self.beta1**self._t), self._v / (1 - self.beta2**self._t)
+        move: Vector = self.steps * mean / (np.sqrt(square) + self.eps)
+        return move
+
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | {"m": self._m.tolist(), "v": self._v.tolist(), "t": self._t}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self._m, self._v, self._t = np.array(state["m"]), np.array(state["v"]), int(state["t"])
+
+
+class Plain(Outer):
+    """lambda -= s * h."""
+
+    def _move(self, gradient: Vector) -> Vector:
+        move: Vector = self.steps * gradient
+        return move
+
+
+def build_outer(options: OuterOptions, space: ScheduleSpace) -> Outer:
+    """The outer optimiser that the options name."""
+    kinds: dict[str, type[Outer]] = {"sign": Sign, "adam": Adam, "plain": Plain}
+    return kinds[options.kind](options, space)

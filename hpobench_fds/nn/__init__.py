@@ -1,0 +1,36 @@
+"""Models as functions of one flat parameter vector, with their gradients and Hessian-vector products.
+
+Knows nothing of data sets, schedules or training.
+"""
+
+from hpobench_fds.nn.layers import (
+    BatchNorm2d,
+    Conv2d,
+    ConvPool2,
+    Flatten,
+    GlobalAvgPool,
+    Layer,
+    Linear,
+    MaxPool2,
+    Parameter,
+    ReLU,
+    Residual,
+    Sequential,
+    Shape,
+)
+
+__all__ = [
+    "BatchNorm2d",
+    "Conv2d",
+    "ConvPool2",
+    "Flatten",
+    "GlobalAvgPool",
+    "Layer",
+    "Linear",
+    "MaxPool2",
+    "Parameter",
+    "ReLU",
+    "Residual",
+    "Sequential",
+    "Shape",
+]

@@ -1,0 +1,112 @@
+"""A problem's data, once in memory for all processes of a run."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import tempfile
+from dataclasses import dataclass
+from multiprocessing.reduction import DupFd
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hpobench_fds.data.dataset import Dataset
+from hpobench_fds.training.problem import Problem, ProblemConfig, TestData
+
+
+class SharedTensor:
+    """A copy of a CPU tensor that is handed to other processes without being copied again.
+
+    It lies in a file without a name: nothing is left behind, however the processes end. /dev/shm is not
+    used, since containers often have no more than 64 MB there.
+    """
+
+    def __init__(self, tensor: Tensor) -> None:
+        tensor = tensor.detach().cpu().contiguous()
+        self._dtype, self._shape = tensor.dtype, tuple(tensor.shape)
+        self._fd = _nameless_file()
+        with os.fdopen(self._fd, "wb", closefd=False) as file:
+            file.write(tensor.numpy().data if tensor.numel() else b"\0")
+
+    def __del__(self) -> None:
+        os.close(self._fd)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"dtype": self._dtype, "shape": self._shape, "fd": DupFd(self._fd)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._dtype, self._shape, self._fd = state["dtype"], state["shape"], state["fd"].detach()
+
+    def tensor(self) -> Tensor:
+        """The tensor. What one process writes into it no other one sees."""
+        size = max(1, os.fstat(self._fd).st_size)
+        shared = mmap.mmap(self._fd, size, access=mmap.ACCESS_COPY)
+        if 0 in self._shape:
+            return torch.empty(self._shape, dtype=self._dtype)
+        return torch.frombuffer(shared, dtype=self._dtype).view(self._shape)
+
+
+def _nameless_file() -> int:
+    try:
+        return os.memfd_create("hpobench-data", os.MFD_CLOEXEC)
+    except (AttributeError, OSError):  # not Linux, or a sandbox that forbids it
+        with tempfile.TemporaryFile() as file:
+            return os.dup(file.fileno())
+
+
+@dataclass(frozen=True)
+class SharedProblem:
+    """A problem loaded and checked once, to be built again in the process of each of its cells.
+
+    ``schedule_names`` and ``steps_per_epoch`` are the problem's, for those who need no more than these.
+    """
+
+    name: str
+    config: ProblemConfig
+    classes: int
+    schedule_names: list[str]
+    steps_per_epoch: int
+    x: SharedTensor
+    y: SharedTensor
+    x_test: SharedTensor
+    y_test: SharedTensor
+    black: SharedTensor | None
+
+    @classmethod
+    def of(cls, problem: Problem, test: TestData) -> SharedProblem:
+        """Share the data of a problem as ``load_problem`` gives it."""
+        return cls(
+            name=problem.name,
+            config=problem.config,
+            classes=problem.classes,
+            schedule_names=problem.space.names,
+            steps_per_epoch=problem.steps_per_epoch,
+            x=SharedTensor(problem.x),
+            y=SharedTensor(problem.y),
+            x_test=SharedTensor(test.x),
+            y_test=SharedTensor(test.y),
+            black=None if problem.black is None else SharedTensor(problem.black),
+        )
+
+    def build(self, device: torch.device) -> tuple[Problem, TestData]:
+        """The problem on a device, and the test split apart, for the referee."""
+        dataset = Dataset(
+            name=self.config.dataset,
+            x_train=self.x.tensor(),
+            y_train=self.y.tensor(),
+            x_test=self.x_test.tensor(),
+            y_test=self.y_test.tensor(),
+            classes=self.classes,
+            black=None if self.black is None else self.black.tensor(),
+        )
+        _touch(dataset)
+        dataset = dataset.to(device)
+        return Problem(self.config, dataset, self.name), TestData(dataset.x_test, dataset.y_test)
+
+
+def _touch(dataset: Dataset) -> None:
+    """Read a byte of every page now, so that no method pays for mapping them."""
+    for tensor in (dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test):
+        int(tensor.view(-1).view(torch.uint8)[:: mmap.PAGESIZE].max())

@@ -1,0 +1,349 @@
+"""One run of one cell (problem x method x seed), recorded: fair, resumable, its failure ends nothing else.
+
+``run_cell`` depends on nothing but its arguments, so that cells can be run anywhere.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import random
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import BaseFileLock
+
+from hpobench_fds.errors import InputError
+from hpobench_fds.method.contract import Method, Task
+from hpobench_fds.method.registry import parse_options, resolve
+from hpobench_fds.records.folder import CHECKPOINT_FILE, ERROR_FILE, CellStore, Held, Store
+from hpobench_fds.records.schema import ClockRecord, Cost, FinalRecord, ReportRecord, RunRecord, Status
+from hpobench_fds.run.machine import Machine
+from hpobench_fds.run.recorder import Ears, Recorder
+from hpobench_fds.run.referee import Referee
+from hpobench_fds.run.watcher import CellResult, Quiet, Spent, Watcher
+from hpobench_fds.seeds import derive
+from hpobench_fds.suite.config import Cell
+from hpobench_fds.training.clock import Budget, Clock, synchroniser
+from hpobench_fds.training.problem import Problem, TestData
+from hpobench_fds.training.trainer import Trainer
+
+LOCK_WAIT = 0.2  # seconds; other runners hold a lock for a moment when they look whether it is free
+MOST_ATTEMPTS = 3  # a cell whose process died that often without getting any further has failed
+
+
+@dataclass(frozen=True)
+class _Earlier:
+    """What an interrupted or crashed run has left to go on from."""
+
+    clock: ClockRecord
+    cost: Cost
+    reports: list[ReportRecord]
+    state: dict[str, Any] | None = None  # None with ``stopped``: only the referee's last word is missing
+    stopped: str | None = None
+
+
+def _earlier(files: CellStore, known: RunRecord | None, machine: Machine) -> _Earlier | None:
+    """What to go on from; None to start afresh."""
+    if known is None or known.status == "complete":
+        return None
+    # An error leaves no checkpoint; a process that was killed may leave a good one.
+    if known.status == "failed" and not (files.folder / CHECKPOINT_FILE).exists():
+        return None
+    try:
+        reports = files.reports()
+    except InputError:  # a broken trace cannot be gone on from
+        return None
+    if known.stopped is not None:
+        whole = len(reports) == known.reports
+        return _Earlier(known.clock, known.cost, reports, stopped=known.stopped) if whole else None
+    checkpoint = files.load_checkpoint(machine.device)
+    same = ("kind", "name")  # seconds of another device cannot be added up
+    if (
+        checkpoint is None
+        or checkpoint.get("config_hash") != known.config_hash
+        or any(known.device.get(key) != machine.description.get(key) for key in same)
+    ):
+        return None
+    try:
+        clock, cost = ClockRecord(**checkpoint["clock"]), Cost(**checkpoint["cost"])
+        count, state = checkpoint["reports"], checkpoint["state"]
+        spent = (*clock.model_dump().values(), *cost.model_dump().values())
+        sound = 0 <= count <= len(reports) and all(0 <= value < math.inf for value in spent)
+    except (KeyError, TypeError, ValueError):  # no runner wrote it
+        return None
+    return _Earlier(clock, cost, reports[:count], state=state) if sound else None
+
+
+class _Run:
+    """One attempt at a cell, from where an earlier one left off if there was one."""
+
+    def __init__(
+        self,
+        cell: Cell,
+        files: CellStore,
+        problem: Problem,
+        test: TestData,
+        machine: Machine,
+        known: RunRecord | None,
+        watch: Watcher,
+        source: Callable[[], float],
+    ) -> None:
+        self.cell, self.files, self.problem, self.machine = cell, files, problem, machine
+        for torn in files.folder.glob(".*.tmp"):  # a process was killed while it wrote
+            torn.unlink(missing_ok=True)
+        self.earlier = earlier = _earlier(files, known, machine)
+        if earlier is None:
+            files.clear()
+        else:
+            files.keep_reports(len(earlier.reports))
+            (files.folder / ERROR_FILE).unlink(missing_ok=True)
+        clock, cost = (earlier.clock, earlier.cost) if earlier else (None, None)
+        self.clock = Clock(source, synchroniser(machine.device), clock, cost)
+        steps = cell.budget.inner_steps(problem.steps_per_epoch)
+        self.budget = Budget(self.clock, cell.budget.seconds, steps)
+        self.referee = Referee(problem, test, cell.seed)
+        self.recorder = Recorder(
+            cell, problem, self.referee, files, self.clock, self.budget,
+            earlier.reports if earlier else (), watch, source,
+        )  # fmt: skip
+        self.record = new_record(cell, problem.space.names, problem.steps_per_epoch, machine)
+        self.record.attempts = _attempt(known, earlier)
+        if known is not None and earlier is not None:
+            self.record.stopped = earlier.stopped
+            self.record.started, self.record.resumed = known.started, known.resumed + 1
+
+    def spent(self) -> Spent:
+        return Spent(
+            self.clock.record(), self.clock.cost.model_copy(), self.budget.seconds, self.budget.steps
+        )
+
+    def go(self) -> RunRecord:
+        """Run to the end, whatever that is; a method's error is recorded, an interruption passed on."""
+        try:
+            if self.record.attempts > MOST_ATTEMPTS:
+                raise GivenUp(f"its process died {MOST_ATTEMPTS} times without getting any further")
+            self._save("running")
+            self._run()
+        except KeyboardInterrupt:
+            with suppress(OSError):  # a full disk: what is there says "running", and goes on as well
+                self._save("interrupted")
+            raise
+        except (Exception, SystemExit) as error:
+            self._fail(in_a_line(error), traceback.format_exc())
+        return self.record
+
+    def _fail(self, reason: str, trace: str) -> None:
+        with suppress(OSError):
+            self.files.write_error(trace)
+        try:
+            self._save("failed", reason)
+        except OSError as full:
+            self.record.reason = f"{reason}; it could not be recorded: {full.strerror}"
+
+    def _run(self) -> None:
+        method = _build(self.cell)
+        self.record.family = method.family
+        if (reason := method.skip(self.problem)) is not None:
+            self.record.stopped = "skipped"
+            self._save("complete", reason=reason)
+            return
+        self.clock.start()
+        try:
+            if self.record.stopped is None:
+                self.record.stopped = self._spend(method)
+                self.record.attempts = 1
+            with self.clock.charge("referee"):
+                # Known to have stopped: should the referee be interrupted, only its part is repeated.
+                self._save("running")
+                self.record.final = self._final()
+        finally:
+            self.clock.stop()
+        none = None if self.record.final else "no finite evaluation within the budget"
+        self._save("complete", reason=none)
+
+    def _spend(self, method: Method) -> str:
+        """Let the method spend its budget; why it stopped."""
+        # Libraries that draw from a global stream draw the same again.
+        seed = derive(self.cell.seed, "global", method.name)
+        torch.manual_seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002
+        random.seed(seed)
+        trainer = Trainer(self.problem, self.cell.seed, self.clock, self.budget)
+        restored = self.earlier.state if self.earlier else None
+        task = Task(trainer, Ears(self.recorder), method_name=method.name, restored=restored)
+        return str(method.run(task) or "done")
+
+    def _final(self) -> FinalRecord | None:
+        best, last, space = self.recorder.candidate, self.recorder.last, self.problem.space
+        if best is None or last is None:
+            return None
+        final = self.referee.final(space.from_vector(best.schedule), space.from_vector(last.schedule))
+        final.report = best.report
+        return final
+
+    def _save(self, status: Status, reason: str | None = None) -> None:
+        self.record.status, self.record.reason = status, reason
+        self.record.clock, self.record.cost = self.clock.record(), self.clock.cost.model_copy()
+        self.record.reports = self.recorder.count
+        self.record.incumbent = self.recorder.incumbent.report if self.recorder.incumbent else None
+        self.record.finished = now() if status in ("complete", "failed") else None
+        self.files.write_record(self.record)
+        if self.record.finished:
+            self.files.drop_checkpoint()
+
+
+def run_cell(
+    cell: Cell,
+    store: Store,
+    problem: Problem,
+    test: TestData,
+    machine: Machine,
+    *,
+    retry_failed: bool = False,
+    watch: Watcher | None = None,
+    source: Callable[[], float] = time.monotonic,
+) -> CellResult:
+    """Run a cell, unless it has been run or another runner holds it, and record how it went.
+
+    Parameters
+    ----------
+    problem, test : the cell's problem as ``load_problem`` gives it; nothing is left behind in them.
+    retry_failed : run a failed cell again: after an error from the start, but where the process was
+        killed, from its last checkpoint.
+    watch : is told of its beginning and of its reports.
+    source : monotonic time in seconds; tests pass a fake one.
+
+    Raises
+    ------
+    InputError : the cell's folder holds a run of another configuration.
+    KeyboardInterrupt : after the cell has been recorded as interrupted.
+    """
+    watch = watch or Quiet()
+    files = store.cell(cell.problem, cell.method, cell.seed)
+    try:
+        lock = lock_soon(files, LOCK_WAIT)
+    except Held:
+        return CellResult(cell, "held")
+    except OSError as error:
+        return unrecorded(cell, problem, machine, error)
+    try:
+        if (settled := settled_before(cell, files, retry_failed)) is not None:
+            return settled
+        run = _Run(cell, files, problem, test, machine, files.record(), watch, source)
+        watch.begin(cell, run.spent)
+        record = run.go()
+        return CellResult(cell, "failed" if record.status == "failed" else "complete", record)
+    except OSError as error:
+        return unrecorded(cell, problem, machine, error)
+    finally:
+        lock.release()
+        gc.collect()
+        if machine.device.type == "cuda":
+            torch.cuda.empty_cache()  # the next method finds the memory as the first one did
+
+
+def lock_soon(files: CellStore, seconds: float) -> BaseFileLock:
+    """The cell's lock, tried for so long. Raises Held."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return files.lock()
+        except Held:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(0.02)
+
+
+class GivenUp(Exception):  # noqa: N818 -- a decision, not a fault
+    """A cell is not tried again."""
+
+
+def _attempt(known: RunRecord | None, earlier: _Earlier | None) -> int:
+    """Which attempt in a row this is, none of them having got any further than the one before; from 1."""
+    if known is None or known.status != "running":
+        return 1
+    # The record of an attempt that died shows the clock as it was when the attempt began.
+    further = earlier is not None and earlier.clock.elapsed > known.clock.elapsed
+    return 1 if further else known.attempts + 1
+
+
+def new_record(cell: Cell, schedule_names: list[str], steps_per_epoch: int, machine: Machine) -> RunRecord:
+    """The record of a cell that begins."""
+    steps = cell.budget.inner_steps(steps_per_epoch)
+    return RunRecord(
+        suite=cell.suite,
+        problem=cell.problem,
+        method=cell.method,
+        adapter=cell.adapter,
+        seed=cell.seed,
+        options=cell.options,
+        problem_config=cell.config.model_dump(mode="json"),
+        schedule_names=schedule_names,
+        budget={"seconds": cell.budget.seconds, "steps": steps},
+        config_hash=cell.config_hash,
+        status="running",
+        started=now(),
+        jobs=machine.jobs,
+        device=machine.description,
+        software=machine.software,
+        commit=machine.commit,
+    )
+
+
+def unrecorded(cell: Cell, problem: Problem, machine: Machine, error: OSError) -> CellResult:
+    """The failure of a cell whose files cannot be written; those that there are stay as they are."""
+    record = new_record(cell, problem.space.names, problem.steps_per_epoch, machine)
+    record.status, record.reason = "failed", f"its files cannot be written: {error.strerror or error}"
+    return CellResult(cell, "failed", record)
+
+
+def settled_before(cell: Cell, files: CellStore, retry_failed: bool) -> CellResult | None:
+    """What became of a cell that need not be run (again). Raises InputError if it was another's."""
+    known = files.record()
+    if known is None:
+        return None
+    if known.config_hash != cell.config_hash:
+        raise InputError(
+            f"{cell} was run with another configuration ({known.config_hash}, not {cell.config_hash}): "
+            "choose another --out or remove the cell's folder",
+            where=files.folder,
+        )
+    if known.status == "complete":
+        return CellResult(cell, "complete before", known)
+    if known.status == "failed" and not retry_failed:
+        return CellResult(cell, "failed before", known)
+    return None
+
+
+def _build(cell: Cell) -> Method:
+    method = resolve(cell.adapter, base=cell.base)
+    return method(parse_options(method, cell.options))
+
+
+def in_a_line(error: BaseException, most: int = 300) -> str:
+    """An error as a reason: its type and message, cut short."""
+    text = " ".join(str(error).split())
+    text = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
+def now() -> str:
+    """The time as records have it: ISO 8601, UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def warm_up(problem: Problem) -> None:
+    """Two steps of training, so that no method pays for what torch sets up once in a process."""
+    trainer = Trainer(problem, 0, Clock())
+    state = trainer.start(0)
+    trainer.train(state, problem.space.initial, until=min(2, problem.horizon))
+    trainer.evaluate(state)
+    synchroniser(problem.device)()

@@ -1,0 +1,172 @@
+"""How a run gets on, on stderr: plain lines, or on a terminal what every running cell is doing."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from hpobench_fds.records.schema import ReportRecord
+    from hpobench_fds.run.watcher import CellResult, Spent, Watcher
+    from hpobench_fds.suite.config import Cell
+
+BAR = 16  # columns
+SURE_ENOUGH = 0.02  # share of the work from which on its pace says more than the budgets
+
+
+@contextmanager
+def watcher(quiet: bool) -> Iterator[Watcher | None]:
+    """The watcher that suits where stderr leads."""
+    if quiet:
+        yield None
+    elif sys.stderr.isatty():
+        watch = Live()
+        with watch.live:
+            yield watch
+    else:
+        yield Lines()
+
+
+class Lines:
+    """Progress as lines: one a cell."""
+
+    def __init__(self) -> None:
+        self.todo, self.done = 0, 0
+
+    def plan(self, cells: Sequence[Cell], todo: Sequence[Cell], jobs: int) -> None:
+        self.todo = len(todo)
+        self.tell(f"{len(cells)} cells, {len(cells) - len(todo)} of them settled before")
+
+    def begin(self, cell: Cell, spent: Callable[[], Spent]) -> None:
+        pass
+
+    def report(self, cell: Cell, report: ReportRecord) -> None:
+        pass
+
+    def end(self, result: CellResult) -> None:
+        self.done += 1
+        self.tell(f"[{self.done}/{self.todo}] {outcome(result)}")
+
+    def tell(self, line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+
+def outcome(result: CellResult) -> str:
+    """What became of a cell, in a line."""
+    record = result.record
+    if record is None or result.verdict not in ("complete", "complete before"):
+        return f"{result.cell}: {result.verdict}" + (f": {record.reason}" if record and record.reason else "")
+    text = f"{result.cell}: {record.stopped}, {record.reports} reports in {record.clock.method:.1f} s"
+    if record.final is None:
+        return f"{text}, {record.reason}"
+    return f"{text}, final test accuracy {100 * record.final.test_accuracy:.1f} %"
+
+
+@dataclass
+class _Running:
+    spent: Callable[[], Spent]
+    accuracy: str = ""
+
+
+class Live(Lines):
+    """The same lines above a bar for all cells and one for each that runs."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        super().__init__()
+        from rich.console import Console
+        from rich.live import Live
+
+        self._running: dict[str, _Running] = {}
+        self._lock = threading.Lock()  # it is drawn from another thread
+        self._left = TimeLeft([], 1)
+        # Drawing in-process takes the method's time: once a second costs it well under 1 %.
+        self.live = Live(
+            console=console or Console(stderr=True), get_renderable=self._render, refresh_per_second=1
+        )
+
+    def plan(self, cells: Sequence[Cell], todo: Sequence[Cell], jobs: int) -> None:
+        super().plan(cells, todo, jobs)
+        self._left = TimeLeft(todo, jobs)
+
+    def begin(self, cell: Cell, spent: Callable[[], Spent]) -> None:
+        with self._lock:
+            self._running[str(cell)] = _Running(spent)
+
+    def report(self, cell: Cell, report: ReportRecord) -> None:
+        if report.incumbent and report.test_accuracy is not None:
+            val, test = 100 * report.val_accuracy, 100 * report.test_accuracy
+            self._running[str(cell)].accuracy = f"incumbent val {val:.1f} %, test {test:.1f} %"
+
+    def end(self, result: CellResult) -> None:
+        with self._lock:
+            self._running.pop(str(result.cell), None)
+            self._left.end(result.cell)
+        super().end(result)
+
+    def tell(self, line: str) -> None:
+        self.live.console.print(line, markup=False, highlight=False)
+
+    def _render(self) -> RenderableType:
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        with self._lock:
+            running = [(name, each.spent(), each.accuracy) for name, each in self._running.items()]
+            left = self._left.seconds({name: spent.used for name, spent, _ in running})
+        grid = Table.grid(padding=(0, 1))
+        text = f"{self.done} of {self.todo}" + (f", {duration(left)} left" if left is not None else "")
+        grid.add_row("cells", ProgressBar(self.todo or 1, self.done, width=BAR), text)
+        for name, spent, accuracy in running:
+            grid.add_row(
+                Text(name), ProgressBar(1.0, spent.used, width=BAR), f"{against(spent)}  {accuracy}".rstrip()
+            )
+        return grid
+
+
+def against(spent: Spent) -> str:
+    """The clock against the budget: ``12 s of 60 s``, with steps if they are limited."""
+    text = f"{spent.clock.method:.0f} s" + (f" of {spent.seconds:g} s" if spent.seconds else "")
+    if spent.steps:
+        text += f", {spent.cost.inner_steps} of {spent.steps} steps"
+    return text
+
+
+class TimeLeft:
+    """How long the rest of a run may take: from the budgets, and from its pace once there is one."""
+
+    def __init__(self, todo: Sequence[Cell], jobs: int, source: Callable[[], float] = time.monotonic) -> None:
+        known = [cell.budget.seconds for cell in todo if cell.budget.seconds is not None]
+        self._known = len(known) == len(todo)
+        typical = sum(known) / len(known) if known else 1.0
+        self._work = {str(cell): cell.budget.seconds or typical for cell in todo}
+        self._total, self._done, self._jobs = sum(self._work.values()), 0.0, jobs
+        self._source, self._began = source, source()
+
+    def end(self, cell: Cell) -> None:
+        """A cell is done with, however much of its budget it used."""
+        self._done += self._work.pop(str(cell), 0.0)
+
+    def seconds(self, used: dict[str, float]) -> float | None:
+        """Given the share of its budget that each running cell has used; None: it cannot be told yet."""
+        done = self._done + sum(self._work.get(name, 0.0) * share for name, share in used.items())
+        left = self._total - done
+        if self._total and done / self._total >= SURE_ENOUGH:
+            return left * (self._source() - self._began) / done
+        # Budgets in steps say nothing of seconds.
+        return left / self._jobs if self._known else None
+
+
+def duration(seconds: float) -> str:
+    """``45 s``, ``12 min``, ``3 h 05 min``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,0 +1,193 @@
+"""The runner's ear on a method: judges reports, writes them down, keeps checkpoints, off its clock."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from hpobench_fds.method.contract import Report
+from hpobench_fds.records.folder import CellStore
+from hpobench_fds.records.schema import Cost, ReportRecord
+from hpobench_fds.run.referee import Referee
+from hpobench_fds.run.watcher import Quiet, Watcher
+from hpobench_fds.suite.config import Cell
+from hpobench_fds.training.clock import Budget, Clock
+from hpobench_fds.training.problem import Problem
+from hpobench_fds.training.trainer import Evaluation
+
+CHECKPOINT_SHARE = 0.05  # at most this share of a run's time goes into checkpoints
+OUTSIDE_BOUNDS = 1e-9  # share of a range that rounding may carry a schedule outside it
+
+
+class Recorder:
+    """The runner's side of a task: judges reports, writes them down, keeps checkpoints.
+
+    All of it is off the method's clock. ``reports`` are those of an earlier part of the same run.
+    """
+
+    def __init__(
+        self,
+        cell: Cell,
+        problem: Problem,
+        referee: Referee,
+        files: CellStore,
+        clock: Clock,
+        budget: Budget,
+        reports: Sequence[ReportRecord] = (),
+        watch: Watcher | None = None,
+        source: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._cell, self._problem, self._referee, self._files = cell, problem, referee, files
+        self._clock, self._budget, self._watch, self._source = clock, budget, watch or Quiet(), source
+        self._memory = _PeakMemory(problem.device)
+        self._next_checkpoint = -math.inf
+        self.count = len(reports)
+        self.last = reports[-1] if reports else None
+        self.incumbent = next((report for report in reversed(reports) if report.incumbent), None)
+        self.candidate: ReportRecord | None = None  # whose schedule is retrained at the end
+        for report in reports:
+            self._consider(report)
+
+    def report(self, report: Report) -> None:
+        with self._clock.charge("referee"):
+            seconds, cost = self._clock.seconds, self._clock.cost.model_copy()
+            peak = self._memory.read()
+            schedule = self._checked(report)
+            incumbent = self._in_time(seconds, cost) and self._beats(report.evaluation, self.incumbent)
+            test = self._measure(report) if incumbent else None
+            self._memory.reset()
+            gradient = report.hypergradient
+            record = ReportRecord(
+                report=self.count,
+                seconds=seconds,
+                cost=cost,
+                schedule=schedule,
+                fidelity=float(report.fidelity),
+                val_loss=float(report.evaluation.loss),
+                val_accuracy=float(report.evaluation.accuracy),
+                incumbent=incumbent,
+                test_loss=None if test is None else test.loss,
+                test_accuracy=None if test is None else test.accuracy,
+                hypergradient=None if gradient is None else [float(h) for h in gradient],
+                peak_memory=peak,
+                extra=_plain(report.extra, "extra"),
+            )
+            # Inside, so that no moment between the two is booked to the method.
+            with self._clock.charge("records"):
+                self._write(record)
+
+    def checkpoint(self, state: dict[str, Any]) -> None:
+        if self._source() < self._next_checkpoint:
+            return
+        with self._clock.charge("records"):
+            began = self._source()
+            self._files.save_checkpoint(
+                {
+                    "config_hash": self._cell.config_hash,
+                    "clock": self._clock.record().model_dump(),
+                    "cost": self._clock.cost.model_dump(),
+                    "reports": self.count,
+                    "state": state,
+                }
+            )
+            self._next_checkpoint = self._source() + (self._source() - began) / CHECKPOINT_SHARE
+
+    def _checked(self, report: Report) -> list[float]:
+        space = self._problem.space
+        vector = space.to_vector(report.schedule)
+        slack = OUTSIDE_BOUNDS * (space.high - space.low)
+        if vector.shape != (space.size,):
+            raise ValueError(f"the reported schedule has {len(vector)} values, the space has {space.size}")
+        if not bool(np.all((space.low - slack <= vector) & (vector <= space.high + slack))):
+            raise ValueError(f"the reported schedule is outside the space: {vector.tolist()}")
+        values: list[float] = vector.tolist()
+        return values
+
+    def _in_time(self, seconds: float, cost: Cost) -> bool:
+        """What comes after the budget is recorded, but is nobody's incumbent."""
+        late = self._budget.seconds is not None and seconds > self._budget.seconds
+        return not late and (self._budget.steps is None or cost.inner_steps <= self._budget.steps)
+
+    def _beats(self, new: Evaluation, old: ReportRecord | None) -> bool:
+        """By the problem's objective; ties keep the earlier, what is not finite is never better."""
+        if not (math.isfinite(new.loss) and math.isfinite(new.accuracy)):
+            return False
+        if old is None:
+            return True
+        if self._problem.config.objective == "val_accuracy":
+            return new.accuracy > old.val_accuracy
+        return new.loss < old.val_loss
+
+    def _consider(self, report: ReportRecord) -> None:
+        """Keep for retraining the best of those trained longest.
+
+        A short rung never tried the later windows of its schedule: however good it looked, it says
+        nothing of a training over the horizon.
+        """
+        if not self._in_time(report.seconds, report.cost):
+            return
+        rival = self.candidate
+        longer = rival is not None and report.fidelity > rival.fidelity
+        if rival is not None and report.fidelity < rival.fidelity:
+            return
+        if self._beats(Evaluation(report.val_loss, report.val_accuracy), None if longer else rival):
+            self.candidate = report
+
+    def _measure(self, report: Report) -> Evaluation:
+        if report.state is None:
+            raise ValueError("a better incumbent was reported without its trained state")
+        return self._referee.measure(report.state)
+
+    def _write(self, record: ReportRecord) -> None:
+        self._files.append(record)
+        self.count, self.last = self.count + 1, record
+        self.incumbent = record if record.incumbent else self.incumbent
+        self._consider(record)
+        self._watch.report(self._cell, record)
+
+
+class Ears:
+    """All that a method holds of the runner. Closures: no attribute leads to the referee or its data."""
+
+    __slots__ = ("checkpoint", "report")
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.report: Callable[[Report], None] = lambda report: recorder.report(report)
+        self.checkpoint: Callable[[dict[str, Any]], None] = lambda state: recorder.checkpoint(state)
+
+
+class _PeakMemory:
+    """Most device memory that the method has had allocated, in bytes; the CPU keeps no such count."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device, self._peak = device, 0
+        self.reset()
+
+    def read(self) -> int | None:
+        if self._device.type != "cuda":
+            return None
+        self._peak = max(self._peak, torch.cuda.max_memory_allocated(self._device))
+        return self._peak
+
+    def reset(self) -> None:
+        """Forget what the referee used."""
+        if self._device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self._device)
+
+
+def _plain(value: Any, place: str) -> Any:
+    """JSON data of what a method may put into ``extra``. Raises TypeError for anything else."""
+    if isinstance(value, (torch.Tensor, np.ndarray, np.generic)):
+        return value.tolist()
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item, f"{place}[{key!r}]") for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, place) for item in value]
+    raise TypeError(f"{place} is a {type(value).__qualname__}, not numbers, strings, lists or dicts")

@@ -1,0 +1,87 @@
+"""What a run tells while it goes on and at its end, and who is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+from hpobench_fds.records.schema import ClockRecord, Cost, ReportRecord, RunRecord
+from hpobench_fds.suite.config import Cell
+
+Verdict = Literal["complete", "failed", "interrupted", "complete before", "failed before", "held"]
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """What became of a cell.
+
+    ``held``: another runner has it; ``... before``: there was nothing to do; ``interrupted``: it goes on
+    when it is run again. ``record`` is what is on the disk, or was to be there when the disk is full.
+    """
+
+    cell: Cell
+    verdict: Verdict
+    record: RunRecord | None = None
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What became of a suite, and where its records are."""
+
+    folder: Path
+    results: list[CellResult] = field(default_factory=list)
+
+    def count(self, *verdicts: Verdict) -> int:
+        return sum(result.verdict in verdicts for result in self.results)
+
+    @property
+    def exit_code(self) -> int:
+        """1 if the results hold a failed or an unfinished run, else 0."""
+        return 1 if self.count("failed", "failed before", "interrupted") else 0
+
+
+@dataclass(frozen=True)
+class Spent:
+    """How far a cell is: its clock and cost, and the budget for them (None: no limit)."""
+
+    clock: ClockRecord
+    cost: Cost
+    seconds: float | None
+    steps: int | None
+
+    @property
+    def used(self) -> float:
+        """Share of the budget that is spent, in [0, 1]; the larger one if both limits are set."""
+        shares = [0.0]
+        if self.seconds:
+            shares.append(self.clock.method / self.seconds)
+        if self.steps:
+            shares.append(self.cost.inner_steps / self.steps)
+        return min(1.0, max(shares))
+
+
+class Watcher(Protocol):
+    """Is told how a suite gets on, off the method's clock; by one thread at a time."""
+
+    def plan(self, cells: Sequence[Cell], todo: Sequence[Cell], jobs: int) -> None:
+        """All cells, those that are to be run, and how many of these at a time."""
+
+    def begin(self, cell: Cell, spent: Callable[[], Spent]) -> None:
+        """A cell starts; how far it is may be asked while it runs, from any thread."""
+
+    def report(self, cell: Cell, report: ReportRecord) -> None:
+        """A method has reported."""
+
+    def end(self, result: CellResult) -> None:
+        """A cell that was to be run is done with, if only because another runner has it."""
+
+
+class Quiet:
+    """The watcher that does nothing."""
+
+    def plan(self, cells: Sequence[Cell], todo: Sequence[Cell], jobs: int) -> None: ...
+    def begin(self, cell: Cell, spent: Callable[[], Spent]) -> None: ...
+    def report(self, cell: Cell, report: ReportRecord) -> None: ...
+    def end(self, result: CellResult) -> None: ...

@@ -1,0 +1,418 @@
+"""Benchmark suites: TOML files as validated models, and the cells that they expand to.
+
+::
+
+    name = "digits"
+    seeds = [0, 1, 2]                 # or "0-2"
+    device = "auto"                   # auto, cpu, cuda, cuda:1
+
+    [budget]                          # of each cell; seconds, and steps or epochs; the first reached ends it
+    seconds = 10
+
+    [limits]                          # optional: a cell that takes more is stopped and recorded failed
+    seconds = 600                     # of wall-clock, all that a cell does
+    memory_gb = 4                     # of its process
+
+    [problems.digits-mlp]             # the keys of ProblemConfig
+    dataset = "digits"
+    horizon = 200
+    space.lr = { windows = 5, low = -1.0, high = 1.0 }
+    budget.seconds = 20               # optional; stands in place of the suite's whole budget
+
+    [methods.fds]                     # a label, which is also the adapter's name unless that is given
+
+    [methods.fds-adam]
+    adapter = "fds"                   # a registered name, or my_method.py:MyMethod beside the suite
+    outer.kind = "adam"               # every key but adapter is an option of the method
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
+
+from hpobench_fds.data.dataset import DATASETS
+from hpobench_fds.errors import InputError
+from hpobench_fds.method.registry import (
+    dotted,
+    options_as_data,
+    parse_options,
+    resolve,
+    shown,
+    unknown,
+    validated,
+)
+from hpobench_fds.nn.network import MODELS
+from hpobench_fds.suite.limits import NO_LIMITS, Limits
+from hpobench_fds.training.problem import ProblemConfig
+
+MOST_SEEDS = 10_000  # a slip such as "0-1000000000" must not fill the memory
+NAME_RULE = "letters, digits, '.', '_' and '-', no '.' at either end, at most 100, no device of Windows"
+DEVICES = "auto, cpu, cuda, cuda:N"
+
+
+# ----------------------------------------------------------------------------------- what is in a file
+
+
+class BudgetConfig(BaseModel):
+    """What each cell may spend: seconds of the fair clock, and inner steps or epochs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seconds: float | None = Field(
+        default=None, gt=0, allow_inf_nan=False, description="Of the method's own time."
+    )
+    steps: int | None = Field(default=None, ge=1, description="Inner steps.")
+    epochs: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="In place of steps: epochs of the training split.",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> BudgetConfig:
+        if self.seconds is None and self.steps is None and self.epochs is None:
+            raise ValueError("no budget: give seconds, steps or epochs")
+        if self.steps is not None and self.epochs is not None:
+            raise ValueError("give steps or epochs, not both")
+        return self
+
+    def inner_steps(self, steps_per_epoch: int) -> int | None:
+        """The limit on inner steps, if there is one."""
+        return self.steps if self.epochs is None else max(1, round(self.epochs * steps_per_epoch))
+
+
+def parse_seeds(value: object) -> list[int]:
+    """Seeds from a list, or from text such as "0-4" or "0,2,7-9". Raises ValueError."""
+    if isinstance(value, str):
+        seeds = [seed for part in value.split(",") for seed in _seed_range(part.strip())]
+    elif isinstance(value, Sequence) and all(type(seed) is int for seed in value):
+        seeds = list(value)
+    else:
+        raise ValueError(f'got {shown(value)} (allowed: a list such as [0, 1, 2], or "0-2")')
+    if not seeds or min(seeds) < 0 or max(seeds) >= 2**63 or len(seeds) > MOST_SEEDS:
+        raise ValueError(f"got {shown(value)} (allowed: 1 to {MOST_SEEDS} whole numbers from 0)")
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"seed {next(seed for seed in seeds if seeds.count(seed) > 1)} is there twice")
+    return seeds
+
+
+def _seed_range(text: str) -> Sequence[int]:
+    match = re.fullmatch(r"([0-9]{1,19})(?:-([0-9]{1,19}))?", text)
+    if match is None:
+        raise ValueError(f'got {shown(text)} (allowed: seeds such as "0-4" or "0,2,7-9")')
+    first, last = int(match[1]), int(match[2] or match[1])
+    if last < first or last - first >= MOST_SEEDS:
+        raise ValueError(f"got {shown(text)} (allowed: FIRST-LAST, FIRST <= LAST, {MOST_SEEDS} at most)")
+    return range(first, last + 1)
+
+
+def _safe(name: str) -> str:
+    """Names become folders: nothing in them may lead elsewhere."""
+    if not re.fullmatch(r"(?!\.)[A-Za-z0-9._-]{1,100}(?<!\.)", name) or _is_device(name):
+        raise ValueError(f"the name {shown(name)} cannot be a folder (allowed: {NAME_RULE})")
+    return name
+
+
+def _is_device(name: str) -> bool:
+    """Whether Windows takes a name for a device, whatever follows its first dot."""
+    return re.fullmatch("con|prn|aux|nul|com[0-9]|lpt[0-9]", name.partition(".")[0].lower()) is not None
+
+
+def _distinct(names: Iterable[str]) -> None:
+    seen: dict[str, str] = {}
+    for name in map(_safe, names):
+        if other := seen.get(name.lower()):  # the same folder on some file systems
+            raise ValueError(f"{other!r} and {name!r} differ in case alone")
+        seen[name.lower()] = name
+
+
+def _device(text: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda|cuda:[0-9]{1,3}", text):
+        raise ValueError(f"got {shown(text)} (allowed: {DEVICES})")
+    return text
+
+
+_SEEDS_SCHEMA: dict[str, Any] = {
+    "description": 'A list such as [0, 1, 2], or "0-2".',
+    "anyOf": [
+        {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1},
+        {"type": "string", "pattern": "^[0-9]+(-[0-9]+)?( *, *[0-9]+(-[0-9]+)?)*$"},
+    ],
+}
+
+
+class _ProblemTable(ProblemConfig):
+    budget: BudgetConfig | None = Field(default=None, description="In place of the suite's whole budget.")
+
+    def config(self) -> ProblemConfig:
+        return ProblemConfig.model_validate(self.model_dump(exclude={"budget"}))
+
+
+class _MethodTable(BaseModel):
+    """A method by its label. Every key but ``adapter`` is one of its options."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    adapter: str | None = Field(
+        default=None, description="A registered method or FILE.py:CLASS; the label if it is not given."
+    )
+
+
+class _SuiteTable(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Annotated[str, AfterValidator(_safe)] = Field(description=f"Also a folder: {NAME_RULE}.")
+    seeds: Annotated[list[int], BeforeValidator(parse_seeds), WithJsonSchema(_SEEDS_SCHEMA)]
+    device: Annotated[str, AfterValidator(_device)] = Field(default="auto", description=f"One of {DEVICES}.")
+    budget: BudgetConfig | None = Field(default=None, description="Of each cell that has none of its own.")
+    limits: Limits = Field(default=Limits(), description="Over which a cell is stopped and has failed.")
+    problems: dict[str, _ProblemTable] = Field(min_length=1, description="Problems by name.")
+    methods: dict[str, _MethodTable] = Field(min_length=1, description="Methods by label.")
+
+    @model_validator(mode="after")
+    def _check(self) -> _SuiteTable:
+        _distinct(self.problems)
+        _distinct(self.methods)
+        for name, problem in self.problems.items():
+            if self.budget is None and problem.budget is None:
+                raise ValueError(f"no budget for problem {name!r}: add [budget] seconds, steps or epochs")
+        return self
+
+
+# ---------------------------------------------------------------------------------- what is made of it
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run: a problem, a method and a seed, with all that decides its outcome. Plain data.
+
+    ``base`` is the folder that an adapter's path is relative to; ``options`` have defaults filled in.
+    """
+
+    suite: str
+    problem: str
+    config: ProblemConfig
+    method: str
+    adapter: str
+    options: dict[str, Any]
+    seed: int
+    budget: BudgetConfig
+    base: Path
+
+    def __str__(self) -> str:
+        return f"{self.problem}/{self.method}/seed-{self.seed}"
+
+    @property
+    def config_hash(self) -> str:
+        """Of the effective configuration: the same whatever the order of keys or the labels."""
+        return configuration_hash(
+            self.config.model_dump(mode="json"),
+            self.adapter,
+            self.options,
+            self.budget.model_dump(mode="json"),
+            self.seed,
+        )
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A validated suite: its methods exist, and their options are theirs.
+
+    ``where`` names its file in errors; ``base`` is the folder that adapters' paths are relative to.
+    """
+
+    name: str
+    seeds: tuple[int, ...]
+    device: str
+    problems: dict[str, tuple[ProblemConfig, BudgetConfig]]
+    methods: dict[str, tuple[str, dict[str, Any]]]  # label: adapter, effective options
+    where: str
+    base: Path
+    limits: Limits = NO_LIMITS
+
+    @classmethod
+    def from_dict(
+        cls, data: Mapping[str, Any], *, where: object = "suite", base: Path | None = None
+    ) -> Suite:
+        """Validate what a TOML file holds. Raises InputError."""
+        table = validated(_SuiteTable, data, where=where)
+        base = base or Path()
+        for name, problem in table.problems.items():
+            _check_names(problem, where, dotted("problems", location=[name]))
+        return cls(
+            name=table.name,
+            seeds=tuple(table.seeds),
+            device=table.device,
+            problems={
+                # The validator has seen to it that one of the two is there.
+                name: (problem.config(), problem.budget or table.budget or BudgetConfig())
+                for name, problem in table.problems.items()
+            },
+            methods={label: _method(label, method, where, base) for label, method in table.methods.items()},
+            where=str(where),
+            base=base,
+            limits=table.limits,
+        )
+
+    def cells(self, *, methods: str | Iterable[str] | None = None, seeds: object = None) -> list[Cell]:
+        """Every cell in a fixed order: by problem, then seed, then method, so that methods stay abreast.
+
+        ``methods`` keeps those labels only; ``seeds`` (a list, or "0-4") stand in place of the suite's.
+        """
+        labels = self._labels(methods)
+        wanted = self.seeds if seeds is None else [seeds] if isinstance(seeds, int) else seeds
+        try:
+            numbers = parse_seeds(wanted)
+        except ValueError as error:
+            raise InputError(str(error), key="seeds") from error
+        return [
+            Cell(self.name, problem, config, label, *self.methods[label], seed, budget, self.base)
+            for problem, (config, budget) in self.problems.items()
+            for seed in numbers
+            for label in labels
+        ]
+
+    def _labels(self, wanted: str | Iterable[str] | None) -> list[str]:
+        if wanted is None:
+            return list(self.methods)
+        names = [name.strip() for name in wanted.split(",")] if isinstance(wanted, str) else list(wanted)
+        for name in names:
+            if name not in self.methods:
+                problem = f"{unknown('method', name, self.methods)} in {self.where}"
+                raise InputError(problem, key="methods", allowed=self.methods)
+        return [label for label in self.methods if label in names]
+
+    def describe(self) -> dict[str, Any]:
+        """What decides the outcome of its cells, as plain data; ``suite.json`` keeps it."""
+        return {
+            "name": self.name,
+            "seeds": list(self.seeds),
+            "problems": {
+                name: {"config": config.model_dump(mode="json"), "budget": budget.model_dump(mode="json")}
+                for name, (config, budget) in self.problems.items()
+            },
+            "methods": {
+                label: {"adapter": adapter, "options": options}
+                for label, (adapter, options) in self.methods.items()
+            },
+        }
+
+
+def part_of(cells: list[Cell], part: str | tuple[int, int] | None) -> list[Cell]:
+    """The i-th of n parts of the cells. Raises InputError."""
+    if part is None:
+        return cells
+    text = part if isinstance(part, str) else "/".join(map(str, part))
+    found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
+    i, n = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not 1 <= i <= n:
+        raise InputError(f"got {text!r}", key="cell", allowed="i/n, 1 <= i <= n: the i-th of n parts")
+    return cells[i - 1 :: n]
+
+
+def _check_names(problem: ProblemConfig, where: object, key: str) -> None:
+    """Names that only code knows, which pydantic cannot check."""
+    known: list[tuple[str, str, Iterable[str]]] = [("dataset", problem.dataset, DATASETS)]
+    if ":" not in problem.model:  # a path is left to build_network
+        known.append(("model", problem.model, [*MODELS, "FILE.py:FUNCTION"]))
+    for kind, name, allowed in known:
+        if name not in allowed:
+            raise InputError(unknown(kind, name, allowed), where=where, key=f"{key}.{kind}", allowed=allowed)
+
+
+def _method(label: str, table: _MethodTable, where: object, base: Path) -> tuple[str, dict[str, Any]]:
+    key = dotted("methods", location=[label])
+    adapter = table.adapter or label
+    options = table.model_extra or {}
+    method = resolve(adapter, base=base, where=where, key=f"{key}.adapter" if table.adapter else key)
+    return adapter, options_as_data(parse_options(method, options, where=where, key=key))
+
+
+def suite_schema() -> dict[str, Any]:
+    """The JSON schema of a suite file."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Benchmark suite",
+        **{key: value for key, value in _SuiteTable.model_json_schema().items() if key != "title"},
+    }
+
+
+CAME_LATER = ("final_epochs",)  # keys of a problem that hashes of older records know nothing of
+
+
+def configuration_hash(
+    problem: Mapping[str, Any], adapter: str, options: Mapping[str, Any], budget: Mapping[str, Any], seed: int
+) -> str:
+    """The hash of all that decides a cell's outcome, given as plain data."""
+    known = {key: value for key, value in problem.items() if key not in CAME_LATER or value is not None}
+    cell = {"problem": known, "adapter": adapter, "options": options, "budget": budget, "seed": seed}
+    return content_hash(cell)
+
+
+def content_hash(data: object) -> str:
+    """A short hash of plain data that does not depend on the order of keys."""
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+# --------------------------------------------------------------------------------------- reading files
+
+
+def builtin_suites() -> list[str]:
+    """Names of the suites that come with the package."""
+    folder = resources.files("hpobench_fds.benchmarks")
+    return sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
+
+
+def load_suite(path_or_name: str | Path) -> Suite:
+    """A suite from a TOML file, or a built-in one by name (a file of that name goes first).
+
+    Raises
+    ------
+    InputError : one line that names the file, the key, the bad value and what is allowed.
+    """
+    path = Path(path_or_name)
+    name = str(path_or_name)
+    if path.is_file():
+        try:
+            return _parse(path.read_bytes(), where=path, base=path.parent)
+        except OSError as error:
+            raise InputError(f"cannot be read: {error.strerror}", where=path) from error
+    if name in builtin_suites():
+        content = resources.files("hpobench_fds.benchmarks").joinpath(f"{name}.toml").read_bytes()
+        return _parse(content, where=f"{name} (built in)", base=Path())
+    known = builtin_suites()
+    near = unknown("built-in suite", name, known) if path.suffix != ".toml" else "no such file"
+    raise InputError(near, where=path, allowed=f"a .toml file, or a built-in suite: {', '.join(known)}")
+
+
+def _parse(content: bytes, *, where: object, base: Path) -> Suite:
+    try:
+        data = tomllib.loads(content.decode())
+    except UnicodeDecodeError as error:
+        problem = f"not UTF-8 text: byte {error.start} is {content[error.start]:#04x}"
+        raise InputError(problem, where=where) from error
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"malformed TOML: {error}", where=where) from error
+    except RecursionError as error:
+        raise InputError("malformed TOML: nested too deep", where=where) from error
+    return Suite.from_dict(data, where=where, base=base)

@@ -1,0 +1,103 @@
+"""What a suite would run, before it runs: its cells, what is settled already, how long it may take."""
+
+from __future__ import annotations
+
+import heapq
+import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpobench_fds.records.folder import Store, cell_store, load_runs
+from hpobench_fds.suite.config import Cell, Suite, load_suite, part_of
+
+TO_DO = "to do"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A cell, what is on record of it, and the seconds its method may still take (None: unknown)."""
+
+    cell: Cell
+    status: str
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All cells of a suite.
+
+    ``overhead`` is what the referee and records took on top of a second of method time in the runs on
+    record, None without any.
+    """
+
+    folder: Path
+    cells: list[Planned]
+    overhead: float | None
+
+    @property
+    def todo(self) -> list[Planned]:
+        return [planned for planned in self.cells if planned.status == TO_DO]
+
+    def seconds(self, jobs: int = 1) -> float | None:
+        """Wall-clock of what is to do, with ``jobs`` at a time; None if any cell's is unknown."""
+        ends = [0.0] * jobs  # of what each job does; the next cell goes to the one that is free first
+        for planned in self.todo:
+            if planned.seconds is None:
+                return None
+            heapq.heapreplace(ends, ends[0] + planned.seconds * (1.0 + (self.overhead or 0.0)))
+        return max(ends)
+
+
+def plan(
+    suite: Suite | str | Path,
+    out: str | Path | None = None,
+    *,
+    methods: str | Iterable[str] | None = None,
+    seeds: object = None,
+    part: str | tuple[int, int] | None = None,
+    retry_failed: bool = False,
+) -> Plan:
+    """Work out what ``run_suite`` would do with the same arguments; nothing is written or trained.
+
+    A budget in seconds is the most a method takes. Where there is none, runs of the same problem and
+    method on record say how long it took. Raises InputError as ``run_suite`` does.
+    """
+    if not isinstance(suite, Suite):
+        suite = load_suite(suite)
+    folder = Path(out) if out is not None else Path("results") / suite.name
+    Store.check(folder, suite.describe())
+    on_record = folder.is_dir() and any(folder.iterdir())
+    taken, overhead = _history(folder) if on_record else ({}, None)
+    cells = []
+    for cell in part_of(suite.cells(methods=methods, seeds=seeds), part):
+        record = cell_store(folder, cell.problem, cell.method, cell.seed).record() if on_record else None
+        status = TO_DO if record is None or record.status in ("running", "interrupted") else record.status
+        if status == "failed" and retry_failed:
+            status = TO_DO
+        seconds = cell.budget.seconds or taken.get((cell.problem, cell.method))
+        cells.append(Planned(cell, status, seconds))
+    return Plan(folder, cells, overhead)
+
+
+def _history(folder: Path) -> tuple[dict[tuple[str, str], float], float | None]:
+    """Median seconds of complete runs by problem and method, and the time spent beside the methods."""
+    runs = load_runs(folder)
+    runs = runs[(runs["status"] == "complete") & (runs["seconds"] > 0)]
+    if runs.empty:
+        return {}, None
+    groups = runs.groupby(["problem", "method"])["seconds"]
+    taken = {(str(key[0]), str(key[1])): float(seconds) for key, seconds in groups.median().items()}  # type: ignore[index]
+    beside = (runs["elapsed_seconds"] - runs["seconds"]) / runs["seconds"]
+    return taken, float(statistics.median(beside))
+
+
+def duration(seconds: float | None) -> str:
+    """ "1 h 05 min", "12 min 30 s", "8 s"."""
+    if seconds is None:
+        return "unknown: a budget in steps, and no run on record"
+    whole = round(seconds)
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

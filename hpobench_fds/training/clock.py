@@ -1,0 +1,147 @@
+"""The fair clock: a method's time runs, the referee's and the records' do not.
+
+One monotonic clock serves budget and record alike. It keeps sums, never an origin, so that a run
+continued in another process goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import torch
+
+from hpobench_fds.records.schema import ClockRecord, Cost
+
+Account = Literal["method", "referee", "records"]
+
+
+def synchroniser(device: torch.device) -> Callable[[], None]:
+    """A function that waits until the device has done what was asked of it."""
+    if device.type == "cuda":
+        return lambda: torch.cuda.synchronize(device)
+    return lambda: None
+
+
+class Clock:
+    """Books every moment between ``start`` and ``stop`` to one account; also counts machine-free cost.
+
+    Parameters
+    ----------
+    source : monotonic time in seconds; tests pass a fake one.
+    synchronise : called before each switch of account, so that queued device work is booked to
+        the account that asked for it.
+    record, cost : sums of an earlier part of the same run.
+    """
+
+    def __init__(
+        self,
+        source: Callable[[], float] = time.monotonic,
+        synchronise: Callable[[], None] = lambda: None,
+        record: ClockRecord | None = None,
+        cost: Cost | None = None,
+    ) -> None:
+        self._source = source
+        self._synchronise = synchronise
+        earlier = record or ClockRecord()
+        self._sums: dict[Account, float] = {
+            "method": earlier.method,
+            "referee": earlier.referee,
+            "records": earlier.records,
+        }
+        self._elapsed = earlier.elapsed
+        self._compile = earlier.compile
+        self._account: Account | None = None
+        self._since = 0.0
+        self.cost = cost.model_copy() if cost else Cost()
+
+    def start(self) -> None:
+        """Begin (or go on): the method's time runs from here."""
+        if self._account is not None:
+            raise RuntimeError("the clock runs already")
+        self._account, self._since = "method", self._source()
+
+    def stop(self) -> None:
+        """Pause the whole run; nothing is booked until ``start``."""
+        self._switch(None)
+
+    def _switch(self, account: Account | None) -> None:
+        if self._account is None:
+            raise RuntimeError("the clock has not been started")
+        self._synchronise()
+        now = self._source()
+        self._sums[self._account] += now - self._since
+        self._elapsed += now - self._since
+        self._account, self._since = account, now
+
+    @contextmanager
+    def charge(self, account: Account) -> Iterator[None]:
+        """Book what happens inside to ``account``; nested uses return to the outer account."""
+        outer = self._account
+        if outer is None:
+            raise RuntimeError("the clock has not been started")
+        self._switch(account)
+        try:
+            yield
+        finally:
+            self._switch(outer)
+
+    @contextmanager
+    def compiling(self) -> Iterator[None]:
+        """Method time that is compilation or warm-up: on the method's clock, recorded apart as well."""
+        before = self.seconds
+        try:
+            yield
+        finally:
+            self._synchronise()
+            self._compile += self.seconds - before
+
+    @property
+    def seconds(self) -> float:
+        """Method time so far, in seconds; does not wait for the device."""
+        return self._sums["method"] + (self._source() - self._since if self._account == "method" else 0.0)
+
+    def count(self, *, steps: int = 0, gradients: float = 0.0, products: int = 0) -> None:
+        """Add machine-free cost: inner steps, gradient-equivalents, Hessian-vector products."""
+        self.cost.inner_steps += steps
+        self.cost.gradient_equivalents += gradients
+        self.cost.products += products
+
+    def record(self) -> ClockRecord:
+        """The sums so far, as they are written to ``run.json``."""
+        running = self._source() - self._since if self._account is not None else 0.0
+        sums = dict(self._sums)
+        if self._account is not None:
+            sums[self._account] += running
+        return ClockRecord(**sums, elapsed=self._elapsed + running, compile=self._compile)
+
+
+class Budget:
+    """What a method may spend: seconds of the fair clock, inner steps, or whichever ends first."""
+
+    def __init__(self, clock: Clock, seconds: float | None = None, steps: int | None = None) -> None:
+        self.clock, self.seconds, self.steps = clock, seconds, steps
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether the seconds are spent; what costs no inner steps asks this alone."""
+        return self.seconds is not None and self.clock.seconds >= self.seconds
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether nothing is left. An unlimited budget never is."""
+        if self.steps is not None and self.clock.cost.inner_steps >= self.steps:
+            return True
+        return self.out_of_time
+
+    @property
+    def used(self) -> float:
+        """Share of the budget that is spent, in [0, 1]; the larger one if both limits are set."""
+        shares = [0.0]
+        if self.steps:
+            shares.append(self.clock.cost.inner_steps / self.steps)
+        if self.seconds:
+            shares.append(self.clock.seconds / self.seconds)
+        return min(1.0, max(shares))

@@ -1,0 +1,288 @@
+"""The inner step as a differentiable map, with its products with tangents and adjoints.
+
+A rule maps (w, slots, gradient, hyperparameters) to (w', slots'). ``update`` states it once, in
+plain torch operations; the tangent and adjoint products either follow from it by torch.func
+(``ElementwiseRule``) or are written out and tested against it (``SGD``).
+
+Shapes: w, gradient [P]; slots [S, P]; hyperparameters [H] in the order of ``defaults``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from hpobench_fds.nn.tangents import Tangents
+
+
+class StepRule(ABC):
+    """An inner optimiser's step."""
+
+    name: ClassVar[str]
+    defaults: ClassVar[Mapping[str, float]]  # hyperparameters in order, with the value of one left out
+    slots: ClassVar[int]  # state vectors of size P beside w
+
+    @abstractmethod
+    def update(
+        self, w: Tensor, slots: Tensor, gradient: Tensor, hypers: Tensor | Sequence[float], step: int
+    ) -> tuple[Tensor, Tensor]:
+        """(w', slots'), differentiable in every tensor; ``step`` counts from 0."""
+
+    @abstractmethod
+    def update_(self, w: Tensor, slots: Tensor, gradient: Tensor, hypers: Sequence[float], step: int) -> None:
+        """The same in place; ``gradient`` may be overwritten."""
+
+    @abstractmethod
+    def push(
+        self,
+        w: Tensor,
+        slots: Tensor,
+        gradient: Tensor,
+        hypers: Sequence[float],
+        step: int,
+        dw: Tangents,
+        dslots: list[Tangents],
+        dgradient: Tangents,
+        active: Sequence[int | None],
+    ) -> None:
+        """Tangents through the step, in place on dw and dslots; dgradient may be overwritten.
+
+        ``active[h]`` is the row of the hyperparameter window in force (its own tangent is 1), or None.
+        Arguments are those before the step.
+        """
+
+    @abstractmethod
+    def pull(
+        self,
+        w: Tensor,
+        slots: Tensor,
+        gradient: Tensor,
+        hypers: Sequence[float],
+        step: int,
+        aw: Tensor,
+        aslots: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Adjoints back through the step.
+
+        From d/dw' [P] and d/dslots' [S, P] to: d/dw without the part through the gradient [P],
+        d/dslots [S, P], d/dgradient [P], d/dhyperparameters [H].
+        """
+
+
+class SGD(StepRule):
+    """v' = momentum * v + (g + weight_decay * w); w' = w - lr * v' (torch.optim.SGD's rule)."""
+
+    name = "sgd"
+    defaults: ClassVar[Mapping[str, float]] = {"lr": 0.1, "momentum": 0.0, "weight_decay": 0.0}
+    slots = 1
+
+    def update(
+        self, w: Tensor, slots: Tensor, gradient: Tensor, hypers: Tensor | Sequence[float], step: int
+    ) -> tuple[Tensor, Tensor]:
+        lr, momentum, decay = hypers
+        v = momentum * slots[0] + (gradient + decay * w)
+        return w - lr * v, v.unsqueeze(0)
+
+    def update_(self, w: Tensor, slots: Tensor, gradient: Tensor, hypers: Sequence[float], step: int) -> None:
+        lr, momentum, decay = hypers
+        v = slots[0]
+        if decay:
+            gradient.add_(w, alpha=decay)
+        v.mul_(momentum).add_(gradient)
+        w.add_(v, alpha=-lr)
+
+    def push(
+        self,
+        w: Tensor,
+        slots: Tensor,
+        gradient: Tensor,
+        hypers: Sequence[float],
+        step: int,
+        dw: Tangents,
+        dslots: list[Tangents],
+        dgradient: Tangents,
+        active: Sequence[int | None],
+    ) -> None:
+        lr, momentum, decay = hypers
+        row_lr, row_momentum, row_decay = active
+        v, dv = slots[0], dslots[0]
+        if decay:
+            dgradient.flat.add_(dw.flat, alpha=decay)
+        torch.add(dgradient.flat, dv.flat, alpha=momentum, out=dv.flat)
+        if row_momentum is not None:
+            dv.add_to_row(row_momentum, v)
+        if row_decay is not None:
+            dv.add_to_row(row_decay, w)
+        dw.flat.add_(dv.flat, alpha=-lr)
+        if row_lr is not None:  # - v', made from what is known before the step
+            dw.add_to_row(row_lr, v, -momentum)
+            dw.add_to_row(row_lr, gradient, -1.0)
+            if decay:
+                dw.add_to_row(row_lr, w, -decay)
+
+    def pull(
+        self,
+        w: Tensor,
+        slots: Tensor,
+        gradient: Tensor,
+        hypers: Sequence[float],
+        step: int,
+        aw: Tensor,
+        aslots: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        lr, momentum, decay = hypers
+        v = slots[0]
+        av = torch.add(aslots[0], aw, alpha=-lr)  # everything that reaches v'
+        d_lr = -(momentum * torch.dot(aw, v) + torch.dot(aw, gradient) + decay * torch.dot(aw, w))
+        hyper = torch.stack([d_lr, torch.dot(av, v), torch.dot(av, w)])
+        return torch.add(aw, av, alpha=decay), (momentum * av).unsqueeze(0), av, hyper
+
+
+class ElementwiseRule(StepRule):
+    """A rule whose every output component depends on the same component of its inputs alone.
+
+    Its Jacobian is then a table of diagonals, read off ``update`` by one forward derivative for each
+    input; tangent and adjoint products are sums over that table.
+    """
+
+    def _diagonals(
+        self, w: Tensor, slots: Tensor, gradient: Tensor, hypers: Sequence[float], step: int
+    ) -> Tensor:
+        """d(w', slots')/d(w, slots, gradient, hyperparameters): [inputs, 1 + S, P]."""
+        values = [w, *slots, gradient, *(w.new_tensor(value) for value in hypers)]
+
+        def outputs(*inputs: Tensor) -> Tensor:
+            s = 1 + self.slots
+            new_w, new_slots = self.update(
+                inputs[0], torch.stack(inputs[1:s]), inputs[s], torch.stack(inputs[s + 1 :]), step
+            )
+            return torch.cat([new_w.unsqueeze(0), new_slots])
+
+        rows = []
+        for i in range(len(values)):
+            directions = tuple(
+                torch.ones_like(value) if i == j else torch.zeros_like(value)
+                for j, value in enumerate(values)
+            )
+            rows.append(torch.func.jvp(outputs, tuple(values), directions)[1])
+        return torch.stack(rows)
+
+    def push(
+        self,
+        w: Tensor,
+        slots: Tensor,
+        gradient: Tensor,
+        hypers: Sequence[float],
+        step: int,
+        dw: Tangents,
+        dslots: list[Tangents],
+        dgradient: Tangents,
+        active: Sequence[int | None],
+    ) -> None:
+        table = self._diagonals(w, slots, gradient, hypers, step)
+        inputs = [dw, *dslots, dgradient]
+        diagonals = [d.split_with_sizes(dw.sizes, -1) for d in table]  # [input][parameter]: [1 + S, n]
+        for at in range(len(dw.sizes)):
+            blocks = [tangents.blocks[at].view(dw.k, -1) for tangents in inputs]
+            new = [
+                sum(d[at][o] * b for d, b in zip(diagonals, blocks, strict=False))
+                for o in range(1 + self.slots)
+            ]
+            for block, value in zip(blocks, new, strict=False):
+                block.copy_(value)
+        for h, row in enumerate(active):
+            if row is not None:
+                for tangents, diagonal in zip([dw, *dslots], table[len(inputs) + h], strict=True):
+                    tangents.add_to_row(row, diagonal)
+
+    def pull(
+        self,
+        w: Tensor,
+        slots: Tensor,
+        gradient: Tensor,
+        hypers: Sequence[float],
+        step: int,
+        aw: Tensor,
+        aslots: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        table = self._diagonals(w, slots, gradient, hypers, step)
+        pulled = (table * torch.cat([aw.unsqueeze(0), aslots])).sum(1)  # [inputs, P]
+        s = 1 + self.slots
+        return pulled[0], pulled[1:s], pulled[s], pulled[s + 1 :].sum(1)
+
+
+class Nesterov(ElementwiseRule):
+    """SGD with Nesterov's momentum, torch.optim.SGD's form: w' = w - lr * (g + decay * w + momentum * v')."""
+
+    name = "nesterov"
+    defaults: ClassVar[Mapping[str, float]] = SGD.defaults
+    slots = 1
+
+    def update(
+        self, w: Tensor, slots: Tensor, gradient: Tensor, hypers: Tensor | Sequence[float], step: int
+    ) -> tuple[Tensor, Tensor]:
+        lr, momentum, decay = hypers
+        g = gradient + decay * w
+        v = momentum * slots[0] + g
+        return w - lr * (g + momentum * v), v.unsqueeze(0)
+
+    def update_(self, w: Tensor, slots: Tensor, gradient: Tensor, hypers: Sequence[float], step: int) -> None:
+        lr, momentum, decay = hypers
+        g = gradient.add_(w, alpha=decay)
+        v = slots[0].mul_(momentum).add_(g)
+        w.add_(g.add_(v, alpha=momentum), alpha=-lr)
+
+
+class Adam(ElementwiseRule):
+    """Adam (Kingma & Ba, ICLR 2015) as torch.optim.Adam states it, weight decay added to the gradient."""
+
+    name = "adam"
+    defaults: ClassVar[Mapping[str, float]] = {
+        "lr": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0,
+    }  # fmt: skip
+    slots = 2
+    decoupled = False
+
+    def update(
+        self, w: Tensor, slots: Tensor, gradient: Tensor, hypers: Tensor | Sequence[float], step: int
+    ) -> tuple[Tensor, Tensor]:
+        lr, beta1, beta2, eps, decay = hypers
+        if self.decoupled:
+            w = w * (1 - lr * decay)
+        else:
+            gradient = gradient + decay * w
+        m = beta1 * slots[0] + (1 - beta1) * gradient
+        v = beta2 * slots[1] + (1 - beta2) * gradient * gradient
+        # Where no gradient ever came, sqrt has no derivative; it is taken as 0.
+        seen = v > 0
+        root = torch.where(seen, torch.where(seen, v, 1.0).sqrt(), 0.0)
+        corrected = root / (1 - beta2 ** (step + 1)) ** 0.5 + eps
+        return w - lr / (1 - beta1 ** (step + 1)) * m / corrected, torch.stack([m, v])
+
+    def update_(self, w: Tensor, slots: Tensor, gradient: Tensor, hypers: Sequence[float], step: int) -> None:
+        lr, beta1, beta2, eps, decay = hypers
+        if self.decoupled:
+            w.mul_(1 - lr * decay)
+        else:
+            gradient.add_(w, alpha=decay)
+        m, v = slots
+        m.mul_(beta1).add_(gradient, alpha=1 - beta1)
+        v.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+        corrected = v.sqrt().div_((1 - beta2 ** (step + 1)) ** 0.5).add_(eps)
+        w.addcdiv_(m, corrected, value=-lr / (1 - beta1 ** (step + 1)))
+
+
+class AdamW(Adam):
+    """AdamW (Loshchilov & Hutter, ICLR 2019): weights decay by lr * weight_decay, apart from the gradient."""
+
+    name = "adamw"
+    defaults: ClassVar[Mapping[str, float]] = {**Adam.defaults, "weight_decay": 1e-2}
+    decoupled = True
+
+
+RULES: dict[str, StepRule] = {rule.name: rule for rule in (SGD(), Nesterov(), Adam(), AdamW())}
+"""Inner optimisers by name."""

@@ -1,0 +1,164 @@
+"""A problem: dataset, model, horizon, inner optimiser and the space of schedules that is tuned.
+
+``Problem`` is all that a method sees. It holds no test data: the referee alone has it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor
+
+from hpobench_fds.data.augment import Augmentation
+from hpobench_fds.data.dataset import Dataset, load_dataset, make_split
+from hpobench_fds.errors import InputError
+from hpobench_fds.nn.network import Network, build_network
+from hpobench_fds.schedule import HyperparameterSpace, ScheduleSpace
+from hpobench_fds.training.optimisers import RULES, StepRule
+
+LOOK_EVERY = 50  # inner steps between looks at losses and budget, where an inner epoch has that many
+
+# The paper's ranges: linear, with negative values and zero, from 0.
+PAPER_SPACE: dict[str, HyperparameterSpace] = {
+    "lr": HyperparameterSpace(windows=7, low=-1.0, high=1.0),
+    "momentum": HyperparameterSpace(low=-1.5, high=1.5),
+    "weight_decay": HyperparameterSpace(low=-4e-3, high=4e-3),
+}
+
+
+class AugmentationConfig(BaseModel):
+    """Random crop after zero padding, horizontal flip, cutout; all off by default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    crop_padding: int = Field(default=0, ge=0)  # pixels
+    flip: bool = False
+    cutout: int = Field(default=0, ge=0)  # side in pixels
+    cutout_probability: float = Field(default=1.0, ge=0.0, le=1.0)
+
+
+class ProblemConfig(BaseModel):
+    """One problem of a suite, as the suite file states it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dataset: str
+    model: str = "mlp"
+    horizon: int | None = Field(default=None, ge=1)  # inner steps
+    epochs: float | None = Field(default=None, gt=0)  # the same in passes over the training split
+    # Of the referee's retraining, over all training data; None: as many inner steps as the horizon.
+    final_epochs: float | None = Field(default=None, gt=0)
+    batch_size: int = Field(default=128, ge=1)
+    optimiser: str = "sgd"
+    validation_fraction: float = Field(default=0.1, gt=0.0, lt=1.0)
+    objective: Literal["val_loss", "val_accuracy"] = "val_loss"
+    fresh: bool = True  # a new initialisation, split and batch order for every trial (the paper's way)
+    gradient_clip: float | None = Field(default=None, gt=0)  # elementwise, in the inner step
+    augmentation: AugmentationConfig = AugmentationConfig()
+    train_limit: int | None = Field(default=None, ge=2)  # use only that many training examples
+    test_limit: int | None = Field(default=None, ge=1)
+    dtype: Literal["float32", "float64"] = "float32"
+    space: dict[str, HyperparameterSpace] = Field(default_factory=lambda: dict(PAPER_SPACE))
+
+    @model_validator(mode="after")
+    def _check(self) -> ProblemConfig:
+        if (self.horizon is None) == (self.epochs is None):
+            raise ValueError("give either horizon (inner steps) or epochs, not both and not neither")
+        if self.optimiser not in RULES:
+            raise ValueError(f"unknown optimiser {self.optimiser!r} (allowed: {', '.join(RULES)})")
+        wanted = RULES[self.optimiser].defaults
+        unknown = sorted(set(self.space) - set(wanted))
+        if unknown:
+            raise ValueError(
+                f"{self.optimiser} has no hyperparameter {unknown[0]!r} (allowed: {', '.join(wanted)})"
+            )
+        if not any(space.learn for space in self.space.values()):
+            raise ValueError("space: nothing to tune, every hyperparameter has learn = false")
+        return self
+
+    def schedule_space(self) -> ScheduleSpace:
+        """The space with hyperparameters that the config leaves out held at the rule's default."""
+        return ScheduleSpace(
+            {
+                name: self.space.get(name, HyperparameterSpace(initial=value, learn=False))
+                for name, value in RULES[self.optimiser].defaults.items()
+            }
+        )
+
+
+@dataclass(frozen=True)
+class TestData:
+    """The test split, for the referee."""
+
+    __test__ = False  # not a test case
+
+    x: Tensor
+    y: Tensor
+
+
+class Problem:
+    """What a method works on: training data on the device, network, step rule, horizon, space.
+
+    Attributes
+    ----------
+    x, y : training examples [N, C, H, W] and labels [N]; a trial splits them into training and
+        validation.
+    horizon : inner steps T of one training; final_horizon : those of the referee's retraining.
+    look_every : inner steps between looks at losses and budget; at most an inner epoch.
+    """
+
+    def __init__(self, config: ProblemConfig, dataset: Dataset, name: str = "problem") -> None:
+        self.name = name
+        self.config = config
+        self.x, self.y = dataset.x_train, dataset.y_train
+        self.black = dataset.black
+        self.classes = dataset.classes
+        self.device, self.dtype = dataset.x_train.device, dataset.x_train.dtype
+        self.network: Network = build_network(config.model, tuple(self.x.shape[1:]), dataset.classes)
+        self.rule: StepRule = RULES[config.optimiser]
+        self.space = config.schedule_space()
+        self.batch_size = config.batch_size
+        a = config.augmentation
+        self.augmentation = Augmentation(a.crop_padding, a.flip, a.cutout, a.cutout_probability)
+        split = make_split(len(self.y), config.validation_fraction, 0, where=name)
+        self.validation_size, examples = len(split.validation), len(split.train)
+        self.steps_per_epoch = examples // config.batch_size
+        if self.steps_per_epoch < 1:
+            raise InputError(
+                f"{config.batch_size} is more than the {examples} training examples",
+                where=name,
+                key="batch_size",
+            )
+        self.look_every = min(LOOK_EVERY, self.steps_per_epoch)
+        self.horizon = config.horizon or max(1, round((config.epochs or 1) * self.steps_per_epoch))
+        self.final_horizon = self.horizon
+        if config.final_epochs is not None:
+            self.final_horizon = max(1, round(config.final_epochs * (len(self.y) // config.batch_size)))
+
+
+def load_problem(
+    config: ProblemConfig,
+    *,
+    name: str = "problem",
+    device: torch.device | str = "cpu",
+    root: Path | None = None,
+    download: bool = False,
+) -> tuple[Problem, TestData]:
+    """Load the data to the device; the test split comes apart, for the referee.
+
+    Raises InputError for an unknown dataset or model, missing or corrupt data.
+    """
+    dataset = load_dataset(
+        config.dataset,
+        root=root,
+        device=device,
+        dtype=getattr(torch, config.dtype),
+        download=download,
+        train_limit=config.train_limit,
+        test_limit=config.test_limit,
+    )
+    return Problem(config, dataset, name), TestData(dataset.x_test, dataset.y_test)

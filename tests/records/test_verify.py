@@ -1,0 +1,287 @@
+"""Verification: sound records pass, and every way to spoil them that we can think of is found and named."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from real_run import cell, copy_of_results
+
+from hpobench_fds.errors import InputError
+from hpobench_fds.records import schema as records
+from hpobench_fds.records.folder import CellStore, load_results, load_runs, record_digest
+from hpobench_fds.records.verify import sentence, verify
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    return copy_of_results(tmp_path / "out")
+
+
+def errors(folder: Path) -> list[str]:
+    return [str(finding) for finding in verify(folder).findings if finding.level == "error"]
+
+
+def run_json(folder: Path, **changes: Any) -> None:
+    """Change run.json as with an editor."""
+    path = cell(folder) / "run.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def undigested(folder: Path, **changes: Any) -> None:
+    """The same, as if it had been written before there were digests: other checks must find it."""
+    run_json(folder, digest=None, trace_sha256=None, **changes)
+
+
+def trace(folder: Path, change: Callable[[list[dict[str, Any]]], Any]) -> None:
+    path = cell(folder) / "trace.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    change(rows)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_what_the_runner_wrote_is_sound(results: Path) -> None:
+    result = verify(results)
+    assert result.findings == []
+    assert result.sound
+    assert (result.cells, result.reports) == (4, 8 + 8)
+    assert sentence(result, results).endswith("4 cells, 16 reports: all sound")
+
+
+def test_a_folder_without_results_is_an_input_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not a results folder"):
+        verify(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"seed": 7}, "the record is of tiny/random_search/seed-7"),
+        ({"suite": "other"}, "the record is of the suite 'other'"),
+        ({"adapter": "tpe"}, 'adapter was "random_search", is "tpe"'),
+        ({"options": {"width": 1}}, "options.width"),
+        ({"config_hash": "0" * 16}, "config_hash"),
+        ({"reports": 3}, "3 reports, the trace 4"),
+        ({"incumbent": 99}, "the incumbent is 99"),
+        ({"clock": {"method": 5.0, "referee": 1.0, "records": 1.0, "elapsed": 9.0}}, "elapsed = 9.000 s"),
+        ({"clock": {"method": 0.0, "elapsed": 0.0}}, "after the end"),
+        ({"final": None}, "neither a final accuracy nor a reason"),
+        ({"status": "failed"}, "failed without a reason"),
+        ({"schema_version": 99}, "newer version: schema 99 (allowed: 1 to 1)"),
+        ({"status": "done"}, "no run record"),
+        ({"surprise": 1}, "no run record"),
+    ],
+    ids=lambda value: ",".join(value) if isinstance(value, dict) else "",
+)
+def test_a_run_record_that_contradicts_itself_or_its_place_is_found(
+    results: Path, changes: dict[str, Any], found: str
+) -> None:
+    undigested(results, **changes)
+    assert any(found in error and "run.json" in error for error in errors(results)), errors(results)
+
+
+def set_in(index: int, **changes: Any) -> Callable[[list[dict[str, Any]]], None]:
+    return lambda rows: rows[index].update(changes)
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (set_in(2, report=1), "not numbered"),
+        (lambda rows: rows.pop(1), "not numbered"),
+        (lambda rows: rows.pop(), "the trace 3"),
+        (set_in(1, seconds=0.0), "report 1: seconds or costs went back"),
+        (set_in(3, cost={"inner_steps": 1}), "report 3: seconds or costs went back"),
+        (set_in(1, schedule=[0.1]), "report 1: the schedule is not in the space"),
+        (set_in(1, schedule=[0.1, 0.3]), "report 1: the schedule is not in the space"),
+        (
+            set_in(0, incumbent=False, test_loss=None, test_accuracy=None),
+            "report 0 is no incumbent by its flag",
+        ),
+        (set_in(0, test_accuracy=None), "report 0: test accuracy is measured of incumbents"),
+        (set_in(3, val_loss=1e-9, incumbent=False), "report 3 is no incumbent by its flag"),
+        (lambda rows: rows[1].pop("schedule"), "no report"),
+    ],
+)
+def test_a_trace_that_contradicts_itself_is_found(
+    results: Path, change: Callable[[list[dict[str, Any]]], Any], found: str
+) -> None:
+    undigested(results)
+    trace(results, change)
+    assert any(found in error for error in errors(results)), errors(results)
+
+
+def test_a_plausible_edit_of_a_run_record_is_found_by_its_digest(results: Path) -> None:
+    final = json.loads((cell(results) / "run.json").read_text())["final"]
+    run_json(results, final={**final, "test_accuracy": 0.999})
+    (error,) = errors(results)
+    assert "edited" in error
+    assert "run.json" in error
+
+
+def test_a_plausible_edit_of_a_trace_is_found_by_its_digest(results: Path) -> None:
+    trace(results, set_in(0, val_accuracy=0.4321))
+    (error,) = errors(results)
+    assert "edited" in error
+    assert "trace.jsonl" in error
+
+
+def test_records_of_before_digests_are_told_of_and_sound(results: Path) -> None:
+    undigested(results)
+    result = verify(results)
+    assert result.sound
+    assert [finding.level for finding in result.findings] == ["note"]
+    assert "1 of 4 runs carry no digest" in str(result.findings[0])
+
+
+def test_half_a_line_is_an_error_of_a_finished_run_and_a_note_of_a_running_one(results: Path) -> None:
+    with (cell(results) / "trace.jsonl").open("a") as file:
+        file.write('{"report": 4, "sec')
+    assert any("half a line" in error for error in errors(results))
+    undigested(results, status="running", finished=None)
+    assert errors(results) == []
+    assert any("half a line" in str(finding) for finding in verify(results).findings)
+
+
+def test_what_belongs_to_no_run_is_found(results: Path, tmp_path: Path) -> None:
+    (cell(results) / "notes.txt").write_text("hm")
+    (results / "cells" / "tiny" / "readme").write_text("hm")
+    (results / "cells" / "tiny" / "random_search" / "seed-x").mkdir()
+    os.symlink(tmp_path, results / "cells" / "elsewhere")
+    (cell(results) / ".run.json.123.tmp").write_text("")
+    found = errors(results)
+    assert len(found) == 4
+    assert sum("no part of any run" in error for error in found) == 2
+    assert any("a link" in error for error in found)
+    assert any("notes.txt: no file of a run" in error for error in found)
+
+
+def test_a_cell_moved_to_another_place_is_found(results: Path) -> None:
+    cell(results, seed=1).rename(results / "cells" / "tiny" / "random_search" / "seed-5")
+    assert any("seed-1" in error for error in errors(results))
+
+
+def test_an_unfinished_run_is_a_note(results: Path) -> None:
+    undigested(results, status="interrupted", finished=None, final=None)
+    assert errors(results) == []
+
+
+def test_rewriting_a_record_renews_its_digest(results: Path) -> None:
+    files = CellStore(cell(results))
+    record = files.record()
+    assert record is not None
+    record.jobs = 7
+    files.write_record(record)
+    assert verify(results).findings == []
+
+
+@pytest.fixture
+def killed(results: Path) -> CellStore:
+    """A run whose process was killed between a report and its record, in the middle of the next line."""
+    files = CellStore(cell(results))
+    record = files.record()
+    assert record is not None
+    with (files.folder / "trace.jsonl").open("a") as file:
+        file.write('{"report": 4, "sec')
+    record.status, record.reason, record.final, record.stopped = "failed", "killed", None, None
+    record.reports, record.incumbent = 2, 0
+    record.clock.method = files.reports()[1].seconds
+    record.clock.elapsed = record.clock.method + record.clock.referee + record.clock.records
+    files.write_record(record)
+    return files
+
+
+def test_a_killed_run_has_said_more_than_is_on_record(results: Path, killed: CellStore) -> None:
+    result = verify(results)
+    assert result.sound
+    notes = " ".join(str(finding) for finding in result.findings)
+    assert "half a line" in notes
+    assert "2 reports, the trace 4" in notes
+
+
+def test_what_a_run_printed_belongs_to_it(results: Path) -> None:
+    (cell(results) / "output.txt").write_text("hello")
+    assert verify(results).findings == []
+
+
+def test_numbers_that_json_does_not_have_are_no_edits(results: Path) -> None:
+    files = CellStore(cell(results))
+    record = files.record()
+    assert record is not None
+    assert record.final is not None
+    record.final.last_test_loss, record.device = math.inf, {**record.device, "load": math.nan}
+    files.write_record(record)
+    assert verify(results).findings == []
+    assert '"Infinity"' in (files.folder / "run.json").read_text()
+
+
+def test_another_layout_of_the_same_data_is_no_edit(results: Path) -> None:
+    run_json(results)
+    assert verify(results).findings == []
+
+
+# ------------------------------------------------------------------------------------- older versions
+
+
+OLD = Path(__file__).parents[1] / "assets" / "schema-1"  # a real run, recorded before there were digests
+
+
+def test_records_of_schema_1_load_and_are_sound() -> None:
+    reports, runs = load_results(OLD), load_runs(OLD)
+    assert (len(reports), len(runs), reports["incumbent"].sum()) == (18, 1, 4)
+    assert runs["final_test_accuracy"].tolist() == [0.9774647887323944]
+    assert runs["incumbent_val_loss"].tolist() == [0.027017964257134333]
+    record = CellStore(OLD / "cells" / "digits-mlp" / "fds" / "seed-0").record()
+    assert record is not None
+    assert record.final is not None
+    assert (record.digest, record.final.report) == (None, None)  # fields that there were not
+    result = verify(OLD)
+    assert result.sound
+    assert [str(finding) for finding in result.findings] == [
+        f"note: {OLD}: 1 of 1 runs carry no digest: they were written before there were any"
+    ]
+
+
+@pytest.fixture
+def next_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A version 2 of the schema, which calls the seed ``seed`` where version 1 called it ``number``."""
+
+    def renamed(data: dict[str, Any]) -> dict[str, Any]:
+        data = {**data, "seed": data["number"], "schema_version": 2}
+        del data["number"]
+        return data
+
+    monkeypatch.setattr(records, "SCHEMA_VERSION", 2)
+    monkeypatch.setitem(records.MIGRATIONS, 1, renamed)
+
+
+def test_older_records_are_migrated_and_their_digests_hold(results: Path, next_version: None) -> None:
+    for path in results.glob("cells/*/*/*/run.json"):
+        data = json.loads(path.read_text())
+        data["number"] = data.pop("seed")
+        path.write_text(json.dumps({**data, "digest": record_digest(json.dumps(data).encode())}))
+    record = CellStore(cell(results, seed=1)).record()
+    assert record is not None
+    assert (record.schema_version, record.seed) == (2, 1)
+    assert (
+        load_results(results)["seed"].unique().tolist()
+        == load_runs(results)["seed"].unique().tolist()
+        == [0, 1]
+    )
+    assert verify(results).findings == []
+
+
+@pytest.mark.parametrize("version", [2, 0, -1, "1", None, True, 1.0])
+@pytest.mark.parametrize("name", ["run.json", "suite.json"])
+def test_records_of_no_known_version_are_refused_in_a_line(results: Path, name: str, version: object) -> None:
+    path = results / name if name == "suite.json" else cell(results) / name
+    path.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": version}))
+    for read in (load_results, load_runs):
+        with pytest.raises(InputError, match=rf"{name}: .*schema") as error:
+            read(results)
+        assert len(str(error.value).splitlines()) == 1

@@ -1,0 +1,177 @@
+"""The referee: alone with the test data, and true to the protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from hpobench_fds.method.contract import Task
+from hpobench_fds.records.folder import CellStore
+from hpobench_fds.run.recorder import Ears, Recorder
+from hpobench_fds.run.referee import FullTrainer, Referee
+from hpobench_fds.schedule import Schedule
+from hpobench_fds.suite.config import BudgetConfig, Cell
+from hpobench_fds.training.clock import Budget, Clock
+from hpobench_fds.training.problem import Problem, ProblemConfig, TestData, load_problem
+from hpobench_fds.training.trainer import Evaluation, Trainer
+
+CONFIG = ProblemConfig(dataset="digits", horizon=12, batch_size=16, train_limit=120, test_limit=60)
+GOOD = Schedule.of({"lr": 0.1, "momentum": 0.5, "weight_decay": 0.0})
+OTHER = Schedule.of({"lr": 0.05, "momentum": 0.5, "weight_decay": 0.0})
+STILL = Schedule.of({"lr": 0.0, "momentum": 0.0, "weight_decay": 0.0})
+
+
+@pytest.fixture(scope="module")
+def loaded() -> tuple[Problem, TestData]:
+    torch.set_num_threads(1)
+    return load_problem(CONFIG, name="tiny")
+
+
+@pytest.fixture
+def referee(loaded: tuple[Problem, TestData]) -> Referee:
+    return Referee(*loaded, seed=0)
+
+
+def test_it_measures_on_the_test_data(referee: Referee, loaded: tuple[Problem, TestData]) -> None:
+    problem, test = loaded
+    state = Trainer(problem, 0, Clock()).start(0)
+    logits = problem.network.logits(state.w, test.x, state.buffers)
+    measured = referee.measure(state)
+    assert measured.accuracy == (logits.argmax(1) == test.y).double().mean().item()
+    assert measured.loss == pytest.approx(torch.nn.functional.cross_entropy(logits, test.y).item(), rel=1e-5)
+
+
+def test_weights_that_are_not_finite_are_worth_nothing(referee: Referee, loaded: Any) -> None:
+    state = Trainer(loaded[0], 0, Clock()).start(0)
+    state.w.fill_(torch.nan)
+    assert (referee.measure(state).loss, referee.measure(state).accuracy) == (float("inf"), 0.0)
+
+
+def test_the_last_training_sees_every_example_and_validates_on_none(loaded: tuple[Problem, TestData]) -> None:
+    problem, _ = loaded
+    data = FullTrainer(problem, 0).data(0)
+    steps = len(problem.y) // problem.batch_size
+    seen = torch.cat([data.order.batch(step) for step in range(steps)])
+    # One epoch drops the incomplete batch alone.
+    assert len(set(seen.tolist())) == len(seen) == steps * problem.batch_size == 112
+    over_epochs = torch.cat([data.order.batch(step) for step in range(20 * steps)])
+    assert len(set(over_epochs.tolist())) == len(problem.y) == 120
+    assert len(data.y_validation) == 0
+
+
+def test_it_trains_from_scratch_over_the_whole_horizon(
+    referee: Referee, loaded: tuple[Problem, TestData], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = []
+    train = Trainer.train
+
+    def watched(self: Trainer, state: Any, *arguments: Any, **keywords: Any) -> Any:
+        begin = state.step
+        training = train(self, state, *arguments, **keywords)
+        steps.append((begin, training.state.step, isinstance(self, FullTrainer)))
+        return training
+
+    monkeypatch.setattr(Trainer, "train", watched)
+    referee.retrain(GOOD)
+    assert steps == [(0, 12, True)]
+
+
+def test_the_draw_is_the_seeds_own_and_the_same_for_every_schedule(loaded: tuple[Problem, TestData]) -> None:
+    problem, test = loaded
+    untrained, _ = Referee(problem, test, 0).retrain(STILL)  # with lr 0 this is the initialisation
+    assert Referee(problem, test, 0).retrain(STILL)[0] == untrained
+    assert Referee(problem, test, 1).retrain(STILL)[0] != untrained
+    trials = [Trainer(problem, 0, Clock()).start(trial).w for trial in range(3)]
+    final = FullTrainer(problem, 0).start(0).w
+    assert not any(torch.equal(final, w) for w in trials)
+
+
+def test_training_helps(referee: Referee) -> None:
+    # 12 steps on 120 digits: some 60 % against 10 % by chance.
+    assert referee.retrain(GOOD)[0].accuracy > referee.retrain(STILL)[0].accuracy + 0.2
+
+
+def test_the_last_word_has_the_incumbent_and_the_last_schedule(referee: Referee) -> None:
+    final = referee.final(GOOD, OTHER)
+    good, other = referee.retrain(GOOD)[0], referee.retrain(OTHER)[0]
+    assert good != other
+    assert (final.test_loss, final.test_accuracy) == (good.loss, good.accuracy)
+    assert (final.last_test_loss, final.last_test_accuracy) == (other.loss, other.accuracy)
+    assert final.diverged_at is None
+
+
+def test_the_last_training_may_have_a_horizon_of_its_own() -> None:
+    config = CONFIG.model_copy(update={"final_epochs": 2.0})
+    problem, test = load_problem(config, name="tiny")
+    assert problem.horizon == CONFIG.horizon
+    assert problem.final_horizon == 2 * (len(problem.y) // CONFIG.batch_size) != problem.horizon
+    trainer = FullTrainer(problem, 0)
+    state = trainer.start(0)
+    trainer.train(state, GOOD, horizon=problem.final_horizon)
+    referee = Referee(problem, test, 0)
+    assert referee.retrain(GOOD)[0] == referee.measure(state)
+
+
+def test_the_same_schedule_is_not_trained_twice(referee: Referee, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = []
+    retrain = Referee.retrain
+
+    def watched(self: Referee, schedule: Schedule) -> tuple[Evaluation, int | None]:
+        trained.append(schedule)
+        return retrain(self, schedule)
+
+    monkeypatch.setattr(Referee, "retrain", watched)
+    final = referee.final(GOOD, GOOD)
+    assert trained == [GOOD]
+    assert (final.last_test_loss, final.last_test_accuracy) == (final.test_loss, final.test_accuracy)
+
+
+def test_a_retraining_that_diverges_says_where(loaded: tuple[Problem, TestData]) -> None:
+    wild = Schedule.of({"lr": 1e30, "momentum": 0.0, "weight_decay": 0.0})
+    evaluation, diverged_at = Referee(*loaded, seed=0).retrain(wild)
+    assert diverged_at is not None
+    assert (evaluation.loss, evaluation.accuracy) == (float("inf"), 1 / 10)  # it guesses
+
+
+# ------------------------------------------------------------------------------- out of methods' reach
+
+
+def reachable(thing: object, seen: set[int]) -> Iterator[object]:
+    """Everything that attributes and containers lead to."""
+    if id(thing) in seen or isinstance(thing, (type, str, bytes, int, float, np.ndarray)):
+        return
+    seen.add(id(thing))
+    yield thing
+    parts: list[Any] = list(getattr(thing, "__dict__", {}).values())
+    parts += [getattr(thing, slot, None) for slot in getattr(type(thing), "__slots__", ())]
+    parts += [getattr(thing, "__self__", None)]  # of bound methods
+    if isinstance(thing, dict):
+        parts += [*thing.keys(), *thing.values()]
+    elif isinstance(thing, (list, tuple, set, frozenset)):
+        parts += thing
+    for part in parts:
+        yield from reachable(part, seen)
+
+
+def test_no_attribute_of_a_task_leads_to_the_test_data(
+    loaded: tuple[Problem, TestData], tmp_path: Any
+) -> None:
+    problem, test = loaded
+    clock = Clock()
+    referee = Referee(problem, test, 0)
+    cell = Cell("s", "tiny", CONFIG, "m", "m", {}, 0, BudgetConfig(steps=1), tmp_path)
+    recorder = Recorder(cell, problem, referee, CellStore(tmp_path), clock, Budget(clock))
+    task = Task(Trainer(problem, 0, clock, Budget(clock)), Ears(recorder), method_name="m")
+
+    def holds_test_data(thing: object) -> bool:
+        tensors = [part for part in reachable(thing, set()) if isinstance(part, Tensor)]
+        return any(part.shape == test.x.shape and torch.equal(part, test.x) for part in tensors)
+
+    assert holds_test_data(recorder)  # the walk does find it where it is
+    assert any(part is problem.x for part in reachable(task, set()))
+    assert not holds_test_data(task)
