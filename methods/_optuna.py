@@ -12,8 +12,7 @@ import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.samplers import BaseSampler
 
-from hpobench_fds.method import AskTell, Outcome, Proposal, Task
-from hpobench_fds.method.black_box import BlackBoxOptions, score
+from hpobench_fds.method import AskTell, BlackBoxOptions, Outcome, Proposal, Task, score
 from hpobench_fds.schedule import ScheduleSpace
 
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
-from hpobench_fds.method import Proposal, Task
-from hpobench_fds.method.black_box import BlackBoxOptions, Plan, Planned, score
+from hpobench_fds.method import BlackBoxOptions, Plan, Planned, Proposal, Task, score
 from hpobench_fds.schedule import Schedule
 
 from ._brackets import inner_steps, most_halvings, rung_resources
@@ -37,6 +36,7 @@ class ASHA(Planned):
 
     name = "asha"
     paper = "Li et al., A System for Massively Parallel Hyperparameter Tuning, MLSys 2020"
+    multi_fidelity = True
     keeps_states = True
 
     class Options(BlackBoxOptions):

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from optuna.samplers import BaseSampler, CmaEsSampler
 from pydantic import Field
 
-from hpobench_fds.method.black_box import BlackBoxOptions
+from hpobench_fds.method import BlackBoxOptions
 from hpobench_fds.training.problem import Problem
 
 from ._optuna import OptunaMethod

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from hpobench_fds.method import Method, Proposal, Task
-from hpobench_fds.method.black_box import Plan, Planned
+from hpobench_fds.method import Method, Plan, Planned, Proposal, Task
 from hpobench_fds.schedule import Vector
 from hpobench_fds.training.problem import Problem
 
@@ -21,6 +20,7 @@ class Cosine(Planned):
 
     name = "cosine"
     family = "baseline"
+    searches = False
     paper = "Loshchilov & Hutter, SGDR: Stochastic Gradient Descent with Warm Restarts, ICLR 2017"
 
     class Options(Method.Options):

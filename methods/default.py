@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from hpobench_fds.method import Method, Proposal, Task
-from hpobench_fds.method.black_box import Plan, Planned
+from hpobench_fds.method import Method, Plan, Planned, Proposal, Task
 
 from ._baselines import by_hand
 
@@ -16,6 +15,7 @@ class Default(Planned):
 
     name = "default"
     family = "baseline"
+    searches = False
     paper = "common practice, e.g. He et al., Deep Residual Learning for Image Recognition, CVPR 2016"
 
     class Options(Method.Options):

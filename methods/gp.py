@@ -7,8 +7,7 @@ import scipy.stats  # noqa: F401 - both are what the sampler would else import o
 from optuna.samplers import BaseSampler, GPSampler
 from pydantic import Field
 
-from hpobench_fds.method import Proposal, Task
-from hpobench_fds.method.black_box import BlackBoxOptions
+from hpobench_fds.method import BlackBoxOptions, Proposal, Task
 
 from ._optuna import OptunaMethod, quiet
 

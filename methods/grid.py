@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from hpobench_fds.method import Method, Proposal, Task
-from hpobench_fds.method.black_box import Plan, Planned
+from hpobench_fds.method import Method, Plan, Planned, Proposal, Task
 from hpobench_fds.training.problem import Problem
 
 from ._baselines import by_hand, needs_lr

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hpobench_fds.hypergradient.online import OnlineResult, online
+from hpobench_fds.hypergradient.online import OnlineResult
 from hpobench_fds.hypergradient.outer import Outer
 from hpobench_fds.method import OnlineLoop, Task
 
@@ -14,5 +14,4 @@ class HD(OnlineLoop):
     paper = "Baydin et al., Online Learning Rate Adaptation with Hypergradient Descent, ICLR 2018"
 
     def train_online(self, task: Task, outer: Outer, trial: int) -> OnlineResult:
-        o = self.options
-        return online(task.trainer, outer, trial, every=o.every, validation_batch=o.validation_batch)
+        return self.options.online()(task.trainer, outer, trial)

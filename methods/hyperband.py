@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from hpobench_fds.method import Proposal, Task
-from hpobench_fds.method.black_box import BlackBoxOptions, Plan, Planned, score
+from hpobench_fds.method import BlackBoxOptions, Plan, Planned, Proposal, Task, score
 from hpobench_fds.schedule import Schedule
 
 from ._brackets import Bracket, brackets, inner_steps
@@ -30,6 +29,7 @@ class Hyperband(Planned):
         "Li, Jamieson, DeSalvo, Rostamizadeh & Talwalkar, Hyperband: A Novel Bandit-Based Approach to "
         "Hyperparameter Optimization, JMLR 2018"
     )
+    multi_fidelity = True
     keeps_states = True
 
     class Options(BlackBoxOptions):

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from hpobench_fds.hypergradient.implicit import implicit, uncovered
-from hpobench_fds.hypergradient.interface import Hypergradient
-from hpobench_fds.method import OuterLoop, OuterOptionsMixin, Task
-from hpobench_fds.schedule import Schedule
-from hpobench_fds.training.problem import Problem
+from hpobench_fds.hypergradient.implicit import ImplicitMode
+from hpobench_fds.method import ModeLoop, OuterOptionsMixin
 
 
-class Implicit(OuterLoop):
+class Implicit(ModeLoop):
     """A Neumann series of ``terms`` Hessian-vector products at the end of each training."""
 
     name = "implicit"
@@ -21,9 +18,5 @@ class Implicit(OuterLoop):
         terms: int = Field(default=20, ge=1)
         scale: float | None = Field(default=None, gt=0)
 
-    def skip(self, problem: Problem) -> str | None:
-        return uncovered(problem)
-
-    def hypergradient(self, task: Task, schedule: Schedule, trial: int, horizon: int) -> Hypergradient:
-        o = self.options
-        return implicit(task.trainer, schedule, trial, horizon=horizon, terms=o.terms, scale=o.scale)
+    def mode(self) -> ImplicitMode:
+        return ImplicitMode(terms=self.options.terms, scale=self.options.scale)

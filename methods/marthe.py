@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from hpobench_fds.hypergradient.online import OnlineResult, online
+from hpobench_fds.hypergradient.online import OnlineResult
 from hpobench_fds.hypergradient.outer import Outer
 from hpobench_fds.method import OnlineLoop, OnlineOptions, Task
 
@@ -19,12 +19,4 @@ class MARTHE(OnlineLoop):
         discount: float = Field(default=0.99, ge=0.0, le=1.0)
 
     def train_online(self, task: Task, outer: Outer, trial: int) -> OnlineResult:
-        o = self.options
-        return online(
-            task.trainer,
-            outer,
-            trial,
-            discount=o.discount,
-            every=o.every,
-            validation_batch=o.validation_batch,
-        )
+        return self.options.online(discount=self.options.discount)(task.trainer, outer, trial)

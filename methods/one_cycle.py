@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from hpobench_fds.method import Method, Proposal, Task
-from hpobench_fds.method.black_box import Plan, Planned
+from hpobench_fds.method import Method, Plan, Planned, Proposal, Task
 from hpobench_fds.schedule import Vector
 from hpobench_fds.training.problem import Problem
 
@@ -22,6 +21,7 @@ class OneCycle(Planned):
 
     name = "one_cycle"
     family = "baseline"
+    searches = False
     paper = "Smith & Topin, Super-Convergence: Very Fast Training Using Large Learning Rates, 2019"
 
     class Options(Method.Options):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from hpobench_fds.hypergradient.online import OnlineResult, no_fixed_point, online
+from hpobench_fds.hypergradient.online import OnlineMode, OnlineResult
 from hpobench_fds.hypergradient.outer import Outer
 from hpobench_fds.method import OnlineLoop, OnlineOptions, Task
 from hpobench_fds.training.problem import Problem
@@ -21,16 +21,12 @@ class OnePass(OnlineLoop):
         terms: int = Field(default=5, ge=1)
         step_scale: float = Field(default=0.1, gt=0.0)
 
+    def _mode(self) -> OnlineMode:
+        mode: OnlineMode = self.options.online(neumann_terms=self.options.terms)
+        return mode
+
     def skip(self, problem: Problem) -> str | None:
-        return no_fixed_point(problem)
+        return self._mode().uncovered(problem)
 
     def train_online(self, task: Task, outer: Outer, trial: int) -> OnlineResult:
-        o = self.options
-        return online(
-            task.trainer,
-            outer,
-            trial,
-            neumann_terms=o.terms,
-            every=o.every,
-            validation_batch=o.validation_batch,
-        )
+        return self._mode()(task.trainer, outer, trial)

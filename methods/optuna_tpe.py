@@ -5,7 +5,7 @@ from __future__ import annotations
 from optuna.samplers import BaseSampler, TPESampler
 from pydantic import Field
 
-from hpobench_fds.method.black_box import BlackBoxOptions
+from hpobench_fds.method import BlackBoxOptions
 
 from ._optuna import OptunaMethod, quiet
 

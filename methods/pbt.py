@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from hpobench_fds.method import Proposal, Task
-from hpobench_fds.method.black_box import BlackBoxOptions, Plan, Planned, score
+from hpobench_fds.method import BlackBoxOptions, Plan, Planned, Proposal, Task, score
 from hpobench_fds.schedule import ScheduleSpace, Vector
 from hpobench_fds.training.problem import Problem
 
@@ -46,6 +45,7 @@ class PBT(Planned):
 
     name = "pbt"
     paper = "Jaderberg et al., Population Based Training of Neural Networks, arXiv:1711.09846"
+    multi_fidelity = True
     keeps_states = True
 
     class Options(BlackBoxOptions):

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from hpobench_fds.hypergradient.interface import Hypergradient
-from hpobench_fds.hypergradient.reverse import reverse
-from hpobench_fds.method import OuterLoop, Task
-from hpobench_fds.schedule import Schedule
+from hpobench_fds.hypergradient.reverse import ReverseMode
+from hpobench_fds.method import ModeLoop
 
 
-class Reverse(OuterLoop):
+class Reverse(ModeLoop):
     """Exact hypergradients; memory grows with the horizon."""
 
     name = "reverse"
+    exact = True
     paper = "Maclaurin, Duvenaud & Adams, Gradient-based Hyperparameter Optimization, ICML 2015"
 
-    def hypergradient(self, task: Task, schedule: Schedule, trial: int, horizon: int) -> Hypergradient:
-        return reverse(task.trainer, schedule, trial, horizon=horizon, full=True)
+    def mode(self) -> ReverseMode:
+        return ReverseMode(full=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hpobench_fds.hypergradient.online import OnlineResult, online
+from hpobench_fds.hypergradient.online import OnlineResult
 from hpobench_fds.hypergradient.outer import Outer
 from hpobench_fds.method import OnlineLoop, Task
 
@@ -14,7 +14,4 @@ class RTHO(OnlineLoop):
     paper = "Franceschi et al., Forward and Reverse Gradient-Based Hyperparameter Optimization, ICML 2017"
 
     def train_online(self, task: Task, outer: Outer, trial: int) -> OnlineResult:
-        o = self.options
-        return online(
-            task.trainer, outer, trial, discount=1.0, every=o.every, validation_batch=o.validation_batch
-        )
+        return self.options.online(discount=1.0)(task.trainer, outer, trial)

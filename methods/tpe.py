@@ -11,8 +11,7 @@ from hyperopt.base import Domain
 from hyperopt.fmin import generate_trials_to_calculate
 from pydantic import Field
 
-from hpobench_fds.method import AskTell, Outcome, Proposal, Task
-from hpobench_fds.method.black_box import BlackBoxOptions, score
+from hpobench_fds.method import AskTell, BlackBoxOptions, Outcome, Proposal, Task, score
 from hpobench_fds.schedule import ScheduleSpace
 
 

@@ -13,7 +13,7 @@ from hpobench_fds.data.dataset import Dataset
 from hpobench_fds.hypergradient.checkpoints import reach, sweeps_needed
 from hpobench_fds.schedule import HyperparameterSpace, Schedule
 from hpobench_fds.training.clock import Clock
-from hpobench_fds.training.optimisers import RULES
+from hpobench_fds.training.optimisers import RULES, Step
 from hpobench_fds.training.problem import Problem, ProblemConfig
 from hpobench_fds.training.trainer import Trainer
 
@@ -88,7 +88,7 @@ def unrolled_loss(trainer: Trainer, vector: Tensor, trial: int = 0, last: int | 
             else torch.tensor(p.space.spaces[n].initial, dtype=torch.float64)
             for n in p.rule.defaults
         ]
-        w, slots = p.rule.update(leaf, slots, g, hypers, t)
+        w, slots = p.rule.update(Step(leaf, slots, g, hypers, t))
     return p.network.loss(w, data.x_validation, data.y_validation)
 
 

@@ -9,11 +9,12 @@ from hpobench_fds.benchmarks.engine.reference import double_backward_products, p
 from hpobench_fds.benchmarks.engine.timing import interleaved, median_ratio
 from hpobench_fds.benchmarks.engine.trainer import SHAPES, random_dataset
 
-from hpobench_fds.hypergradient.forward import forward
+from hpobench_fds.hypergradient.forward import ForwardMode
 from hpobench_fds.hypergradient.interface import Hypergradient
-from hpobench_fds.hypergradient.reverse import reverse
+from hpobench_fds.hypergradient.reverse import ReverseMode
 from hpobench_fds.schedule import HyperparameterSpace
 from hpobench_fds.training.clock import Clock
+from hpobench_fds.training.optimisers import Step, StepTangents
 from hpobench_fds.training.problem import Problem, ProblemConfig
 from hpobench_fds.training.trainer import Trainer
 
@@ -43,17 +44,20 @@ def forward_step(model: str) -> Row:
     tape = p.network.gradient(state.w, x, y)
     tangents = p.network.tangents(state.w, TANGENTS)
     tangents.flat.normal_()
-    moved, dv, dg = tangents.like(), tangents.like(), tangents.like()
+    pushed_through = StepTangents(tangents.like(), [tangents.like()], tangents.like())
     values = tuple(VALUES.values())
 
+    def step(gradient: torch.Tensor, hypers: tuple[float, ...]) -> Step:
+        return Step(state.w, state.slots, gradient, hypers, 0)
+
     def plain() -> None:
-        p.rule.update_(state.w, state.slots, p.network.gradient(state.w, x, y).gradient, (0.0, 0.0, 0.0), 0)
+        p.rule.update_(step(p.network.gradient(state.w, x, y).gradient, (0.0, 0.0, 0.0)))
 
     def pushed() -> None:
         tape = p.network.gradient(state.w, x, y)
-        p.network.products(state.w, tape, tangents, dg)
-        p.rule.push(state.w, state.slots, tape.gradient, values, 0, moved, [dv], dg, [0, 7, 8])
-        p.rule.update_(state.w, state.slots, tape.gradient, (0.0, 0.0, 0.0), 0)
+        p.network.products(state.w, tape, tangents, pushed_through.gradient)
+        p.rule.push(step(tape.gradient, values), pushed_through, [0, 7, 8])
+        p.rule.update_(step(tape.gradient, (0.0, 0.0, 0.0)))
 
     module = reference_module(model, SHAPES[model])
     loop = plain_loop(module, p.x, p.y, data.order.batch)
@@ -113,9 +117,9 @@ def trainings(
     def hypergradient(mode: str) -> Callable[[], None]:
         def run() -> None:
             if mode == "forward":
-                results[mode] = forward(trainer, schedule, 0)
+                results[mode] = ForwardMode()(trainer, schedule, 0)
             else:
-                results[mode] = reverse(trainer, schedule, 0, full=mode == "reverse, full")
+                results[mode] = ReverseMode(full=mode == "reverse, full")(trainer, schedule, 0)
 
         return run
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hpobench_fds.method.contract import Method, Task
-from hpobench_fds.training.trainer import Evaluation
+from hpobench_fds.training.state import Evaluation
 
 
 class Nothing(Method):

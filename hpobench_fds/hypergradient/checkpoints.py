@@ -44,3 +44,27 @@ def next_state(steps: int, states: int) -> int:
     """
     sweeps = sweeps_needed(steps, states)
     return max(1, reach(states, sweeps - 2), steps - reach(states - 1, sweeps))
+
+
+def steps_run(steps: int, states: int) -> int:
+    """Steps run forward in all to reverse ``steps``, the way on to the end included."""
+    stored = [0]
+
+    def store(target: int) -> None:
+        at = stored[-1]
+        stored.append(at + next_state(target - at, 1 + states - len(stored)))
+
+    while len(stored) < states and steps - stored[-1] >= 2:
+        store(steps)
+    run = steps
+    at = steps  # where the replayed state is
+    for step in range(steps - 1, -1, -1):
+        if at != step:
+            at = stored[-1]
+        while stored[-1] < step and len(stored) < states:
+            store(step + 1)
+            run, at = run + stored[-1] - at, stored[-1]
+        run, at = run + step - at, step
+        if stored[-1] == step:
+            stored.pop()
+    return run

@@ -3,25 +3,60 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from hpobench_fds.hypergradient.interface import Hypergradient
+from hpobench_fds.hypergradient.interface import Hypergradient, Mode, vector_bytes
 from hpobench_fds.hypergradient.validation import validation_gradient
-from hpobench_fds.schedule import Schedule, window_index, window_start
-from hpobench_fds.training.trainer import (
-    DIVERGED,
-    Ending,
-    Losses,
-    Trainer,
-    TrainState,
-    constant_segments,
-    first_not_finite,
-)
+from hpobench_fds.schedule import Schedule, ScheduleSpace, window_index, window_start
+from hpobench_fds.training.inner_step import InnerStep, constant_segments
+from hpobench_fds.training.optimisers import StepTangents
+from hpobench_fds.training.problem import Problem
+from hpobench_fds.training.state import Ended
+from hpobench_fds.training.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class ForwardMode(Mode):
+    """Tangents d(w, slots)/d(schedule), carried along with the training.
+
+    Only windows that have begun have a tangent: the others' are zero. Cost per inner step: one
+    gradient and one Hessian-vector product a tangent.
+
+    product_clip : clamps those products elementwise (a bias; the paper's scripts have 1 or 100).
+    """
+
+    exact: ClassVar[bool] = True
+    product_clip: float | None = None
+
+    def __call__(
+        self, trainer: Trainer, schedule: Schedule, trial: int, horizon: int | None = None
+    ) -> Hypergradient:
+        p, horizon = trainer.problem, horizon or trainer.problem.horizon
+        rows = _Rows.of(p.space, horizon)
+        inner = trainer.inner(trainer.start(trial), last=horizon, derived=True)
+        carried = _Carried(inner, self.product_clip)
+        for begin, end in constant_segments(schedule, horizon, 0, horizon):
+            carried.grow(rows.begun(begin))
+            hypers = inner.values(schedule, begin, horizon)
+            active = rows.active(p, begin, horizon)
+            for index in range(begin, end):
+                carried.step(index, hypers, active)
+                if (ended := inner.check(carried.tangents.w.flat)) is not None:
+                    return Hypergradient.none(ended, inner.state, inner.products, carried.bytes)
+        return carried.finish(trainer, rows)
+
+    def held(self, problem: Problem, horizon: int) -> int:
+        rows = _Rows.of(problem.space, horizon)
+        groups = 2 + problem.rule.slots  # of w, each slot, and the gradient
+        return groups * rows.begun(horizon - 1) * vector_bytes(problem)
+
+    def cost(self, problem: Problem, horizon: int) -> float:
+        rows = _Rows.of(problem.space, horizon)
+        products = sum(horizon - max(1, begin) for begin in rows.begins if begin < horizon)
+        return horizon + products * problem.network.product_cost
 
 
 @dataclass
@@ -33,20 +68,19 @@ class _Rows:
     flat: list[int]  # index in the space's flat view of each row
 
     @classmethod
-    def of(cls, trainer: Trainer, horizon: int) -> _Rows:
-        learned = trainer.problem.space.learned
-        windows = [(name, i) for name, space in learned.items() for i in range(space.windows)]
-        begin = [window_start(learned[name].windows, i, horizon) for name, i in windows]
+    def of(cls, space: ScheduleSpace, horizon: int) -> _Rows:
+        windows = [(name, i) for name, one in space.learned.items() for i in range(one.windows)]
+        begin = [window_start(space.learned[name].windows, i, horizon) for name, i in windows]
         order = sorted(range(len(windows)), key=lambda at: begin[at])
         row = {windows[at]: j for j, at in enumerate(order)}
         return cls(row, [begin[at] for at in order], order)
 
-    def active(self, trainer: Trainer, step: int, horizon: int) -> list[int | None]:
+    def active(self, problem: Problem, step: int, horizon: int) -> list[int | None]:
         """For each hyperparameter of the rule, the row of its window at ``step``."""
-        learned = trainer.problem.space.learned
+        learned = problem.space.learned
         return [
             self.row[name, window_index(learned[name].windows, step, horizon)] if name in learned else None
-            for name in trainer.problem.rule.defaults
+            for name in problem.rule.defaults
         ]
 
     def begun(self, step: int) -> int:
@@ -54,112 +88,55 @@ class _Rows:
         return sum(begin <= step for begin in self.begins)
 
 
-def forward(
-    trainer: Trainer,
-    schedule: Schedule,
-    trial: int,
-    *,
-    horizon: int | None = None,
-    product_clip: float | None = None,
-) -> Hypergradient:
-    """Train ``schedule`` afresh as ``trial`` and carry d(w, slots)/d(schedule) along.
-
-    Only windows that have begun have a tangent: the others' are zero. Cost per inner step: one
-    gradient and one Hessian-vector product a tangent. ``product_clip`` clamps those products
-    elementwise (a bias; off by default).
-    """
-    p = trainer.problem
-    horizon = horizon or p.horizon
-    state = trainer.start(trial)
-    rows = _Rows.of(trainer, horizon)
-    carried = _Carried(trainer, state, product_clip)
-    losses = Losses(p)
-    for begin, end in constant_segments(schedule, horizon, 0, horizon):
-        carried.grow(rows.begun(begin))
-        values = tuple(schedule.at(name, begin, horizon) for name in p.rule.defaults)
-        active = rows.active(trainer, begin, horizon)
-        for step in range(begin, end):
-            if losses.add(carried.step(values, step, active)) or step + 1 == horizon:
-                seen = losses.look()
-                carried.count(len(seen))
-                if (bad := first_not_finite(seen)) is not None:
-                    return carried.failed("diverged", step + 1 - len(seen) + bad)
-                if not carried.finite():
-                    return carried.failed("diverged", step)
-                if step + 1 < horizon and trainer.budget.exhausted:
-                    return carried.failed("out of budget", None)
-    return carried.finish(rows)
-
-
 class _Carried:
-    """A training and its tangents on the way."""
+    """The tangents on the way."""
 
-    def __init__(self, trainer: Trainer, state: TrainState, product_clip: float | None) -> None:
-        self.trainer, self.state, self.product_clip = trainer, state, product_clip
-        self.data = trainer.data(state.trial)
+    def __init__(self, inner: InnerStep, product_clip: float | None) -> None:
+        self.inner, self.product_clip = inner, product_clip
         self.k = 0
-        self.products = self._counted = 0
+        self.tangents = self._zeros(0)
+
+    def _zeros(self, k: int) -> StepTangents:
+        p, w = self.inner.problem, self.inner.state.w
+        slots = [p.network.tangents(w, k) for _ in range(p.rule.slots)]
+        return StepTangents(p.network.tangents(w, k), slots, p.network.tangents(w, k))
 
     def grow(self, k: int) -> None:
         """Make room for the windows that have begun."""
         if k == self.k:
             return
-        net, w, slots = self.trainer.problem.network, self.state.w, self.trainer.problem.rule.slots
-        if self.k == 0:
-            self.dw = net.tangents(w, k)
-            self.dslots = [net.tangents(w, k) for _ in range(slots)]
+        if self.k:
+            w, slots = self.tangents.w.grown(k), [tangents.grown(k) for tangents in self.tangents.slots]
+            self.tangents = StepTangents(w, slots, w.like())
         else:
-            self.dw = self.dw.grown(k)
-            self.dslots = [tangents.grown(k) for tangents in self.dslots]
-        self.dg = net.tangents(w, k)
+            self.tangents = self._zeros(k)
         self.k = k
 
-    def step(self, values: Sequence[float], step: int, active: Sequence[int | None]) -> Tensor:
-        """One inner step of weights and tangents; returns the loss before it."""
-        p, state = self.trainer.problem, self.state
-        x, y = self.data.batch(step)
-        tape = p.network.gradient(state.w, x, y, state.buffers)
-        if step:  # all tangents are zero before the first step
-            p.network.products(state.w, tape, self.dw, self.dg)
-            self.products += self.k
-            self._clip(tape.gradient)
-        gradient = self.trainer.clip(tape.gradient)
-        p.rule.push(state.w, state.slots, gradient, values, step, self.dw, self.dslots, self.dg, active)
-        p.rule.update_(state.w, state.slots, gradient, values, step)
-        state.step = step + 1
-        return tape.loss
-
-    def _clip(self, gradient: Tensor) -> None:
-        limit = self.trainer.problem.config.gradient_clip
-        if limit is not None:  # where the gradient is clamped its derivative is zero
-            self.dg.mul_vector((gradient.abs() <= limit).to(gradient.dtype))
-        if self.product_clip is not None:
-            self.dg.flat.clamp_(-self.product_clip, self.product_clip)
-
-    def count(self, steps: int) -> None:
-        """Book the inner steps and products since the last time."""
-        products, self._counted = self.products - self._counted, self.products
-        cost = self.trainer.problem.network.product_cost
-        self.trainer.clock.count(steps=steps, gradients=steps + products * cost, products=products)
-
-    def finite(self) -> bool:
-        return bool(torch.isfinite(self.dw.flat).all())
+    def step(self, index: int, hypers: tuple[float, ...], active: list[int | None]) -> None:
+        """One inner step of weights and tangents."""
+        inner, tangents = self.inner, self.tangents
+        step = inner.begin(index, hypers)
+        if index:  # all tangents are zero before the first step
+            inner.push_gradient(tangents.w, tangents.gradient)
+            if self.product_clip is not None:
+                tangents.gradient.flat.clamp_(-self.product_clip, self.product_clip)
+        inner.problem.rule.push(step, tangents, active)
+        inner.take(step)
 
     @property
     def bytes(self) -> int:
-        tangents = [self.dw, self.dg, *self.dslots] if self.k else []
-        return sum(t.flat.numel() * t.flat.element_size() for t in tangents)
+        held = [self.tangents.w, self.tangents.gradient, *self.tangents.slots]
+        return sum(t.flat.numel() * t.flat.element_size() for t in held)
 
-    def failed(self, ending: Ending, step: int | None) -> Hypergradient:
-        return Hypergradient(ending, None, math.inf, DIVERGED, self.state, step, self.products, self.bytes)
-
-    def finish(self, rows: _Rows) -> Hypergradient:
+    def finish(self, trainer: Trainer, rows: _Rows) -> Hypergradient:
         """Contract the tangents with the validation gradient."""
-        loss, gradient = validation_gradient(self.trainer, self.state)
-        hyper = self.dw.dot(gradient).double().cpu().numpy()
-        evaluation = self.trainer.evaluate(self.state)
+        inner = self.inner
+        loss, gradient = validation_gradient(trainer, inner.state)
+        hyper = self.tangents.w.dot(gradient).double().cpu().numpy()
+        evaluation = trainer.evaluate(inner.state)
         if not (np.all(np.isfinite(hyper)) and math.isfinite(loss) and math.isfinite(evaluation.loss)):
-            return self.failed("diverged", self.state.step)
+            lost = Ended("diverged", inner.state.step)
+            return Hypergradient.none(lost, inner.state, inner.products, self.bytes)
         flat = np.zeros(len(rows.flat))
         flat[rows.flat[: self.k]] = hyper  # a window that no step falls in has no tangent
-        return Hypergradient("ok", flat, loss, evaluation, self.state, None, self.products, self.bytes)
+        return Hypergradient("ok", flat, loss, evaluation, inner.state, None, inner.products, self.bytes)

@@ -1,13 +1,19 @@
-"""What every hypergradient mode returns."""
+"""What every mode of differentiation is: one call, with what it covers, holds and costs said beforehand."""
 
 from __future__ import annotations
 
+import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hpobench_fds.training.trainer import Ending, Evaluation, TrainState
+from hpobench_fds.schedule import Schedule
+from hpobench_fds.training.problem import Problem
+from hpobench_fds.training.state import DIVERGED, Ended, Ending, Evaluation, TrainState
+from hpobench_fds.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
@@ -34,3 +40,46 @@ class Hypergradient:
     diverged_at: int | None = None
     products: int = 0
     peak_bytes: int = 0
+
+    @classmethod
+    def none(cls, ended: Ended, state: TrainState, products: int = 0, peak_bytes: int = 0) -> Hypergradient:
+        """That there is no hypergradient, and why."""
+        return cls(ended.ending, None, math.inf, DIVERGED, state, ended.diverged_at, products, peak_bytes)
+
+
+class Mode(ABC):
+    """A way to the hypergradient of one training. Instances hold its options, nothing of a training.
+
+    ``exact`` : whether it differentiates through every step of the training.
+    """
+
+    exact: ClassVar[bool]
+
+    @abstractmethod
+    def __call__(
+        self, trainer: Trainer, schedule: Schedule, trial: int, horizon: int | None = None
+    ) -> Hypergradient:
+        """Train ``schedule`` afresh as ``trial`` over ``horizon`` inner steps, and differentiate.
+
+        The schedule is stretched over the horizon, which is the problem's if none is given.
+        """
+
+    def uncovered(self, problem: Problem) -> str | None:
+        """Why this mode has no hypergradient for a problem, or None."""
+        return None
+
+    @abstractmethod
+    def held(self, problem: Problem, horizon: int) -> int:
+        """Bytes held beside the training: trajectories, checkpoints, tangents.
+
+        Raises InputError if they are limited, and the limit is too low.
+        """
+
+    @abstractmethod
+    def cost(self, problem: Problem, horizon: int) -> float:
+        """Gradient-equivalents of one call, the training included, validation and evaluation apart."""
+
+
+def vector_bytes(problem: Problem) -> int:
+    """Bytes of one parameter vector [P]."""
+    return problem.network.size * problem.dtype.itemsize

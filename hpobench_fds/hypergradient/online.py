@@ -9,7 +9,6 @@ instead (one-pass, Clarke et al., ICLR 2022).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,28 +19,14 @@ from torch import Tensor
 from hpobench_fds.data.dataset import BatchOrder
 from hpobench_fds.errors import InputError
 from hpobench_fds.hypergradient.outer import Outer
-from hpobench_fds.nn.network import Tape
+from hpobench_fds.hypergradient.trajectory import Trajectory
 from hpobench_fds.schedule import HyperparameterSpace, Schedule, ScheduleSpace
 from hpobench_fds.seeds import derive
+from hpobench_fds.training.inner_step import InnerStep
+from hpobench_fds.training.optimisers import Step, StepTangents
 from hpobench_fds.training.problem import Problem
-from hpobench_fds.training.trainer import (
-    DIVERGED,
-    Ending,
-    Evaluation,
-    Losses,
-    Trainer,
-    TrainState,
-    first_not_finite,
-)
-
-
-def no_fixed_point(problem: Problem) -> str | None:
-    """Why one-pass cannot look through a problem's update, or None: its series is that of SGD's update."""
-    return (
-        None
-        if problem.rule.name == "sgd"
-        else f"one-pass knows the update of sgd, not of {problem.rule.name}"
-    )
+from hpobench_fds.training.state import DIVERGED, Ended, Ending, Evaluation, TrainState
+from hpobench_fds.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
@@ -100,162 +85,129 @@ def one_value_space(space: ScheduleSpace) -> ScheduleSpace:
     )
 
 
-def online(
-    trainer: Trainer,
-    outer: Outer,
-    trial: int,
-    *,
-    discount: float = 0.0,
-    every: int = 1,
-    validation_batch: int | None = None,
-    neumann_terms: int = 0,
-) -> OnlineResult:
-    """Train over the problem's horizon, moving hyperparameters after every ``every``-th inner step.
+@dataclass(frozen=True)
+class OnlineMode:
+    """A training over the problem's horizon whose hyperparameters move after every ``every``-th inner step.
 
-    Parameters
-    ----------
-    outer : an outer optimiser over ``one_value_space``; its step sizes are those of one move.
     discount : mu in [0, 1].
     validation_batch : validation examples for each move; None: the training batch size, or all there are.
     neumann_terms : terms of the inverse beyond the first (one-pass); needs discount 0.
+
+    Raises ValueError for terms beside a discount.
     """
-    if neumann_terms and discount:
-        raise ValueError("one-pass and a discounted tangent exclude each other")
-    if neumann_terms and (reason := no_fixed_point(trainer.problem)):
-        raise InputError(reason, key="optimiser", allowed="sgd")
-    run = _Online(trainer, outer, trial, discount, validation_batch, neumann_terms)
-    horizon = trainer.problem.horizon
-    for step in range(horizon):
-        if run.step(step, move=(step + 1) % every == 0) or step + 1 == horizon:
-            bad = run.check()
-            if bad is not None:
-                return run.finish("diverged", bad)
-            if step + 1 < horizon and trainer.budget.exhausted:
-                return run.finish("out of budget", None)
-    return run.finish("ok", None)
+
+    discount: float = 0.0
+    every: int = 1
+    validation_batch: int | None = None
+    neumann_terms: int = 0
+
+    def __post_init__(self) -> None:
+        if self.neumann_terms and self.discount:
+            raise ValueError("one-pass and a discounted tangent exclude each other")
+
+    def uncovered(self, problem: Problem) -> str | None:
+        """Why this mode cannot run on a problem, or None: one-pass's series is that of SGD's update."""
+        if self.neumann_terms and problem.rule.name != "sgd":
+            return f"one-pass knows the update of sgd, not of {problem.rule.name}"
+        return None
+
+    def __call__(self, trainer: Trainer, outer: Outer, trial: int) -> OnlineResult:
+        """Train afresh as ``trial``; ``outer`` is over ``one_value_space``, its steps are those of one move.
+
+        Raises InputError before training for a problem that is not covered.
+        """
+        if (reason := self.uncovered(trainer.problem)) is not None:
+            raise InputError(reason, key="optimiser", allowed="sgd")
+        run = _Run(self, trainer, outer, trial)
+        for index in range(trainer.problem.horizon):
+            if (ended := run.step(index)) is not None:
+                return run.finish(ended)
+        return run.finish(Ended("ok"))
 
 
-class _Online:
-    def __init__(
-        self,
-        trainer: Trainer,
-        outer: Outer,
-        trial: int,
-        discount: float,
-        validation_batch: int | None,
-        neumann_terms: int,
-    ) -> None:
+class _Run:
+    """One such training."""
+
+    def __init__(self, mode: OnlineMode, trainer: Trainer, outer: Outer, trial: int) -> None:
         p = trainer.problem
-        self.trainer, self.outer = trainer, outer
-        self.discount, self.terms = discount, neumann_terms
-        self.state, self.data = trainer.start(trial), trainer.data(trial)
-        self.space = outer.space
-        self.vector = self.space.to_vector(self.space.initial)
-        self.rows = [self._row(name) for name in p.rule.defaults]
-        w, k = self.state.w, len(self.space.learned)
-        self.dw, self.dg = p.network.tangents(w, k), p.network.tangents(w, k)
-        self.dslots = [p.network.tangents(w, k) for _ in range(p.rule.slots)]
-        if neumann_terms:
-            self.one, self.product = p.network.tangents(w, 1), p.network.tangents(w, 1)
-        size = min(validation_batch or p.batch_size, len(self.data.y_validation))
-        everything = torch.arange(len(self.data.y_validation))
+        self.mode, self.trainer, self.problem = mode, trainer, p
+        self.inner = trainer.inner(trainer.start(trial), last=p.horizon, derived=True)
+        self.trajectory = Trajectory(p, outer)
+        learned = list(outer.space.learned)
+        self.rows = [learned.index(name) if name in learned else None for name in p.rule.defaults]
+        w, k = self.inner.state.w, len(learned)
+        slots = [p.network.tangents(w, k) for _ in range(p.rule.slots)]
+        self.tangents = StepTangents(p.network.tangents(w, k), slots, p.network.tangents(w, k))
+        self.series = _Series(self.inner, mode.neumann_terms) if mode.neumann_terms else None
+        data = self.inner.data
+        size = min(mode.validation_batch or p.batch_size, len(data.y_validation))
+        everything = torch.arange(len(data.y_validation))
         self.order = BatchOrder(everything, size, derive(trainer.seed, "online", trial), p.device)
-        self.values: list[NDArray[np.float64]] = []
-        self.hypergradients: list[NDArray[np.float64]] = []
-        self.losses = Losses(p)
-        self.products = self._counted = self._checked = 0
 
-    def _row(self, name: str) -> int | None:
-        learned = list(self.space.learned)
-        return learned.index(name) if name in learned else None
-
-    def step(self, step: int, *, move: bool) -> bool:
-        """One inner step; afterwards, if asked, one move of the hyperparameters. Is it time to check?"""
-        p, state = self.trainer.problem, self.state
-        schedule = self.space.from_vector(self.vector)
-        values = tuple(schedule.at(name, step, p.horizon) for name in p.rule.defaults)
-        x, y = self.data.batch(step)
-        tape = p.network.gradient(state.w, x, y, state.buffers)
-        due = self.losses.add(tape.loss)
-        self._push(tape, values, step)
-        look = self._looker(tape, values) if move and self.terms else None
-        p.rule.update_(state.w, state.slots, self.trainer.clip(tape.gradient), values, step)
-        state.step = step + 1
-        self.values.append(self.vector)
+    def step(self, index: int) -> Ended | None:
+        """One inner step; afterwards, if it is time to, one move of the hyperparameters."""
+        inner, move = self.inner, (index + 1) % self.mode.every == 0
+        step = inner.begin(index, self.trajectory.hypers(index))
+        self._push(step)
+        if move and self.series is not None:
+            self.series.begin(step)
+        inner.take(step)
+        self.trajectory.keep()
         if move:
-            self._move(look)
-        return due
+            self._move()
+        return inner.look(self.trajectory.unchecked()) if inner.due else None
 
-    def _push(self, tape: Tape, values: Sequence[float], step: int) -> None:
+    def _push(self, step: Step) -> None:
         """Z' = mu * A Z + B. Without a discount no product is needed."""
-        p, state = self.trainer.problem, self.state
-        self.dg.flat.zero_()
-        for tangents in (self.dw, *self.dslots):
-            tangents.flat.mul_(self.discount)
-        if self.discount and step:
-            p.network.products(state.w, tape, self.dw, self.dg)
-            self.products += self.dw.k
-            limit = p.config.gradient_clip
-            if limit is not None:
-                self.dg.mul_vector((tape.gradient.abs() <= limit).to(p.dtype))
-        gradient = self.trainer.clip(tape.gradient)
-        p.rule.push(state.w, state.slots, gradient, values, step, self.dw, self.dslots, self.dg, self.rows)
+        tangents, discount = self.tangents, self.mode.discount
+        tangents.gradient.flat.zero_()
+        for one in (tangents.w, *tangents.slots):
+            one.flat.mul_(discount)
+        if discount and step.index:
+            self.inner.push_gradient(tangents.w, tangents.gradient)
+        self.problem.rule.push(step, tangents, self.rows)
 
-    def _looker(self, tape: Tape, values: Sequence[float]) -> tuple[Tape, Tensor, float, float]:
-        named = dict(zip(self.trainer.problem.rule.defaults, values, strict=True))
-        return tape, self.state.w.clone(), named["lr"], named.get("weight_decay", 0.0)
-
-    def _move(self, look: tuple[Tape, Tensor, float, float] | None) -> None:
-        p = self.trainer.problem
-        indices = self.order.batch(len(self.hypergradients))
-        x = self.data.x_validation.index_select(0, indices)
-        y = self.data.y_validation.index_select(0, indices)
-        if look is None:
-            direction = p.network.gradient(self.state.w, x, y).gradient
-        else:
-            direction = self._neumann(x, y, look)
+    def _move(self) -> None:
+        p, data, state = self.problem, self.inner.data, self.inner.state
+        indices = self.order.batch(self.trajectory.moves)
+        x, y = data.x_validation.index_select(0, indices), data.y_validation.index_select(0, indices)
+        direction = p.network.gradient(state.w, x, y).gradient
+        if self.series is not None:
+            direction = self.series.apply(direction)
         self.trainer.clock.count(gradients=len(y) / p.batch_size)
-        hyper = self.dw.dot(direction).double().cpu().numpy()
-        self.hypergradients.append(hyper)
-        if np.all(np.isfinite(hyper)):  # otherwise the training is diverging, which check() will see
-            self.vector = self.outer.step(self.vector, hyper)
+        self.trajectory.move(self.tangents.w.dot(direction).double())
 
-    def _neumann(self, x: Tensor, y: Tensor, look: tuple[Tape, Tensor, float, float]) -> Tensor:
-        """sum_j (I - lr (H + decay))^j applied to the validation gradient, H of the step's batch."""
-        p = self.trainer.problem
-        tape, w, lr, decay = look
-        direction = p.network.gradient(self.state.w, x, y).gradient.clone()
+    def finish(self, ended: Ended) -> OnlineResult:
+        state = self.inner.state
+        evaluation = self.trainer.evaluate(state) if ended.ending == "ok" else DIVERGED
+        values, hypergradients = self.trajectory.history()
+        return OnlineResult(
+            ended.ending, values, hypergradients, evaluation, state, ended.diverged_at, self.inner.products
+        )
+
+
+class _Series:
+    """sum_j (I - lr (H + decay))^j, H and the hyperparameters those of the step that was just taken."""
+
+    def __init__(self, inner: InnerStep, terms: int) -> None:
+        self.inner, self.terms = inner, terms
+        network, w = inner.problem.network, inner.state.w
+        self.one, self.product = network.tangents(w, 1), network.tangents(w, 1)
+
+    def begin(self, step: Step) -> None:
+        """Keep what the step is taken from, before it is."""
+        self.tape, self.w = self.inner.tape, step.w.clone()
+        named = dict(zip(self.inner.problem.rule.defaults, step.hypers, strict=True))
+        self.lr, self.decay = named["lr"], named.get("weight_decay", 0.0)
+
+    def apply(self, direction: Tensor) -> Tensor:
+        """The sum applied to a validation gradient [P]."""
+        direction = direction.clone()
         total = direction.clone()
         for _ in range(self.terms):
             self.one.set_row(0, direction)
-            p.network.products(w, tape, self.one, self.product)
-            self.products += 1
-            direction = direction - lr * (self.product.vector(0) + decay * direction)
+            self.inner.problem.network.products(self.w, self.tape, self.one, self.product)
+            self.inner.products += 1
+            direction = direction - self.lr * (self.product.vector(0) + self.decay * direction)
             total += direction
         return total
-
-    def check(self) -> int | None:
-        """Book the cost so far; the first step whose loss was not finite, if any."""
-        p = self.trainer.problem
-        products, self._counted = self.products - self._counted, self.products
-        seen = self.losses.look()
-        steps = len(seen)
-        self.trainer.clock.count(
-            steps=steps, gradients=steps + products * p.network.product_cost, products=products
-        )
-        if (bad := first_not_finite(seen)) is not None:
-            return self.state.step - steps + bad
-        fresh, self._checked = self.hypergradients[self._checked :], len(self.hypergradients)
-        return None if np.all(np.isfinite(fresh)) else self.state.step
-
-    def finish(self, ending: Ending, diverged_at: int | None) -> OnlineResult:
-        evaluation = self.trainer.evaluate(self.state) if ending == "ok" else DIVERGED
-        return OnlineResult(
-            ending,
-            np.array(self.values),
-            np.array(self.hypergradients).reshape(-1, len(self.space.learned)),
-            evaluation,
-            self.state,
-            diverged_at,
-            self.products,
-        )

@@ -2,6 +2,9 @@
 
 All work on the space's flat view; a hyperparameter on a log scale moves in its natural logarithm.
 Vectors are projected onto the bounds after each step, so that every method searches one space.
+
+Vectors are numpy's; for hyperparameters that move during a training on a GPU they are tensors on it, and
+nothing of a move is read from there.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -52,17 +56,33 @@ class OuterOptions(BaseModel):
         return step
 
 
-class Outer:
-    """Base: coordinates, projection, step sizes, and the way back from a divergence."""
+Array = Any  # Vector, or a float64 tensor of the same shape
 
-    def __init__(self, options: OuterOptions, space: ScheduleSpace) -> None:
+
+class Outer:
+    """Base: coordinates, projection, step sizes, and the way back from a divergence.
+
+    device : where vectors live; None or a CPU: numpy's.
+    """
+
+    def __init__(
+        self, options: OuterOptions, space: ScheduleSpace, device: torch.device | None = None
+    ) -> None:
         self.options, self.space = options, space
-        self._log = space.log
-        self._low, self._high = self._coordinates(space.low), self._coordinates(space.high)
-        self.steps = np.concatenate(
-            [np.full(s.windows, self._first_step(name)) for name, s in space.learned.items()]
+        self._device = None if device is None or device.type == "cpu" else device
+        self._xp: Any = np if self._device is None else torch
+        self._logs = bool(space.log.any())
+        self._log = self.array(space.log)
+        self._bounds = self.array(space.low), self.array(space.high)
+        self._low, self._high = map(self._coordinates, self._bounds)
+        self.steps = self.array(
+            np.concatenate([np.full(s.windows, self._first_step(name)) for name, s in space.learned.items()])
         )
-        self._good: Vector | None = None  # the last vector whose training did not diverge
+        self._good: Array | None = None  # the last vector whose training did not diverge
+
+    def array(self, values: NDArray[Any]) -> Array:
+        """An array where vectors live."""
+        return values if self._device is None else torch.as_tensor(values, device=self._device)
 
     def _first_step(self, name: str) -> float:
         if name in self.options.step:
@@ -73,23 +93,30 @@ class Outer:
         width = np.log(space.high / space.low) if space.scale == "log" else space.high - space.low
         return float(RANGE_SHARE * width)
 
-    def _coordinates(self, vector: Vector) -> Vector:
-        out = np.array(vector, float)
-        out[self._log] = np.log(out[self._log])
-        return out
+    def _coordinates(self, vector: Array) -> Array:
+        xp = self._xp
+        return xp.where(self._log, xp.log(xp.where(self._log, vector, 1.0)), vector) if self._logs else vector
 
-    def _vector(self, coordinates: Vector) -> Vector:
-        out = np.clip(coordinates, self._low, self._high)
-        out[self._log] = np.exp(out[self._log])
-        return self.space.clip(out)
+    def _vector(self, coordinates: Array) -> Array:
+        xp = self._xp
+        out = xp.clip(coordinates, self._low, self._high)
+        if self._logs:
+            out = xp.where(self._log, xp.exp(xp.where(self._log, out, 0.0)), out)
+        return xp.clip(out, *self._bounds)
 
     def step(self, vector: Vector, hypergradient: NDArray[np.float64]) -> Vector:
         """The next vector [n]. Raises ValueError on a hypergradient that is not finite."""
         if not np.all(np.isfinite(hypergradient)):
             raise ValueError("the hypergradient is not finite")
         self._good = np.array(vector, float)
-        scaled = np.where(self._log, hypergradient * vector, hypergradient)
-        return self._vector(self._coordinates(vector) - self._move(scaled))
+        moved: Vector = self.move(vector, hypergradient)
+        return moved
+
+    def move(self, vector: Array, hypergradient: Array) -> Array:
+        """``step`` without its checks: nothing is read from a device."""
+        if self._logs:
+            hypergradient = self._xp.where(self._log, hypergradient * vector, hypergradient)
+        return self._vector(self._coordinates(vector) - self._move(hypergradient))
 
     def back_off(self, vector: Vector) -> Vector:
         """Where to go after the training of ``vector`` diverged: half way back to the last good one.
@@ -98,9 +125,10 @@ class Outer:
         """
         self.steps = self.steps * self.options.decay
         good = self._good if self._good is not None else self.space.to_vector(self.space.initial)
-        return self._vector((self._coordinates(good) + self._coordinates(vector)) / 2)
+        moved: Vector = self._vector((self._coordinates(good) + self._coordinates(vector)) / 2)
+        return moved
 
-    def _move(self, gradient: Vector) -> Vector:
+    def _move(self, gradient: Array) -> Array:
         raise NotImplementedError
 
     def has_converged(self, vector: Vector) -> bool:
@@ -119,16 +147,17 @@ class Outer:
 class Sign(Outer):
     """lambda -= s * sign(h); s shrinks where the sign flips (Micaelli & Storkey 2021, section 4)."""
 
-    def __init__(self, options: OuterOptions, space: ScheduleSpace) -> None:
-        super().__init__(options, space)
-        self._signs = np.zeros(space.size)
+    def __init__(
+        self, options: OuterOptions, space: ScheduleSpace, device: torch.device | None = None
+    ) -> None:
+        super().__init__(options, space, device)
+        self._signs = self.array(np.zeros(space.size))
 
-    def _move(self, gradient: Vector) -> Vector:
-        signs = np.sign(gradient)
-        self.steps = np.where(signs * self._signs < 0, self.steps * self.options.decay, self.steps)
+    def _move(self, gradient: Array) -> Array:
+        xp, signs = self._xp, self._xp.sign(gradient)
+        self.steps = xp.where(signs * self._signs < 0, self.steps * self.options.decay, self.steps)
         self._signs = signs
-        move: Vector = self.steps * signs
-        return move
+        return self.steps * signs
 
     def has_converged(self, vector: Vector) -> bool:
         value = self._coordinates(vector)
@@ -151,17 +180,19 @@ class Adam(Outer):
 
     beta1, beta2, eps = 0.9, 0.999, 1e-8
 
-    def __init__(self, options: OuterOptions, space: ScheduleSpace) -> None:
-        super().__init__(options, space)
-        self._m, self._v, self._t = np.zeros(space.size), np.zeros(space.size), 0
+    def __init__(
+        self, options: OuterOptions, space: ScheduleSpace, device: torch.device | None = None
+    ) -> None:
+        super().__init__(options, space, device)
+        self._m, self._v = (self.array(np.zeros(space.size)) for _ in range(2))
+        self._t = 0
 
-    def _move(self, gradient: Vector) -> Vector:
+    def _move(self, gradient: Array) -> Array:
         self._t += 1
         self._m = self.beta1 * self._m + (1 - self.beta1) * gradient
         self._v = self.beta2 * self._v + (1 - self.beta2) * gradient**2
         mean, square = self._m / (1 - self.beta1**self._t), self._v / (1 - self.beta2**self._t)
-        move: Vector = self.steps * mean / (np.sqrt(square) + self.eps)
-        return move
+        return self.steps * mean / (self._xp.sqrt(square) + self.eps)
 
     def state_dict(self) -> dict[str, Any]:
         return super().state_dict() | {"m": self._m.tolist(), "v": self._v.tolist(), "t": self._t}
@@ -174,12 +205,11 @@ class Adam(Outer):
 class Plain(Outer):
     """lambda -= s * h."""
 
-    def _move(self, gradient: Vector) -> Vector:
-        move: Vector = self.steps * gradient
-        return move
+    def _move(self, gradient: Array) -> Array:
+        return self.steps * gradient
 
 
-def build_outer(options: OuterOptions, space: ScheduleSpace) -> Outer:
-    """The outer optimiser that the options name."""
+def build_outer(options: OuterOptions, space: ScheduleSpace, device: torch.device | None = None) -> Outer:
+    """The outer optimiser that the options name, for vectors on a device."""
     kinds: dict[str, type[Outer]] = {"sign": Sign, "adam": Adam, "plain": Plain}
-    return kinds[options.kind](options, space)
+    return kinds[options.kind](options, space, device)

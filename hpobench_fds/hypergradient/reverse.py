@@ -8,48 +8,64 @@ other numbers of stored states.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from hpobench_fds.errors import InputError
-from hpobench_fds.hypergradient.checkpoints import next_state, states_needed
-from hpobench_fds.hypergradient.interface import Hypergradient
+from hpobench_fds.hypergradient.checkpoints import next_state, states_needed, steps_run
+from hpobench_fds.hypergradient.interface import Hypergradient, Mode, vector_bytes
 from hpobench_fds.hypergradient.validation import validation_gradient
 from hpobench_fds.schedule import Schedule
-from hpobench_fds.training.optimisers import StepRule
-from hpobench_fds.training.trainer import DIVERGED, Ending, Trainer, TrainState
+from hpobench_fds.training.inner_step import InnerStep
+from hpobench_fds.training.optimisers import Step, StepRule
+from hpobench_fds.training.problem import Problem
+from hpobench_fds.training.state import Ended, TrainState
+from hpobench_fds.training.trainer import Trainer
 
 SWEEPS = 2  # how often a step runs forward, unless memory allows one or forces more
 
 
-def reverse(
-    trainer: Trainer,
-    schedule: Schedule,
-    trial: int,
-    *,
-    horizon: int | None = None,
-    last: int | None = None,
-    memory: int | None = None,
-    full: bool = False,
-) -> Hypergradient:
-    """Train ``schedule`` afresh as ``trial``, then pull d(validation loss)/d(schedule) back through it.
+@dataclass(frozen=True)
+class ReverseMode(Mode):
+    """Train, then pull d(validation loss)/d(schedule) back through the training.
 
-    Parameters
-    ----------
+    By default each step runs forward twice, with about sqrt(2 T) states.
+
     last : differentiate the last K steps only (a bias); None: all.
-    memory : bytes that stored states and adjoints may take; the fewest repeated steps that fit.
-    full : store every state. By default each step runs forward twice, with about sqrt(2 T) states.
-
-    Raises
-    ------
-    InputError : before training, if ``memory`` cannot hold even one state; says what would do.
+    memory : bytes that stored states and adjoints may take; the fewest repeated steps that fit. A call
+        raises InputError before training if they cannot hold even one state, and says what would do.
+    full : store every state.
     """
-    horizon = horizon or trainer.problem.horizon
-    steps = horizon if last is None else min(last, horizon)
-    states = steps if full else plan_states(trainer, steps, memory)
-    return _Reverse(trainer, schedule, trial, horizon, steps, states).run()
+
+    exact: ClassVar[bool] = True
+    last: int | None = None
+    memory: int | None = None
+    full: bool = False
+
+    def __call__(
+        self, trainer: Trainer, schedule: Schedule, trial: int, horizon: int | None = None
+    ) -> Hypergradient:
+        horizon = horizon or trainer.problem.horizon
+        steps, states = self._plan(trainer.problem, horizon)
+        return _Reversal(trainer, schedule, trial, horizon, steps, states).run()
+
+    def _plan(self, problem: Problem, horizon: int) -> tuple[int, int]:
+        """How many steps to reverse, and with how many stored states."""
+        steps = horizon if self.last is None else min(self.last, horizon)
+        return steps, steps if self.full else plan_states(problem, steps, self.memory)
+
+    def held(self, problem: Problem, horizon: int) -> int:
+        _, states = self._plan(problem, horizon)
+        return states * state_bytes(problem) + working_vectors(problem.rule) * vector_bytes(problem)
+
+    def cost(self, problem: Problem, horizon: int) -> float:
+        steps, states = self._plan(problem, horizon)
+        return horizon - steps + steps_run(steps, states) + steps * (1 + problem.network.product_cost)
 
 
 def working_vectors(rule: StepRule) -> int:
@@ -61,19 +77,16 @@ def working_vectors(rule: StepRule) -> int:
     return 6 + 3 * (1 + rule.slots)
 
 
-def state_bytes(trainer: Trainer) -> int:
+def state_bytes(problem: Problem) -> int:
     """Bytes of one stored state: weights and optimiser slots."""
-    p = trainer.problem
-    return (1 + p.rule.slots) * p.network.size * (8 if p.dtype == torch.float64 else 4)
+    return (1 + problem.rule.slots) * vector_bytes(problem)
 
 
-def plan_states(trainer: Trainer, steps: int, memory: int | None) -> int:
+def plan_states(problem: Problem, steps: int, memory: int | None) -> int:
     """How many states to store for ``steps`` under a limit of ``memory`` bytes (None: two sweeps)."""
     if memory is None:
         return states_needed(steps, SWEEPS)
-    p = trainer.problem
-    size = state_bytes(trainer)
-    working = working_vectors(p.rule) * size // (1 + p.rule.slots)
+    size, working = state_bytes(problem), working_vectors(problem.rule) * vector_bytes(problem)
     states = (memory - working) // size
     if states < 1:
         raise InputError(
@@ -119,123 +132,99 @@ class _Store:
 
 
 class _EarlyEndError(Exception):
-    def __init__(self, ending: Ending, step: int | None) -> None:
-        self.ending, self.step = ending, step
+    def __init__(self, ended: Ended) -> None:
+        self.ended = ended
 
 
-class _Reverse:
+class _Reversal:
     """One forward sweep that stores states, then steps backward, replaying what was not stored."""
 
     def __init__(
         self, trainer: Trainer, schedule: Schedule, trial: int, horizon: int, steps: int, states: int
     ) -> None:
         self.trainer, self.schedule, self.horizon = trainer, schedule, horizon
-        self.first = horizon - steps
-        self.state = trainer.start(trial)
-        self.data = trainer.data(trial)
-        self.states = states
-        self.products = 0
+        self.problem, self.first, self.states = trainer.problem, horizon - steps, states
+        self.sweep = trainer.inner(trainer.start(trial), last=horizon)
+        self.replay = trainer.inner(_scratch(self.sweep.state), last=self.first, role="replay", derived=True)
         self.bytes = 0
 
     def run(self) -> Hypergradient:
         try:
             return self._run()
         except _EarlyEndError as stop:
-            return self._failed(stop.ending, stop.step)
+            return self._none(stop.ended)
 
-    def _failed(self, ending: Ending, step: int | None) -> Hypergradient:
-        return Hypergradient(ending, None, math.inf, DIVERGED, self.state, step, self.products, self.bytes)
-
-    def _advance(self, until: int, *, replay: bool) -> None:
-        """Run forward; a replay costs no inner steps."""
-        training = self.trainer.train(self.state, self.schedule, until, self.horizon, replay=replay)
-        if training.ending != "ok":
-            raise _EarlyEndError(training.ending, training.diverged_at)
-        if not replay and until < self.horizon and self.trainer.budget.exhausted:
-            raise _EarlyEndError("out of budget", None)
+    def _none(self, ended: Ended) -> Hypergradient:
+        return Hypergradient.none(ended, self.sweep.state, self.replay.products, self.bytes)
 
     def _run(self) -> Hypergradient:
-        p, trainer = self.trainer.problem, self.trainer
-        self._advance(self.first, replay=False)
-        store = _Store(self.state, self.states)
-        self.bytes = (
-            store.bytes + working_vectors(p.rule) * self.state.w.numel() * self.state.w.element_size()
-        )
-        store.push(self.state)
-        while len(store.steps) < self.states and self.horizon - store.steps[-1] >= 2:
-            self._store_next(store, self.horizon, replay=False)
-        self._advance(self.horizon, replay=False)
-        loss, adjoint = validation_gradient(trainer, self.state)
-        evaluation = trainer.evaluate(self.state)
+        final = self.sweep.state
+        store = self._sweep_forward()
+        loss, adjoint = validation_gradient(self.trainer, final)
+        evaluation = self.trainer.evaluate(final)
         if not (math.isfinite(loss) and math.isfinite(evaluation.loss)):
-            return self._failed("diverged", self.horizon)
-        final = self.state
-        self.state = TrainState(
-            torch.empty_like(final.w), torch.empty_like(final.slots), final.buffers.clone(), 0, final.trial
-        )
-        self._adjoint, self._adjoint_slots = adjoint, torch.zeros_like(final.slots)
-        self._vector, self._product = p.network.tangents(final.w, 1), p.network.tangents(final.w, 1)
-        per_step = torch.zeros(self.horizon, len(p.rule.defaults), device=p.device, dtype=p.dtype)
-        try:
-            self._backward(store, per_step)
-        finally:
-            self.state = final
-        gradient = self._gather(per_step)
+            return self._none(Ended("diverged", self.horizon))
+        gradient = self._gather(self._sweep_backward(store, adjoint))
         if not np.all(np.isfinite(gradient)):
-            return self._failed("diverged", self.first)
-        return Hypergradient("ok", gradient, loss, evaluation, final, None, self.products, self.bytes)
+            return self._none(Ended("diverged", self.first))
+        return Hypergradient(
+            "ok", gradient, loss, evaluation, final, None, self.replay.products, self.bytes
+        )  # fmt: skip
 
-    def _store_next(self, store: _Store, target: int, *, replay: bool) -> None:
+    def _sweep_forward(self) -> _Store:
+        """Train to the horizon; the states stored on the way."""
+        self._advance(self.sweep, self.first)
+        state, p = self.sweep.state, self.problem
+        store = _Store(state, self.states)
+        self.bytes = store.bytes + working_vectors(p.rule) * vector_bytes(p)
+        store.push(state)
+        while len(store.steps) < self.states and self.horizon - store.steps[-1] >= 2:
+            self._store_next(self.sweep, store, self.horizon)
+        self._advance(self.sweep, self.horizon)
+        return store
+
+    def _advance(self, inner: InnerStep, until: int) -> None:
+        ended = inner.run(self.schedule, self.horizon, until)
+        if ended is not None:
+            raise _EarlyEndError(ended)
+
+    def _store_next(self, inner: InnerStep, store: _Store, target: int) -> None:
         """From the latest stored state, run to where the next one is worth storing."""
         at = store.steps[-1]
         free = self.states - len(store.steps)
-        self._advance(at + next_state(target - at, 1 + free), replay=replay)
-        store.push(self.state)
+        self._advance(inner, at + next_state(target - at, 1 + free))
+        store.push(inner.state)
 
-    def _backward(self, store: _Store, per_step: Tensor) -> None:
-        for step in range(self.horizon - 1, self.first - 1, -1):
-            if self.state.step != step or step == self.horizon - 1:
-                store.load(self.state)
-            while store.steps[-1] < step:
-                if len(store.steps) < self.states:
-                    self._store_next(store, step + 1, replay=True)
-                else:
-                    self._advance(step, replay=True)
-                    break
-            self._pull(step, per_step)
-            if store.steps[-1] == step:
+    def _sweep_backward(self, store: _Store, adjoint: Tensor) -> Tensor:
+        """d(validation loss)/d(hyperparameters of each step): [T, H]."""
+        p, state, every = self.problem, self.replay.state, self.problem.look_every
+        per_step = torch.zeros(self.horizon, len(p.rule.defaults), device=p.device, dtype=p.dtype)
+        adjoints = _Adjoints(adjoint, torch.zeros_like(state.slots), self.replay)
+        for index in range(self.horizon - 1, self.first - 1, -1):
+            self._reach(index, store)
+            step = self.replay.begin(index, self.replay.values(self.schedule, index, self.horizon))
+            per_step[index] = adjoints.pull(step)
+            if store.steps[-1] == index:
                 store.pop()
-            if step % self.trainer.problem.look_every == 0 or step == self.first:
-                self._check(step)
+            due = index % every == 0 or index == self.first
+            if due and (ended := self.replay.look(adjoints.w)) is not None:
+                raise _EarlyEndError(ended)
+        return per_step
 
-    def _check(self, step: int) -> None:
-        if not bool(torch.isfinite(self._adjoint).all()):
-            raise _EarlyEndError("diverged", step)
-        if step > self.first and self.trainer.budget.out_of_time:
-            raise _EarlyEndError("out of budget", None)
+    def _reach(self, index: int, store: _Store) -> None:
+        """Bring the replayed state to a step, storing states where there is room."""
+        state = self.replay.state
+        if state.step != index or index == self.horizon - 1:
+            store.load(state)
+        while store.steps[-1] < index:
+            if len(store.steps) == self.states:
+                self._advance(self.replay, index)
+                return
+            self._store_next(self.replay, store, index + 1)
 
-    def _pull(self, step: int, per_step: Tensor) -> None:
-        """Adjoints back through one inner step."""
-        p, state = self.trainer.problem, self.state
-        x, y = self.data.batch(step)
-        tape = p.network.gradient(state.w, x, y)
-        values = tuple(self.schedule.at(name, step, self.horizon) for name in p.rule.defaults)
-        limit = p.config.gradient_clip
-        inside = None if limit is None else (tape.gradient.abs() <= limit).to(p.dtype)
-        gradient = self.trainer.clip(tape.gradient)
-        aw, aslots, ag, hyper = p.rule.pull(
-            state.w, state.slots, gradient, values, step, self._adjoint, self._adjoint_slots
-        )
-        per_step[step] = hyper
-        self._vector.set_row(0, ag if inside is None else ag * inside)
-        p.network.products(state.w, tape, self._vector, self._product)
-        self._adjoint, self._adjoint_slots = aw.add_(self._product.vector(0)), aslots
-        self.products += 1
-        self.trainer.clock.count(gradients=1 + p.network.product_cost, products=1)
-
-    def _gather(self, per_step: Tensor) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    def _gather(self, per_step: Tensor) -> NDArray[np.float64]:
         """Sum the per-step derivatives over each window: the sharing."""
-        p = self.trainer.problem
+        p = self.problem
         table = per_step.double().cpu().numpy()
         steps = np.arange(self.horizon)
         parts = []
@@ -244,3 +233,24 @@ class _Reverse:
                 windows = p.space.learned[name].windows
                 parts.append(np.bincount(windows * steps // self.horizon, table[:, h], windows))
         return np.concatenate(parts)
+
+
+class _Adjoints:
+    """d(validation loss)/d(w, slots) on their way back."""
+
+    def __init__(self, w: Tensor, slots: Tensor, replay: InnerStep) -> None:
+        self.w, self.slots, self._replay = w, slots, replay
+        network = replay.problem.network
+        self._vector, self._product = network.tangents(w, 1), network.tangents(w, 1)
+
+    def pull(self, step: Step) -> Tensor:
+        """Back through one inner step; d/dhyperparameters [H]."""
+        pulled = self._replay.problem.rule.pull(step, self.w, self.slots)
+        through = self._replay.pull_gradient(pulled.gradient, self._vector, self._product)
+        self.w, self.slots = pulled.w.add_(through), pulled.slots
+        return pulled.hypers
+
+
+def _scratch(state: TrainState) -> TrainState:
+    """Room for another state of the same training."""
+    return TrainState(torch.empty_like(state.w), torch.empty_like(state.slots), state.buffers, 0, state.trial)

@@ -9,35 +9,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hpobench_fds.method.ask_tell import AskTell, Proposal
     from hpobench_fds.method.black_box import BlackBoxOptions, Plan, Planned, score
-    from hpobench_fds.method.contract import (
-        AskTell,
-        Family,
-        Listener,
-        Method,
-        OnlineLoop,
-        OnlineOptions,
-        Options,
-        Outcome,
-        OuterLoop,
-        OuterOptionsMixin,
-        Proposal,
-        Report,
-        Task,
-    )
+    from hpobench_fds.method.contract import Family, Listener, Method, Options, Outcome, Report, Task
+    from hpobench_fds.method.online_loop import OnlineLoop, OnlineOptions
+    from hpobench_fds.method.outer_loop import ModeLoop, OuterLoop, OuterOptionsMixin
 
 _HOMES = {
+    "ask_tell": ("AskTell", "Proposal"),
     "black_box": ("BlackBoxOptions", "Plan", "Planned", "score"),
-    "contract": (
-        "AskTell", "Family", "Listener", "Method", "OnlineLoop", "OnlineOptions", "Options", "OuterLoop",
-        "OuterOptionsMixin", "Outcome", "Proposal", "Report", "Task",
-    ),
-}  # fmt: skip
+    "contract": ("Family", "Listener", "Method", "Options", "Outcome", "Report", "Task"),
+    "online_loop": ("OnlineLoop", "OnlineOptions"),
+    "outer_loop": ("ModeLoop", "OuterLoop", "OuterOptionsMixin"),
+}
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "AskTell", "BlackBoxOptions", "Family", "Listener", "Method", "OnlineLoop", "OnlineOptions", "Options",
-    "Outcome", "OuterLoop", "OuterOptionsMixin", "Plan", "Planned", "Proposal", "Report", "Task", "score",
+    "AskTell", "BlackBoxOptions", "Family", "Listener", "Method", "ModeLoop", "OnlineLoop", "OnlineOptions",
+    "Options", "Outcome", "OuterLoop", "OuterOptionsMixin", "Plan", "Planned", "Proposal", "Report", "Task",
+    "score",
 ]  # fmt: skip
 
 

@@ -6,7 +6,8 @@ import math
 from abc import abstractmethod
 from collections.abc import Generator
 
-from hpobench_fds.method.contract import AskTell, Options, Outcome, Proposal, Task
+from hpobench_fds.method.ask_tell import AskTell, Proposal
+from hpobench_fds.method.contract import Options, Outcome, Task
 
 Plan = Generator[Proposal, Outcome, None]
 

@@ -1,22 +1,59 @@
-"""The inner step as a differentiable map, with its products with tangents and adjoints.
+"""The rules of inner optimisers as differentiable maps, with their products with tangents and adjoints.
 
 A rule maps (w, slots, gradient, hyperparameters) to (w', slots'). ``update`` states it once, in
 plain torch operations; the tangent and adjoint products either follow from it by torch.func
 (``ElementwiseRule``) or are written out and tested against it (``SGD``).
-
-Shapes: w, gradient [P]; slots [S, P]; hyperparameters [H] in the order of ``defaults``.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
 from hpobench_fds.nn.tangents import Tangents
+
+
+@dataclass(slots=True)
+class Step:
+    """One inner step, about to be taken.
+
+    w, gradient : [P]. slots : optimiser state [S, P].
+    hypers : [H] in the order of the rule's ``defaults``; a tensor where they are on the device and not to
+        be read.
+    index : which step it is, from 0.
+    """
+
+    w: Tensor
+    slots: Tensor
+    gradient: Tensor
+    hypers: Sequence[float] | Tensor
+    index: int
+
+
+@dataclass(slots=True)
+class StepTangents:
+    """k tangents of a step's w, slots and gradient."""
+
+    w: Tangents
+    slots: list[Tangents]
+    gradient: Tangents
+
+
+class StepAdjoints(NamedTuple):
+    """Adjoints of what went into a step.
+
+    w [P], without the part through the gradient; slots [S, P]; gradient [P]; hypers [H].
+    """
+
+    w: Tensor
+    slots: Tensor
+    gradient: Tensor
+    hypers: Tensor
 
 
 class StepRule(ABC):
@@ -27,119 +64,33 @@ class StepRule(ABC):
     slots: ClassVar[int]  # state vectors of size P beside w
 
     @abstractmethod
-    def update(
-        self, w: Tensor, slots: Tensor, gradient: Tensor, hypers: Tensor | Sequence[float], step: int
-    ) -> tuple[Tensor, Tensor]:
-        """(w', slots'), differentiable in every tensor; ``step`` counts from 0."""
+    def update(self, step: Step) -> tuple[Tensor, Tensor]:
+        """(w', slots'), differentiable in every tensor."""
+
+    def update_(self, step: Step) -> None:
+        """The same in place; the gradient may be overwritten."""
+        if isinstance(step.hypers, Tensor):
+            w, slots = self.update(step)
+            step.w.copy_(w)
+            step.slots.copy_(slots)
+        else:
+            self._take(step, step.hypers)
 
     @abstractmethod
-    def update_(self, w: Tensor, slots: Tensor, gradient: Tensor, hypers: Sequence[float], step: int) -> None:
-        """The same in place; ``gradient`` may be overwritten."""
+    def _take(self, step: Step, hypers: Sequence[float]) -> None:
+        """``update_`` with hyperparameters that are numbers."""
 
     @abstractmethod
-    def push(
-        self,
-        w: Tensor,
-        slots: Tensor,
-        gradient: Tensor,
-        hypers: Sequence[float],
-        step: int,
-        dw: Tangents,
-        dslots: list[Tangents],
-        dgradient: Tangents,
-        active: Sequence[int | None],
-    ) -> None:
-        """Tangents through the step, in place on dw and dslots; dgradient may be overwritten.
+    def push(self, step: Step, tangents: StepTangents, active: Sequence[int | None]) -> None:
+        """Tangents through the step, in place on those of w and slots; the gradient's may be overwritten.
 
         ``active[h]`` is the row of the hyperparameter window in force (its own tangent is 1), or None.
-        Arguments are those before the step.
+        The step is not taken.
         """
 
     @abstractmethod
-    def pull(
-        self,
-        w: Tensor,
-        slots: Tensor,
-        gradient: Tensor,
-        hypers: Sequence[float],
-        step: int,
-        aw: Tensor,
-        aslots: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Adjoints back through the step.
-
-        From d/dw' [P] and d/dslots' [S, P] to: d/dw without the part through the gradient [P],
-        d/dslots [S, P], d/dgradient [P], d/dhyperparameters [H].
-        """
-
-
-class SGD(StepRule):
-    """v' = momentum * v + (g + weight_decay * w); w' = w - lr * v' (torch.optim.SGD's rule)."""
-
-    name = "sgd"
-    defaults: ClassVar[Mapping[str, float]] = {"lr": 0.1, "momentum": 0.0, "weight_decay": 0.0}
-    slots = 1
-
-    def update(
-        self, w: Tensor, slots: Tensor, gradient: Tensor, hypers: Tensor | Sequence[float], step: int
-    ) -> tuple[Tensor, Tensor]:
-        lr, momentum, decay = hypers
-        v = momentum * slots[0] + (gradient + decay * w)
-        return w - lr * v, v.unsqueeze(0)
-
-    def update_(self, w: Tensor, slots: Tensor, gradient: Tensor, hypers: Sequence[float], step: int) -> None:
-        lr, momentum, decay = hypers
-        v = slots[0]
-        if decay:
-            gradient.add_(w, alpha=decay)
-        v.mul_(momentum).add_(gradient)
-        w.add_(v, alpha=-lr)
-
-    def push(
-        self,
-        w: Tensor,
-        slots: Tensor,
-        gradient: Tensor,
-        hypers: Sequence[float],
-        step: int,
-        dw: Tangents,
-        dslots: list[Tangents],
-        dgradient: Tangents,
-        active: Sequence[int | None],
-    ) -> None:
-        lr, momentum, decay = hypers
-        row_lr, row_momentum, row_decay = active
-        v, dv = slots[0], dslots[0]
-        if decay:
-            dgradient.flat.add_(dw.flat, alpha=decay)
-        torch.add(dgradient.flat, dv.flat, alpha=momentum, out=dv.flat)
-        if row_momentum is not None:
-            dv.add_to_row(row_momentum, v)
-        if row_decay is not None:
-            dv.add_to_row(row_decay, w)
-        dw.flat.add_(dv.flat, alpha=-lr)
-        if row_lr is not None:  # - v', made from what is known before the step
-            dw.add_to_row(row_lr, v, -momentum)
-            dw.add_to_row(row_lr, gradient, -1.0)
-            if decay:
-                dw.add_to_row(row_lr, w, -decay)
-
-    def pull(
-        self,
-        w: Tensor,
-        slots: Tensor,
-        gradient: Tensor,
-        hypers: Sequence[float],
-        step: int,
-        aw: Tensor,
-        aslots: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        lr, momentum, decay = hypers
-        v = slots[0]
-        av = torch.add(aslots[0], aw, alpha=-lr)  # everything that reaches v'
-        d_lr = -(momentum * torch.dot(aw, v) + torch.dot(aw, gradient) + decay * torch.dot(aw, w))
-        hyper = torch.stack([d_lr, torch.dot(av, v), torch.dot(av, w)])
-        return torch.add(aw, av, alpha=decay), (momentum * av).unsqueeze(0), av, hyper
+    def pull(self, step: Step, aw: Tensor, aslots: Tensor) -> StepAdjoints:
+        """Adjoints back through the step, from d/dw' [P] and d/dslots' [S, P]."""
 
 
 class ElementwiseRule(StepRule):
@@ -149,17 +100,18 @@ class ElementwiseRule(StepRule):
     input; tangent and adjoint products are sums over that table.
     """
 
-    def _diagonals(
-        self, w: Tensor, slots: Tensor, gradient: Tensor, hypers: Sequence[float], step: int
-    ) -> Tensor:
+    def _diagonals(self, step: Step) -> Tensor:
         """d(w', slots')/d(w, slots, gradient, hyperparameters): [inputs, 1 + S, P]."""
-        values = [w, *slots, gradient, *(w.new_tensor(value) for value in hypers)]
+        w, hypers = step.w, step.hypers
+        numbers = hypers.to(w.dtype) if isinstance(hypers, Tensor) else map(w.new_tensor, hypers)
+        values = [w, *step.slots, step.gradient, *numbers]
 
         def outputs(*inputs: Tensor) -> Tensor:
             s = 1 + self.slots
-            new_w, new_slots = self.update(
-                inputs[0], torch.stack(inputs[1:s]), inputs[s], torch.stack(inputs[s + 1 :]), step
+            moved = Step(
+                inputs[0], torch.stack(inputs[1:s]), inputs[s], torch.stack(inputs[s + 1 :]), step.index
             )
+            new_w, new_slots = self.update(moved)
             return torch.cat([new_w.unsqueeze(0), new_slots])
 
         rows = []
@@ -171,23 +123,13 @@ class ElementwiseRule(StepRule):
             rows.append(torch.func.jvp(outputs, tuple(values), directions)[1])
         return torch.stack(rows)
 
-    def push(
-        self,
-        w: Tensor,
-        slots: Tensor,
-        gradient: Tensor,
-        hypers: Sequence[float],
-        step: int,
-        dw: Tangents,
-        dslots: list[Tangents],
-        dgradient: Tangents,
-        active: Sequence[int | None],
-    ) -> None:
-        table = self._diagonals(w, slots, gradient, hypers, step)
-        inputs = [dw, *dslots, dgradient]
+    def push(self, step: Step, tangents: StepTangents, active: Sequence[int | None]) -> None:
+        table = self._diagonals(step)
+        dw = tangents.w
+        inputs = [dw, *tangents.slots, tangents.gradient]
         diagonals = [d.split_with_sizes(dw.sizes, -1) for d in table]  # [input][parameter]: [1 + S, n]
         for at in range(len(dw.sizes)):
-            blocks = [tangents.blocks[at].view(dw.k, -1) for tangents in inputs]
+            blocks = [one.blocks[at].view(dw.k, -1) for one in inputs]
             new = [
                 sum(d[at][o] * b for d, b in zip(diagonals, blocks, strict=False))
                 for o in range(1 + self.slots)
@@ -196,23 +138,70 @@ class ElementwiseRule(StepRule):
                 block.copy_(value)
         for h, row in enumerate(active):
             if row is not None:
-                for tangents, diagonal in zip([dw, *dslots], table[len(inputs) + h], strict=True):
-                    tangents.add_to_row(row, diagonal)
+                for one, diagonal in zip([dw, *tangents.slots], table[len(inputs) + h], strict=True):
+                    one.add_to_row(row, diagonal)
 
-    def pull(
-        self,
-        w: Tensor,
-        slots: Tensor,
-        gradient: Tensor,
-        hypers: Sequence[float],
-        step: int,
-        aw: Tensor,
-        aslots: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        table = self._diagonals(w, slots, gradient, hypers, step)
+    def pull(self, step: Step, aw: Tensor, aslots: Tensor) -> StepAdjoints:
+        table = self._diagonals(step)
         pulled = (table * torch.cat([aw.unsqueeze(0), aslots])).sum(1)  # [inputs, P]
         s = 1 + self.slots
-        return pulled[0], pulled[1:s], pulled[s], pulled[s + 1 :].sum(1)
+        return StepAdjoints(pulled[0], pulled[1:s], pulled[s], pulled[s + 1 :].sum(1))
+
+
+class SGD(ElementwiseRule):
+    """v' = momentum * v + (g + weight_decay * w); w' = w - lr * v' (torch.optim.SGD's rule).
+
+    Its products are written out for hyperparameters that are numbers, which is many times faster.
+    """
+
+    name = "sgd"
+    defaults: ClassVar[Mapping[str, float]] = {"lr": 0.1, "momentum": 0.0, "weight_decay": 0.0}
+    slots = 1
+
+    def update(self, step: Step) -> tuple[Tensor, Tensor]:
+        lr, momentum, decay = step.hypers
+        v = momentum * step.slots[0] + (step.gradient + decay * step.w)
+        return step.w - lr * v, v.unsqueeze(0)
+
+    def _take(self, step: Step, hypers: Sequence[float]) -> None:
+        lr, momentum, decay = hypers
+        w, v, gradient = step.w, step.slots[0], step.gradient
+        if decay:
+            gradient.add_(w, alpha=decay)
+        v.mul_(momentum).add_(gradient)
+        w.add_(v, alpha=-lr)
+
+    def push(self, step: Step, tangents: StepTangents, active: Sequence[int | None]) -> None:
+        if isinstance(step.hypers, Tensor):
+            super().push(step, tangents, active)
+            return
+        lr, momentum, decay = step.hypers
+        row_lr, row_momentum, row_decay = active
+        w, v = step.w, step.slots[0]
+        dw, dv, dgradient = tangents.w, tangents.slots[0], tangents.gradient
+        if decay:
+            dgradient.flat.add_(dw.flat, alpha=decay)
+        torch.add(dgradient.flat, dv.flat, alpha=momentum, out=dv.flat)
+        if row_momentum is not None:
+            dv.add_to_row(row_momentum, v)
+        if row_decay is not None:
+            dv.add_to_row(row_decay, w)
+        dw.flat.add_(dv.flat, alpha=-lr)
+        if row_lr is not None:  # - v', made from what is known before the step
+            dw.add_to_row(row_lr, v, -momentum)
+            dw.add_to_row(row_lr, step.gradient, -1.0)
+            if decay:
+                dw.add_to_row(row_lr, w, -decay)
+
+    def pull(self, step: Step, aw: Tensor, aslots: Tensor) -> StepAdjoints:
+        if isinstance(step.hypers, Tensor):
+            return super().pull(step, aw, aslots)
+        lr, momentum, decay = step.hypers
+        w, v = step.w, step.slots[0]
+        av = torch.add(aslots[0], aw, alpha=-lr)  # everything that reaches v'
+        d_lr = -(momentum * torch.dot(aw, v) + torch.dot(aw, step.gradient) + decay * torch.dot(aw, w))
+        hyper = torch.stack([d_lr, torch.dot(av, v), torch.dot(av, w)])
+        return StepAdjoints(torch.add(aw, av, alpha=decay), (momentum * av).unsqueeze(0), av, hyper)
 
 
 class Nesterov(ElementwiseRule):
@@ -222,19 +211,17 @@ class Nesterov(ElementwiseRule):
     defaults: ClassVar[Mapping[str, float]] = SGD.defaults
     slots = 1
 
-    def update(
-        self, w: Tensor, slots: Tensor, gradient: Tensor, hypers: Tensor | Sequence[float], step: int
-    ) -> tuple[Tensor, Tensor]:
-        lr, momentum, decay = hypers
-        g = gradient + decay * w
-        v = momentum * slots[0] + g
-        return w - lr * (g + momentum * v), v.unsqueeze(0)
+    def update(self, step: Step) -> tuple[Tensor, Tensor]:
+        lr, momentum, decay = step.hypers
+        g = step.gradient + decay * step.w
+        v = momentum * step.slots[0] + g
+        return step.w - lr * (g + momentum * v), v.unsqueeze(0)
 
-    def update_(self, w: Tensor, slots: Tensor, gradient: Tensor, hypers: Sequence[float], step: int) -> None:
+    def _take(self, step: Step, hypers: Sequence[float]) -> None:
         lr, momentum, decay = hypers
-        g = gradient.add_(w, alpha=decay)
-        v = slots[0].mul_(momentum).add_(g)
-        w.add_(g.add_(v, alpha=momentum), alpha=-lr)
+        g = step.gradient.add_(step.w, alpha=decay)
+        v = step.slots[0].mul_(momentum).add_(g)
+        step.w.add_(g.add_(v, alpha=momentum), alpha=-lr)
 
 
 class Adam(ElementwiseRule):
@@ -247,10 +234,9 @@ class Adam(ElementwiseRule):
     slots = 2
     decoupled = False
 
-    def update(
-        self, w: Tensor, slots: Tensor, gradient: Tensor, hypers: Tensor | Sequence[float], step: int
-    ) -> tuple[Tensor, Tensor]:
-        lr, beta1, beta2, eps, decay = hypers
+    def update(self, step: Step) -> tuple[Tensor, Tensor]:
+        lr, beta1, beta2, eps, decay = step.hypers
+        w, slots, gradient = step.w, step.slots, step.gradient
         if self.decoupled:
             w = w * (1 - lr * decay)
         else:
@@ -260,20 +246,21 @@ class Adam(ElementwiseRule):
         # Where no gradient ever came, sqrt has no derivative; it is taken as 0.
         seen = v > 0
         root = torch.where(seen, torch.where(seen, v, 1.0).sqrt(), 0.0)
-        corrected = root / (1 - beta2 ** (step + 1)) ** 0.5 + eps
-        return w - lr / (1 - beta1 ** (step + 1)) * m / corrected, torch.stack([m, v])
+        corrected = root / (1 - beta2 ** (step.index + 1)) ** 0.5 + eps
+        return w - lr / (1 - beta1 ** (step.index + 1)) * m / corrected, torch.stack([m, v])
 
-    def update_(self, w: Tensor, slots: Tensor, gradient: Tensor, hypers: Sequence[float], step: int) -> None:
+    def _take(self, step: Step, hypers: Sequence[float]) -> None:
         lr, beta1, beta2, eps, decay = hypers
+        w, gradient = step.w, step.gradient
         if self.decoupled:
             w.mul_(1 - lr * decay)
         else:
             gradient.add_(w, alpha=decay)
-        m, v = slots
+        m, v = step.slots
         m.mul_(beta1).add_(gradient, alpha=1 - beta1)
         v.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-        corrected = v.sqrt().div_((1 - beta2 ** (step + 1)) ** 0.5).add_(eps)
-        w.addcdiv_(m, corrected, value=-lr / (1 - beta1 ** (step + 1)))
+        corrected = v.sqrt().div_((1 - beta2 ** (step.index + 1)) ** 0.5).add_(eps)
+        w.addcdiv_(m, corrected, value=-lr / (1 - beta1 ** (step.index + 1)))
 
 
 class AdamW(Adam):

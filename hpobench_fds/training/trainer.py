@@ -9,44 +9,23 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise
-from typing import Literal
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from hpobench_fds.data.augment import Augmenter
-from hpobench_fds.data.dataset import BatchOrder, Split, make_split
-from hpobench_fds.schedule import Schedule, window_index, window_start
+from hpobench_fds.data.dataset import Split, make_split
+from hpobench_fds.schedule import Schedule
 from hpobench_fds.seeds import derive, generator
 from hpobench_fds.training.allocator import keep_freed_memory
 from hpobench_fds.training.clock import Budget, Clock
+from hpobench_fds.training.inner_step import InnerStep, Role
 from hpobench_fds.training.problem import Problem
+from hpobench_fds.training.state import DIVERGED, Ended, Ending, Evaluation, TrainState
+from hpobench_fds.training.trial_data import TrialData
 
 EVALUATION_BATCH = 1000
 KEPT_TRIALS = 8
-
-Ending = Literal["ok", "diverged", "out of budget"]
-
-
-@dataclass
-class TrainState:
-    """A training in progress: plain tensors and numbers.
-
-    w : parameters [P]; slots : optimiser state [S, P]; buffers : batch-norm statistics [R];
-    step : inner steps done; trial : the draw (initialisation, split, order) it belongs to.
-    """
-
-    w: Tensor
-    slots: Tensor
-    buffers: Tensor
-    step: int
-    trial: int
-
-    def clone(self) -> TrainState:
-        return replace(self, w=self.w.clone(), slots=self.slots.clone(), buffers=self.buffers.clone())
 
 
 @dataclass(frozen=True)
@@ -57,81 +36,6 @@ class Training:
     state: TrainState
     train_loss: float  # of the last batch seen
     diverged_at: int | None = None
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Mean cross-entropy (nats) and accuracy; a diverged training has loss inf, accuracy 0."""
-
-    loss: float
-    accuracy: float
-
-
-DIVERGED = Evaluation(math.inf, 0.0)
-
-
-class TrialData:
-    """Batches and validation data of one trial."""
-
-    def __init__(self, problem: Problem, split: Split, seed: int) -> None:
-        self._x, self._y = problem.x, problem.y
-        self.order = BatchOrder(split.train, problem.batch_size, derive(seed, "order"), problem.device)
-        self._augment = Augmenter(
-            problem.augmentation,
-            derive(seed, "augment"),
-            problem.batch_size,
-            self.order.steps_per_epoch,
-            (problem.x.shape[1], problem.x.shape[2], problem.x.shape[3]),
-            problem.device,
-            black=problem.black,
-        )
-        validation = split.validation.to(problem.device)
-        self.x_validation = problem.x.index_select(0, validation) if len(validation) else problem.x[:0]
-        self.y_validation = problem.y.index_select(0, validation)
-
-    def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Batch of inner step ``step``: x [B, C, H, W], y [B]. Random access, same every time."""
-        indices = self.order.batch(step)
-        x = self._x.index_select(0, indices)
-        if self._augment.augmentation.active:
-            x = self._augment(x, step)
-        return x, self._y.index_select(0, indices)
-
-
-class Losses:
-    """Losses of inner steps, left on the device and read every ``look_every``: the only host-device syncs."""
-
-    def __init__(self, problem: Problem) -> None:
-        self._kept = torch.zeros(problem.look_every, device=problem.device, dtype=problem.dtype)
-        self._count = 0
-
-    def add(self, loss: Tensor) -> bool:
-        """Keep a step's loss []; whether it is time to look."""
-        self._kept[self._count] = loss
-        self._count += 1
-        return self._count == len(self._kept)
-
-    def look(self) -> list[float]:
-        """The losses since the last look."""
-        seen: list[float] = self._kept[: self._count].tolist()
-        self._count = 0
-        return seen
-
-
-def first_not_finite(losses: Sequence[float]) -> int | None:
-    """Index of the first loss that is infinite or no number."""
-    return next((i for i, loss in enumerate(losses) if not math.isfinite(loss)), None)
-
-
-def constant_segments(schedule: Schedule, horizon: int, begin: int, end: int) -> Iterator[tuple[int, int]]:
-    """Cut [begin, end) where some hyperparameter changes window."""
-    cuts: set[int] = set()
-    for _, values in schedule.values:  # of 10^4 windows only those met: a replay is a step or two
-        windows = len(values)
-        met = range(window_index(windows, begin, horizon) + 1, window_index(windows, end - 1, horizon) + 1)
-        cuts.update(window_start(windows, index, horizon) for index in met)
-    edges = [begin, *sorted(cuts), end]
-    yield from ((a, b) for a, b in pairwise(edges) if a < b)
 
 
 class Trainer:
@@ -175,50 +79,34 @@ class Trainer:
             trial=trial,
         )
 
-    def train(
+    def inner(
         self,
         state: TrainState,
-        schedule: Schedule,
-        until: int | None = None,
-        horizon: int | None = None,
         *,
-        replay: bool = False,
+        last: int | None = None,
+        role: Role = "train",
+        derived: bool = False,
+    ) -> InnerStep:
+        """The inner steps of a training, on this trainer's data, clock and budget; see ``InnerStep``."""
+        data = self.data(state.trial)
+        return InnerStep(
+            self.problem, data, state, self.clock, self.budget, last=last, role=role, derived=derived
+        )
+
+    def train(
+        self, state: TrainState, schedule: Schedule, until: int | None = None, horizon: int | None = None
     ) -> Training:
         """Train ``state`` in place up to inner step ``until`` (default: the horizon).
 
-        ``horizon`` stretches the schedule over another number of steps than the problem's. A ``replay``
-        of steps done before costs gradients but no inner steps.
+        ``horizon`` stretches the schedule over another number of steps than the problem's.
         """
-        p, data = self.problem, self.data(state.trial)
-        horizon = horizon or p.horizon
+        horizon = horizon or self.problem.horizon
         until = horizon if until is None else until
         if not state.step <= until <= horizon:
             raise ValueError(f"cannot train from step {state.step} to {until} of {horizon}")
-        losses, last = Losses(p), math.nan
-        for begin, end in constant_segments(schedule, horizon, state.step, until):
-            values = tuple(schedule.at(name, begin, horizon) for name in p.rule.defaults)
-            for step in range(begin, end):
-                x, y = data.batch(step)
-                tape = p.network.gradient(state.w, x, y, state.buffers)
-                gradient = self.clip(tape.gradient)
-                due = losses.add(tape.loss)
-                p.rule.update_(state.w, state.slots, gradient, values, step)
-                state.step = step + 1
-                if due or state.step == until:
-                    seen = losses.look()
-                    last = seen[-1]
-                    self.clock.count(steps=0 if replay else len(seen), gradients=len(seen))
-                    if (bad := first_not_finite(seen)) is not None:
-                        return Training("diverged", state, last, state.step - len(seen) + bad)
-                    spent = self.budget.out_of_time if replay else self.budget.exhausted
-                    if state.step < until and spent:
-                        return Training("out of budget", state, last)
-        return Training("ok", state, last)
-
-    def clip(self, gradient: Tensor) -> Tensor:
-        """The problem's elementwise gradient clipping, in place; off unless the config asks for it."""
-        limit = self.problem.config.gradient_clip
-        return gradient if limit is None else gradient.clamp_(-limit, limit)
+        inner = self.inner(state, last=until)
+        ended = inner.run(schedule, horizon, until) or Ended("ok")
+        return Training(ended.ending, state, inner.last_loss, ended.diverged_at)
 
     def evaluate(self, state: TrainState) -> Evaluation:
         """Loss and accuracy on the trial's validation data, batch norm by its running statistics."""

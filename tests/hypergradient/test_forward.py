@@ -19,7 +19,7 @@ from oracles import (
 )
 from torch import Tensor
 
-from hpobench_fds.hypergradient.forward import forward
+from hpobench_fds.hypergradient.forward import ForwardMode
 from hpobench_fds.hypergradient.interface import Hypergradient
 from hpobench_fds.hypergradient.validation import validation_gradient
 from hpobench_fds.nn.tangents import Tangents
@@ -27,7 +27,8 @@ from hpobench_fds.schedule import HyperparameterSpace, Schedule
 from hpobench_fds.training.clock import Budget, Clock
 from hpobench_fds.training.optimisers import RULES
 from hpobench_fds.training.problem import AugmentationConfig, Problem, ProblemConfig
-from hpobench_fds.training.trainer import DIVERGED, Trainer
+from hpobench_fds.training.state import DIVERGED
+from hpobench_fds.training.trainer import Trainer
 
 EXACT = 1e-8  # relative error in float64
 
@@ -40,7 +41,7 @@ def gradient_of(result: Hypergradient) -> np.ndarray:
 
 def assert_exact(trainer: Trainer, schedule: Schedule, trial: int = 0) -> None:
     truth = autograd_hypergradient(trainer, schedule, trial)
-    found = gradient_of(forward(trainer, schedule, trial))
+    found = gradient_of(ForwardMode()(trainer, schedule, trial))
     assert found.shape == truth.shape
     assert relative_error(found, truth) < EXACT
     # each hyperparameter on its own too: weight decay's share of the whole is not small change
@@ -90,7 +91,7 @@ def test_it_is_exact_at_zero_and_at_negative_values(values: tuple[float, float, 
     vector = [value for value, k in zip(values, (3, 2, 1), strict=True) for _ in range(k)]
     schedule = trainer.problem.space.from_vector(vector)
     truth = autograd_hypergradient(trainer, schedule)
-    found = gradient_of(forward(trainer, schedule, 0))
+    found = gradient_of(ForwardMode()(trainer, schedule, 0))
     np.testing.assert_allclose(found, truth, rtol=1e-7, atol=1e-10 * np.abs(truth).max())
     assert np.abs(truth[0]) > 0
 
@@ -99,7 +100,7 @@ def test_it_agrees_with_finite_differences_of_the_trainer_to_their_own_accuracy(
     """Nothing in common with the engine but the training itself; small steps, since ReLU's gradient jumps."""
     trainer = tiny_trainer(windows=(3, 2, 1), horizon=9)
     schedule = some_schedule(trainer)
-    found = gradient_of(forward(trainer, schedule, 0))
+    found = gradient_of(ForwardMode()(trainer, schedule, 0))
     # central differences lose about eps / step = 1e-9 to rounding, and step^2 to curvature
     assert relative_error(found, finite_differences(trainer, schedule, 1e-6)) < 1e-6
 
@@ -116,7 +117,7 @@ def test_hyperparameters_that_are_not_learned_act_and_have_no_derivative() -> No
     trainer = Trainer(Problem(config, tiny_dataset()), 0, Clock())
     schedule = some_schedule(trainer)
     assert schedule["momentum"] == (0.8,)
-    assert gradient_of(forward(trainer, schedule, 0)).shape == (5,)
+    assert gradient_of(ForwardMode()(trainer, schedule, 0)).shape == (5,)
     assert_exact(trainer, schedule)
 
 
@@ -124,7 +125,7 @@ def test_augmented_batches_are_those_that_were_trained_on() -> None:
     trainer = tiny_trainer(horizon=7, augmentation=AugmentationConfig(crop_padding=2, flip=True, cutout=2))
     schedule = some_schedule(trainer)
     assert_exact(trainer, schedule)
-    plain = gradient_of(forward(tiny_trainer(horizon=7), schedule, 0))
+    plain = gradient_of(ForwardMode()(tiny_trainer(horizon=7), schedule, 0))
     assert relative_error(plain, autograd_hypergradient(trainer, schedule)) > 0.01
 
 
@@ -132,7 +133,7 @@ def test_augmented_batches_are_those_that_were_trained_on() -> None:
 def test_stretched_over_another_horizon_it_is_the_hypergradient_of_that_training(horizon: int) -> None:
     trainer, other = tiny_trainer(horizon=9), tiny_trainer(horizon=horizon)
     schedule = some_schedule(trainer)
-    result = forward(trainer, schedule, 0, horizon=horizon)
+    result = ForwardMode()(trainer, schedule, 0, horizon=horizon)
     assert result.state.step == horizon
     assert relative_error(gradient_of(result), autograd_hypergradient(other, schedule)) < EXACT
 
@@ -143,7 +144,7 @@ def test_a_window_that_no_step_falls_in_has_derivative_zero(horizon: int) -> Non
     trainer = tiny_trainer(windows=(4, 2, 1), horizon=horizon)
     schedule = some_schedule(trainer)
     truth = autograd_hypergradient(trainer, schedule)
-    found = gradient_of(forward(trainer, schedule, 0))
+    found = gradient_of(ForwardMode()(trainer, schedule, 0))
     np.testing.assert_allclose(found, truth, rtol=1e-7, atol=1e-10)
     assert (found[:4] != 0).sum() == horizon
 
@@ -192,12 +193,12 @@ def reference(
 def test_products_are_clamped_elementwise_if_asked_for(gradient_clip: float | None) -> None:
     trainer = tiny_trainer(horizon=8, gradient_clip=gradient_clip)
     schedule = some_schedule(trainer)
-    exact = gradient_of(forward(trainer, schedule, 0))
-    clipped = gradient_of(forward(trainer, schedule, 0, product_clip=0.01))
+    exact = gradient_of(ForwardMode()(trainer, schedule, 0))
+    clipped = gradient_of(ForwardMode(product_clip=0.01)(trainer, schedule, 0))
     assert relative_error(clipped, reference(trainer, schedule, 0.01, gradient_clip)) < EXACT
     assert relative_error(clipped, exact) > 0.01  # a bias that can be seen
     # a limit that nothing reaches changes nothing, and the reference without one is right
-    wide = gradient_of(forward(trainer, schedule, 0, product_clip=1e9))
+    wide = gradient_of(ForwardMode(product_clip=1e9)(trainer, schedule, 0))
     assert np.array_equal(wide, exact)
     assert relative_error(exact, reference(trainer, schedule, 1e9, gradient_clip)) < EXACT
 
@@ -209,7 +210,7 @@ def test_products_are_clamped_elementwise_if_asked_for(gradient_clip: float | No
 def test_its_training_is_the_trainer_s_to_the_last_bit(model: str) -> None:
     trainer = tiny_trainer(model, horizon=11)
     schedule = some_schedule(trainer)
-    result = forward(trainer, schedule, 2)
+    result = ForwardMode()(trainer, schedule, 2)
     state = trainer.start(2)
     trainer.train(state, schedule)
     assert result.state.trial == 2
@@ -224,7 +225,7 @@ def test_its_training_is_the_trainer_s_to_the_last_bit(model: str) -> None:
 
 def test_the_loss_that_is_differentiated_takes_batch_norm_in_training_mode() -> None:
     trainer = tiny_trainer("wrn-10-1", horizon=4)
-    result = forward(trainer, some_schedule(trainer), 0)
+    result = ForwardMode()(trainer, some_schedule(trainer), 0)
     data = trainer.data(0)
     loss = trainer.problem.network.loss(result.state.w, data.x_validation, data.y_validation)
     assert result.loss == pytest.approx(loss.item(), rel=1e-10)
@@ -234,12 +235,14 @@ def test_the_loss_that_is_differentiated_takes_batch_norm_in_training_mode() -> 
 def test_it_is_reproducible_to_the_last_bit_whatever_ran_before() -> None:
     trainer, fresh = tiny_trainer(horizon=12), tiny_trainer(horizon=12)
     schedule = some_schedule(trainer)
-    first = gradient_of(forward(trainer, schedule, 1))
-    forward(trainer, some_schedule(trainer, 3), 0)
-    assert np.array_equal(gradient_of(forward(trainer, schedule, 1)), first)
-    assert np.array_equal(gradient_of(forward(fresh, schedule, 1)), first)
-    assert not np.array_equal(gradient_of(forward(fresh, schedule, 2)), first)
-    assert not np.array_equal(gradient_of(forward(tiny_trainer(horizon=12, seed=1), schedule, 1)), first)
+    first = gradient_of(ForwardMode()(trainer, schedule, 1))
+    ForwardMode()(trainer, some_schedule(trainer, 3), 0)
+    assert np.array_equal(gradient_of(ForwardMode()(trainer, schedule, 1)), first)
+    assert np.array_equal(gradient_of(ForwardMode()(fresh, schedule, 1)), first)
+    assert not np.array_equal(gradient_of(ForwardMode()(fresh, schedule, 2)), first)
+    assert not np.array_equal(
+        gradient_of(ForwardMode()(tiny_trainer(horizon=12, seed=1), schedule, 1)), first
+    )
 
 
 # --------------------------------------------------------------------------------------------- cost, memory
@@ -249,7 +252,7 @@ def test_it_is_reproducible_to_the_last_bit_whatever_ran_before() -> None:
 @given(windows=st.tuples(*[st.integers(1, 4)] * 3), horizon=st.integers(4, 12))
 def test_only_windows_that_have_begun_cost_a_product(windows: tuple[int, int, int], horizon: int) -> None:
     trainer = tiny_trainer(windows=windows, horizon=horizon)
-    result = forward(trainer, some_schedule(trainer), 0)
+    result = ForwardMode()(trainer, some_schedule(trainer), 0)
     # window i of n has begun by step t if floor(n t / T) >= i; before step 0 every tangent is zero
     begun = [sum(n * t // horizon + 1 for n in windows) for t in range(horizon)]
     assert result.products == sum(begun[1:])
@@ -265,7 +268,7 @@ def test_memory_does_not_grow_with_the_horizon() -> None:
     sizes = {}
     for horizon in (20, 200):
         trainer = tiny_trainer(windows=(3, 2, 1), horizon=horizon)
-        result = forward(trainer, some_schedule(trainer, lr=0.02), 0)
+        result = ForwardMode()(trainer, some_schedule(trainer, lr=0.02), 0)
         assert result.ending == "ok"
         sizes[horizon] = result.peak_bytes
     tangents = 6 * trainer.problem.network.size * 8
@@ -274,7 +277,7 @@ def test_memory_does_not_grow_with_the_horizon() -> None:
 
 def test_memory_is_that_of_the_tangents_for_each_slot_of_the_optimiser() -> None:
     trainer = tiny_trainer(windows=(2, 1, 1, 1, 1), horizon=4, optimiser="adam")
-    result = forward(trainer, some_schedule(trainer), 0)
+    result = ForwardMode()(trainer, some_schedule(trainer), 0)
     assert result.peak_bytes == 6 * (2 + 2) * trainer.problem.network.size * 8
 
 
@@ -296,7 +299,7 @@ def test_a_training_that_diverges_is_told_with_its_step(horizon: int, window: in
     schedule = Schedule.of({"lr": lr, "momentum": 0.0, "weight_decay": 0.0})
     assert trainer.train(trainer.start(0), schedule).diverged_at == step
     steps = trainer.clock.cost.inner_steps
-    result = forward(trainer, schedule, 0)
+    result = ForwardMode()(trainer, schedule, 0)
     assert_none(result, "diverged", step)
     assert result.state.step <= step + trainer.problem.look_every
     assert trainer.clock.cost.inner_steps == steps + result.state.step
@@ -306,7 +309,7 @@ def test_a_training_that_diverges_is_told_with_its_step(horizon: int, window: in
 def test_weights_lost_in_the_last_step_are_a_divergence_at_the_end() -> None:
     trainer = tiny_trainer(windows=(2, 1, 1), horizon=2)
     schedule = Schedule.of({"lr": [0.05, 1e200], "momentum": 0.0, "weight_decay": 0.0})
-    assert_none(forward(trainer, schedule, 0), "diverged", 2)
+    assert_none(ForwardMode()(trainer, schedule, 0), "diverged", 2)
 
 
 @pytest.mark.parametrize(("begin", "seen"), [(3, 53), (70, 119)])
@@ -323,7 +326,7 @@ def test_tangents_that_overflow_are_a_divergence_though_every_loss_is_finite(
             out.flat[3] = math.inf
 
     monkeypatch.setattr(network, "products", overflowing)
-    result = forward(trainer, some_schedule(trainer), 0)
+    result = ForwardMode()(trainer, some_schedule(trainer), 0)
     assert result.diverged_at is not None
     assert begin <= result.diverged_at <= seen
     assert_none(result, "diverged", result.diverged_at)
@@ -333,7 +336,7 @@ def test_it_stops_when_the_budget_is_spent() -> None:
     trainer = tiny_trainer(horizon=120)
     trainer.problem.look_every = 50
     trainer.budget = Budget(trainer.clock, steps=40)
-    result = forward(trainer, some_schedule(trainer), 0)
+    result = ForwardMode()(trainer, some_schedule(trainer), 0)
     assert_none(result, "out of budget", None)
     assert result.state.step == trainer.clock.cost.inner_steps == 50
     assert trainer.clock.cost.products == result.products > 0
@@ -342,7 +345,7 @@ def test_it_stops_when_the_budget_is_spent() -> None:
 def test_a_budget_that_ends_with_the_training_does_not_cut_it_off() -> None:
     trainer = tiny_trainer(horizon=60)
     trainer.budget = Budget(trainer.clock, steps=60)
-    assert forward(trainer, some_schedule(trainer), 0).ending == "ok"
+    assert ForwardMode()(trainer, some_schedule(trainer), 0).ending == "ok"
 
 
 # ---------------------------------------------------------------------------------- the validation gradient

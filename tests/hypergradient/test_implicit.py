@@ -11,15 +11,16 @@ from hpobench_fds.methods.implicit import Implicit
 from oracles import relative_error, tiny_dataset
 
 from hpobench_fds.errors import InputError
-from hpobench_fds.hypergradient.forward import forward
-from hpobench_fds.hypergradient.implicit import implicit, uncovered
+from hpobench_fds.hypergradient.forward import ForwardMode
+from hpobench_fds.hypergradient.implicit import ImplicitMode
 from hpobench_fds.hypergradient.validation import validation_gradient
 from hpobench_fds.nn.layers import Flatten, Linear, Sequential
 from hpobench_fds.nn.network import LayeredNetwork
 from hpobench_fds.schedule import HyperparameterSpace, Schedule
 from hpobench_fds.training.clock import Budget, Clock
 from hpobench_fds.training.problem import Problem, ProblemConfig
-from hpobench_fds.training.trainer import DIVERGED, Trainer, TrainState
+from hpobench_fds.training.state import DIVERGED, TrainState
+from hpobench_fds.training.trainer import Trainer
 
 LR, DECAY, HORIZON, TERMS = 0.3, 0.1, 1100, 1100  # error of each: (1 - 0.3 * 0.1)^1100 < 1e-14
 
@@ -68,7 +69,7 @@ def test_the_training_arrives_at_the_optimum_of_a_full_batch() -> None:
 
 def test_with_enough_terms_it_is_the_dense_solve() -> None:
     trainer = softmax_regression()
-    result = implicit(trainer, trainer.problem.space.initial, 0, terms=TERMS)
+    result = ImplicitMode(terms=TERMS)(trainer, trainer.problem.space.initial, 0)
     assert result.ending == "ok"
     assert result.gradient is not None
     state = arrived(trainer)
@@ -84,7 +85,7 @@ def test_with_enough_terms_it_is_the_dense_solve() -> None:
 
 def test_it_is_the_finite_difference_of_optima() -> None:
     trainer = softmax_regression()
-    result = implicit(trainer, trainer.problem.space.initial, 0, terms=TERMS)
+    result = ImplicitMode(terms=TERMS)(trainer, trainer.problem.space.initial, 0)
     step = 1e-4
     losses = [validation_gradient(trainer, arrived(trainer, DECAY + s * step))[0] for s in (1, -1)]
     assert result.gradient is not None
@@ -93,8 +94,8 @@ def test_it_is_the_finite_difference_of_optima() -> None:
 
 def test_it_is_what_forward_mode_comes_to_in_the_end() -> None:
     trainer = softmax_regression()
-    unrolled = forward(trainer, trainer.problem.space.initial, 0).gradient
-    found = implicit(trainer, trainer.problem.space.initial, 0, terms=TERMS).gradient
+    unrolled = ForwardMode()(trainer, trainer.problem.space.initial, 0).gradient
+    found = ImplicitMode(terms=TERMS)(trainer, trainer.problem.space.initial, 0).gradient
     assert unrolled is not None
     assert found is not None
     assert relative_error(found, unrolled) < 1e-9
@@ -103,7 +104,7 @@ def test_it_is_what_forward_mode_comes_to_in_the_end() -> None:
 @pytest.mark.parametrize(("terms", "scale"), [(1, None), (4, None), (4, 0.1)])
 def test_with_few_terms_it_is_the_series_cut_there(terms: int, scale: float | None) -> None:
     trainer = softmax_regression(horizon=40)  # not at the optimum, and told as if it were
-    result = implicit(trainer, trainer.problem.space.initial, 0, terms=terms, scale=scale)
+    result = ImplicitMode(terms=terms, scale=scale)(trainer, trainer.problem.space.initial, 0)
     state = arrived(trainer)
     a = LR if scale is None else scale
     one = torch.eye(len(state.w), dtype=torch.float64)
@@ -118,8 +119,8 @@ def test_with_few_terms_it_is_the_series_cut_there(terms: int, scale: float | No
 def test_the_whole_derivative_stands_with_the_window_in_force_at_the_end() -> None:
     whole = softmax_regression()
     parts = softmax_regression(windows=4)
-    one = implicit(whole, whole.problem.space.initial, 0, terms=50).gradient
-    four = implicit(parts, parts.problem.space.initial, 0, terms=50).gradient
+    one = ImplicitMode(terms=50)(whole, whole.problem.space.initial, 0).gradient
+    four = ImplicitMode(terms=50)(parts, parts.problem.space.initial, 0).gradient
     assert one is not None
     assert four is not None
     assert four[:3].tolist() == [0.0] * 3
@@ -128,7 +129,7 @@ def test_the_whole_derivative_stands_with_the_window_in_force_at_the_end() -> No
 
 def test_it_is_reproducible_to_the_last_bit() -> None:
     runs = [softmax_regression(horizon=60) for _ in range(2)]
-    one, other = (implicit(t, t.problem.space.initial, 0).gradient for t in runs)
+    one, other = (ImplicitMode()(t, t.problem.space.initial, 0).gradient for t in runs)
     assert np.array_equal(one, other)
 
 
@@ -157,7 +158,7 @@ def test_what_it_cannot_differentiate_it_refuses_before_training(
 ) -> None:
     trainer = Trainer(learning(names, optimiser), 0, Clock())
     with pytest.raises(InputError, match=reason):
-        implicit(trainer, trainer.problem.space.initial, 0)
+        ImplicitMode()(trainer, trainer.problem.space.initial, 0)
     assert trainer.clock.cost.inner_steps == 0
     skipped = Implicit().skip(trainer.problem)
     assert skipped is not None
@@ -167,13 +168,13 @@ def test_what_it_cannot_differentiate_it_refuses_before_training(
 @pytest.mark.parametrize("optimiser", ["sgd", "nesterov"])
 def test_weight_decay_alone_is_covered(optimiser: str) -> None:
     problem = learning(["weight_decay"], optimiser)
-    assert uncovered(problem) is None
+    assert ImplicitMode().uncovered(problem) is None
     assert Implicit().skip(problem) is None
 
 
 def test_nesterov_arrives_at_the_same_optimum() -> None:
     one, other = softmax_regression(), softmax_regression(optimiser="nesterov")
-    found = [implicit(t, t.problem.space.initial, 0, terms=TERMS).gradient for t in (one, other)]
+    found = [ImplicitMode(terms=TERMS)(t, t.problem.space.initial, 0).gradient for t in (one, other)]
     assert found[1] == pytest.approx(found[0], rel=1e-9)
 
 
@@ -182,7 +183,7 @@ def test_nesterov_arrives_at_the_same_optimum() -> None:
 
 def test_a_training_that_diverges_is_told_with_its_step() -> None:
     trainer = softmax_regression(horizon=60, lr=1e200)
-    result = implicit(trainer, trainer.problem.space.initial, 0)
+    result = ImplicitMode()(trainer, trainer.problem.space.initial, 0)
     step = trainer.train(trainer.start(0), trainer.problem.space.initial).diverged_at
     assert (result.ending, result.diverged_at) == ("diverged", step)
     assert result.gradient is None
@@ -191,7 +192,9 @@ def test_a_training_that_diverges_is_told_with_its_step() -> None:
 
 def test_a_series_that_overflows_is_a_divergence_at_the_end() -> None:
     trainer = softmax_regression(horizon=30)
-    result = implicit(trainer, Schedule.of({"lr": LR, "momentum": 0.0, "weight_decay": DECAY}), 0, scale=1e40)
+    result = ImplicitMode(scale=1e40)(
+        trainer, Schedule.of({"lr": LR, "momentum": 0.0, "weight_decay": DECAY}), 0
+    )
     assert (result.ending, result.diverged_at) == ("diverged", 30)
     assert result.gradient is None
 
@@ -199,7 +202,7 @@ def test_a_series_that_overflows_is_a_divergence_at_the_end() -> None:
 def test_it_stops_when_the_budget_is_spent() -> None:
     trainer = softmax_regression(horizon=120)
     trainer.budget = Budget(trainer.clock, steps=40)
-    result = implicit(trainer, trainer.problem.space.initial, 0)
+    result = ImplicitMode()(trainer, trainer.problem.space.initial, 0)
     assert result.ending == "out of budget"
     assert result.gradient is None
     assert trainer.clock.cost.products == 0

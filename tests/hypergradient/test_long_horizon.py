@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from oracles import relative_error
 
-from hpobench_fds.hypergradient.forward import forward
+from hpobench_fds.hypergradient.forward import ForwardMode
 from hpobench_fds.hypergradient.interface import Hypergradient
-from hpobench_fds.hypergradient.reverse import reverse
+from hpobench_fds.hypergradient.reverse import ReverseMode
 from hpobench_fds.schedule import Schedule
 from hpobench_fds.training.clock import Clock
 from hpobench_fds.training.problem import PAPER_SPACE, ProblemConfig, load_problem
@@ -37,12 +37,12 @@ def trainer(dtype: str) -> Trainer:
 
 @cache
 def by_forward(dtype: str) -> Hypergradient:
-    return forward(trainer(dtype), SCHEDULE, 0)
+    return ForwardMode()(trainer(dtype), SCHEDULE, 0)
 
 
 @cache
 def by_reverse(dtype: str) -> Hypergradient:
-    return reverse(trainer(dtype), SCHEDULE, 0)
+    return ReverseMode()(trainer(dtype), SCHEDULE, 0)
 
 
 def gradient_of(result: Hypergradient) -> np.ndarray:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from oracles import relative_error, tiny_dataset
 from torch import Tensor
 
-from hpobench_fds.hypergradient.forward import forward
-from hpobench_fds.hypergradient.online import OnlineResult, one_value_space, online
+from hpobench_fds.hypergradient.forward import ForwardMode
+from hpobench_fds.hypergradient.online import OnlineMode, OnlineResult, one_value_space
 from hpobench_fds.hypergradient.outer import Outer, OuterOptions, Plain, build_outer
 from hpobench_fds.nn.network import Tape
 from hpobench_fds.nn.tangents import Tangents
@@ -23,7 +23,8 @@ from hpobench_fds.schedule import HyperparameterSpace, ScheduleSpace, Vector
 from hpobench_fds.training.clock import Budget, Clock
 from hpobench_fds.training.optimisers import RULES
 from hpobench_fds.training.problem import Problem, ProblemConfig
-from hpobench_fds.training.trainer import DIVERGED, Trainer
+from hpobench_fds.training.state import DIVERGED
+from hpobench_fds.training.trainer import Trainer
 
 EXACT = 1e-8  # relative error in float64
 EVERYTHING = 10**6  # validation examples for a move: all there are
@@ -129,12 +130,12 @@ def test_without_discount_each_move_sees_forward_mode_s_hypergradient_over_the_s
 ) -> None:
     """RTHO. As long as nothing moves, the values have been in force throughout."""
     trainer = trainer_of(6, model=model, shape=shape, optimiser=optimiser)
-    result = online(trainer, still(trainer), 0, discount=1.0, validation_batch=EVERYTHING)
+    result = OnlineMode(discount=1.0, validation_batch=EVERYTHING)(trainer, still(trainer), 0)
     assert result.ending == "ok"
     assert len(result.hypergradients) == 6
     for steps in (1, 2, 6):
         shorter = trainer_of(steps, model=model, shape=shape, optimiser=optimiser)
-        truth = forward(shorter, shorter.problem.space.initial, 0).gradient
+        truth = ForwardMode()(shorter, shorter.problem.space.initial, 0).gradient
         assert truth is not None
         assert relative_error(result.hypergradients[steps - 1], truth) < EXACT
     if optimiser == "sgd":
@@ -144,7 +145,7 @@ def test_without_discount_each_move_sees_forward_mode_s_hypergradient_over_the_s
 def test_with_full_discount_each_move_sees_what_its_own_step_did() -> None:
     """HD: -v' . g, -lr v . g and -lr w . g, with g the validation gradient at the new weights."""
     trainer = trainer_of(9)
-    result = online(trainer, still(trainer), 0, discount=0.0, validation_batch=EVERYTHING)
+    result = OnlineMode(discount=0.0, validation_batch=EVERYTHING)(trainer, still(trainer), 0)
     p, data, (lr, momentum, decay) = trainer.problem, trainer.data(0), (0.1, 0.7, 0.02)
     w, v = trainer.start(0).w, torch.zeros(p.network.size, dtype=torch.float64)
     truth = []
@@ -161,7 +162,7 @@ def test_with_full_discount_each_move_sees_what_its_own_step_did() -> None:
 
 def test_hypergradient_descent_needs_no_products() -> None:
     trainer = trainer_of(60)
-    result = online(trainer, moving(trainer), 0)
+    result = OnlineMode()(trainer, moving(trainer), 0)
     assert result.products == trainer.clock.cost.products == 0
     evaluation = 12 / 8 / 3
     assert trainer.clock.cost.gradient_equivalents == pytest.approx(60 + 60 * 8 / 8 + evaluation)
@@ -175,7 +176,7 @@ def test_hypergradient_descent_needs_no_products() -> None:
 def test_a_discount_is_the_recursion_spelled_out(discount: float, horizon: int, size: float) -> None:
     """Whether values move on the way or hardly at all."""
     trainer = trainer_of(horizon)
-    result = online(trainer, moving(trainer, size), 0, discount=discount, validation_batch=EVERYTHING)
+    result = OnlineMode(discount=discount, validation_batch=EVERYTHING)(trainer, moving(trainer, size), 0)
     assert result.ending == "ok"
     assert_rows(result.hypergradients, reference(trainer, result.values, discount))
 
@@ -183,9 +184,9 @@ def test_a_discount_is_the_recursion_spelled_out(discount: float, horizon: int, 
 @pytest.mark.parametrize("discount", [0.0, 0.6, 1.0])
 def test_with_gradient_clipping_it_is_that_recursion_as_well(discount: float) -> None:
     trainer = trainer_of(9, gradient_clip=0.02)
-    result = online(trainer, still(trainer), 0, discount=discount, validation_batch=EVERYTHING)
+    result = OnlineMode(discount=discount, validation_batch=EVERYTHING)(trainer, still(trainer), 0)
     assert_rows(result.hypergradients, reference(trainer, result.values, discount))
-    free = online(trainer_of(9), still(trainer), 0, discount=discount, validation_batch=EVERYTHING)
+    free = OnlineMode(discount=discount, validation_batch=EVERYTHING)(trainer_of(9), still(trainer), 0)
     assert relative_error(free.hypergradients[-1], result.hypergradients[-1]) > 0.1
 
 
@@ -193,7 +194,7 @@ def test_the_discount_matters() -> None:
     rows = []
     for discount in (0.0, 0.5, 0.9, 1.0):
         trainer = trainer_of(9)
-        rows.append(online(trainer, still(trainer), 0, discount=discount).hypergradients[-1])
+        rows.append(OnlineMode(discount=discount)(trainer, still(trainer), 0).hypergradients[-1])
     for one, other in pairwise(rows):
         assert relative_error(one, other) > 0.01
 
@@ -204,7 +205,7 @@ def test_the_discount_matters() -> None:
 @pytest.mark.parametrize(("every", "moves"), [(1, 10), (3, 3), (10, 1), (11, 0)])
 def test_values_move_after_every_so_many_steps_as_the_outer_optimiser_says(every: int, moves: int) -> None:
     trainer = trainer_of(10)
-    result = online(trainer, moving(trainer, 0.01), 0, discount=0.9, every=every)
+    result = OnlineMode(discount=0.9, every=every)(trainer, moving(trainer, 0.01), 0)
     assert result.values.shape == (10, 3)
     assert result.hypergradients.shape == (moves, 3)
     outer = moving(trainer, 0.01)
@@ -217,7 +218,7 @@ def test_values_move_after_every_so_many_steps_as_the_outer_optimiser_says(every
 
 def test_values_stay_in_bounds() -> None:
     trainer = trainer_of(40, initial={"lr": 0.05})
-    result = online(trainer, moving(trainer, 50.0), 0)
+    result = OnlineMode()(trainer, moving(trainer, 50.0), 0)
     assert np.abs(result.values).max() <= 2.0
     assert np.abs(result.values).max() > 0.7
 
@@ -225,7 +226,7 @@ def test_values_stay_in_bounds() -> None:
 def test_moves_that_are_still_leave_the_plain_training() -> None:
     trainer = trainer_of(60, model="mlp")
     for options in ({}, {"discount": 1.0}, {"neumann_terms": 2, "every": 10}):
-        result = online(trainer, still(trainer), 3, **options)
+        result = OnlineMode(**options)(trainer, still(trainer), 3)
         state = trainer.start(3)
         trainer.train(state, trainer.problem.space.initial)
         assert torch.equal(result.state.w, state.w)
@@ -235,7 +236,7 @@ def test_moves_that_are_still_leave_the_plain_training() -> None:
 
 def test_validation_batches_do_not_touch_running_statistics() -> None:
     trainer = trainer_of(5, model="wrn-10-1", shape=(3, 8, 8))
-    result = online(trainer, still(trainer), 0, discount=0.5)
+    result = OnlineMode(discount=0.5)(trainer, still(trainer), 0)
     state = trainer.start(0)
     trainer.train(state, trainer.problem.space.initial)
     assert torch.equal(result.state.buffers, state.buffers)
@@ -246,7 +247,7 @@ def test_a_move_sees_the_validation_examples_asked_for() -> None:
     rows = {}
     for size in (None, 8, 3, 12, EVERYTHING):
         trainer = trainer_of(4)
-        rows[size] = online(trainer, still(trainer), 0, validation_batch=size).hypergradients
+        rows[size] = OnlineMode(validation_batch=size)(trainer, still(trainer), 0).hypergradients
         cost = trainer.clock.cost.gradient_equivalents
         assert cost == pytest.approx(4 + 4 * min(size or 8, 12) / 8 + 12 / 8 / 3)
     assert np.array_equal(rows[None], rows[8])
@@ -261,7 +262,7 @@ def test_it_is_reproducible_to_the_last_bit() -> None:
         trainer = trainer_of(20)
         outer = build_outer(OuterOptions(kind="adam"), one_value_space(trainer.problem.space))
         outer.steps = outer.steps * 0.02
-        runs.append(online(trainer, outer, trial, discount=0.9))
+        runs.append(OnlineMode(discount=0.9)(trainer, outer, trial))
     assert np.array_equal(runs[0].values, runs[1].values)
     assert torch.equal(runs[0].state.w, runs[1].state.w)
     assert not np.array_equal(runs[0].values, runs[2].values)
@@ -316,7 +317,9 @@ def test_one_value_space_keeps_ranges_and_what_is_learned() -> None:
 def test_one_pass_is_the_neumann_sum_with_a_dense_hessian(terms: int, every: int) -> None:
     """sum_{j <= terms} (I - lr (H + decay))^j of the step's batch, times what the step did to w."""
     trainer = trainer_of(4, shape=(1, 2, 2))
-    result = online(trainer, still(trainer), 0, neumann_terms=terms, every=every, validation_batch=EVERYTHING)
+    result = OnlineMode(neumann_terms=terms, every=every, validation_batch=EVERYTHING)(
+        trainer, still(trainer), 0
+    )
     p, data, (lr, momentum, decay) = trainer.problem, trainer.data(0), (0.1, 0.7, 0.02)
     w, v = trainer.start(0).w, torch.zeros(p.network.size, dtype=torch.float64)
     truth = []
@@ -341,7 +344,7 @@ def test_one_pass_is_the_neumann_sum_with_a_dense_hessian(terms: int, every: int
 def test_one_pass_and_a_discount_exclude_each_other() -> None:
     trainer = trainer_of(4)
     with pytest.raises(ValueError, match="exclude"):
-        online(trainer, still(trainer), 0, discount=0.5, neumann_terms=2)
+        OnlineMode(discount=0.5, neumann_terms=2)(trainer, still(trainer), 0)
 
 
 # ----------------------------------------------------------------------------------- when it does not arrive
@@ -354,7 +357,7 @@ def test_a_training_that_diverges_is_told_with_its_step(options: dict[str, float
     initial = {"lr": 1e200, "momentum": 0.0, "weight_decay": 0.0}
     trainer = trainer_of(120, high=1e300, initial=initial)
     step = trainer.train(trainer.start(0), trainer.problem.space.initial).diverged_at
-    result = online(trainer, still(trainer), 0, **options)
+    result = OnlineMode(**options)(trainer, still(trainer), 0)
     assert (result.ending, result.diverged_at) == ("diverged", step)
     assert result.evaluation == DIVERGED
     assert len(result.values) == result.state.step == trainer.problem.look_every
@@ -374,7 +377,7 @@ def test_a_tangent_that_overflows_is_a_divergence_and_moves_nothing(monkeypatch:
             out.flat[3] = math.nan
 
     monkeypatch.setattr(network, "products", overflowing)
-    result = online(trainer, moving(trainer), 0, discount=1.0)
+    result = OnlineMode(discount=1.0)(trainer, moving(trainer), 0)
     assert (result.ending, result.diverged_at) == ("diverged", 100)
     assert result.evaluation == DIVERGED
     assert np.isfinite(result.values).all()
@@ -386,7 +389,7 @@ def test_it_stops_when_the_budget_is_spent() -> None:
     trainer = trainer_of(120)
     trainer.problem.look_every = 50
     trainer.budget = Budget(trainer.clock, steps=40)
-    result = online(trainer, still(trainer), 0)
+    result = OnlineMode()(trainer, still(trainer), 0)
     assert (result.ending, result.diverged_at) == ("out of budget", None)
     assert result.state.step == len(result.values) == trainer.clock.cost.inner_steps == 50
 
@@ -394,4 +397,4 @@ def test_it_stops_when_the_budget_is_spent() -> None:
 def test_a_budget_that_ends_with_the_training_does_not_cut_it_off() -> None:
     trainer = trainer_of(60)
     trainer.budget = Budget(trainer.clock, steps=60)
-    assert online(trainer, still(trainer), 0).ending == "ok"
+    assert OnlineMode()(trainer, still(trainer), 0).ending == "ok"

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 import torch
 from oracles import tiny_trainer
 from torch import Tensor
 
-from hpobench_fds.hypergradient.forward import forward
-from hpobench_fds.hypergradient.interface import Hypergradient
-from hpobench_fds.hypergradient.reverse import reverse
+from hpobench_fds.hypergradient.forward import ForwardMode
+from hpobench_fds.hypergradient.interface import Hypergradient, Mode
+from hpobench_fds.hypergradient.reverse import ReverseMode
 from hpobench_fds.nn.network import Network, Tape
 from hpobench_fds.nn.tangents import Tangents
 from hpobench_fds.schedule import Schedule
@@ -22,11 +20,10 @@ CURVATURE = np.array([0.3, 1.0, 2.5])
 CENTRE = np.array([1.0, -2.0, 0.5])
 START = np.array([3.0, 1.0, -1.0])
 
-Mode = Callable[..., Hypergradient]
 MODES: dict[str, Mode] = {
-    "forward": forward,
-    "reverse": reverse,
-    "reverse, full": lambda *run, **options: reverse(*run, full=True, **options),
+    "forward": ForwardMode(),
+    "reverse": ReverseMode(),
+    "reverse, full": ReverseMode(full=True),
 }
 
 

@@ -22,16 +22,18 @@ from oracles import (
 from torch import Tensor
 
 from hpobench_fds.errors import InputError
-from hpobench_fds.hypergradient.forward import forward
+from hpobench_fds.hypergradient.forward import ForwardMode
 from hpobench_fds.hypergradient.interface import Hypergradient
-from hpobench_fds.hypergradient.reverse import plan_states, reverse, state_bytes, working_vectors
+from hpobench_fds.hypergradient.reverse import ReverseMode, plan_states, state_bytes, working_vectors
 from hpobench_fds.hypergradient.validation import validation_gradient
 from hpobench_fds.nn.network import Tape
 from hpobench_fds.nn.tangents import Tangents
 from hpobench_fds.schedule import Schedule
 from hpobench_fds.training.clock import Budget
+from hpobench_fds.training.inner_step import InnerStep
 from hpobench_fds.training.optimisers import RULES
-from hpobench_fds.training.trainer import DIVERGED, Trainer, Training, TrainState
+from hpobench_fds.training.state import DIVERGED, Ended
+from hpobench_fds.training.trainer import Trainer
 
 EXACT = 1e-8  # relative error in float64
 
@@ -47,8 +49,8 @@ def limit(trainer: Trainer, states: int) -> int:
     vector = trainer.problem.network.size * 8
     return (
         working_vectors(trainer.problem.rule) * vector
-        + states * state_bytes(trainer)
-        + state_bytes(trainer)
+        + states * state_bytes(trainer.problem)
+        + state_bytes(trainer.problem)
         - 1
     )
 
@@ -57,12 +59,14 @@ def every_way(trainer: Trainer, schedule: Schedule, trial: int = 0) -> dict[str,
     """The hypergradient with all, about sqrt(2 T), few and one of the states stored."""
     horizon = trainer.problem.horizon
     return {
-        "full": gradient_of(reverse(trainer, schedule, trial, full=True)),
-        "default": gradient_of(reverse(trainer, schedule, trial)),
-        "truncated to all": gradient_of(reverse(trainer, schedule, trial, last=horizon)),
-        "truncated beyond all": gradient_of(reverse(trainer, schedule, trial, last=horizon + 3)),
+        "full": gradient_of(ReverseMode(full=True)(trainer, schedule, trial)),
+        "default": gradient_of(ReverseMode()(trainer, schedule, trial)),
+        "truncated to all": gradient_of(ReverseMode(last=horizon)(trainer, schedule, trial)),
+        "truncated beyond all": gradient_of(ReverseMode(last=horizon + 3)(trainer, schedule, trial)),
         **{
-            f"{states} states": gradient_of(reverse(trainer, schedule, trial, memory=limit(trainer, states)))
+            f"{states} states": gradient_of(
+                ReverseMode(memory=limit(trainer, states))(trainer, schedule, trial)
+            )
             for states in (1, 2, 3, horizon + 5)
         },
     }
@@ -128,14 +132,14 @@ def test_it_is_exact_at_zero_and_at_negative_values(values: tuple[float, float, 
     vector = [value for value, k in zip(values, (3, 2, 1), strict=True) for _ in range(k)]
     schedule = trainer.problem.space.from_vector(vector)
     truth = autograd_hypergradient(trainer, schedule)
-    found = gradient_of(reverse(trainer, schedule, 0))
+    found = gradient_of(ReverseMode()(trainer, schedule, 0))
     np.testing.assert_allclose(found, truth, rtol=1e-7, atol=1e-10 * np.abs(truth).max())
 
 
 def test_it_agrees_with_finite_differences_of_the_trainer_to_their_own_accuracy() -> None:
     trainer = tiny_trainer(windows=(3, 2, 1), horizon=9)
     schedule = some_schedule(trainer)
-    found = gradient_of(reverse(trainer, schedule, 0))
+    found = gradient_of(ReverseMode()(trainer, schedule, 0))
     assert relative_error(found, finite_differences(trainer, schedule, 1e-6)) < 1e-6
 
 
@@ -143,7 +147,7 @@ def test_it_agrees_with_finite_differences_of_the_trainer_to_their_own_accuracy(
 def test_it_agrees_with_forward_mode_over_more_steps_than_are_looked_at_together(horizon: int) -> None:
     trainer = tiny_trainer(windows=(3, 2, 2), horizon=horizon)
     schedule = some_schedule(trainer)
-    truth = gradient_of(forward(trainer, schedule, 1))
+    truth = gradient_of(ForwardMode()(trainer, schedule, 1))
     for way, found in every_way(trainer, schedule, 1).items():
         assert relative_error(found, truth) < EXACT, way
 
@@ -152,7 +156,7 @@ def test_it_agrees_with_forward_mode_over_more_steps_than_are_looked_at_together
 def test_stretched_over_another_horizon_it_is_the_hypergradient_of_that_training(horizon: int) -> None:
     trainer, other = tiny_trainer(horizon=9), tiny_trainer(horizon=horizon)
     schedule = some_schedule(trainer)
-    result = reverse(trainer, schedule, 0, horizon=horizon)
+    result = ReverseMode()(trainer, schedule, 0, horizon=horizon)
     assert result.state.step == horizon
     assert relative_error(gradient_of(result), autograd_hypergradient(other, schedule)) < EXACT
 
@@ -162,7 +166,7 @@ def test_a_learning_rate_for_every_step_costs_no_more_than_one_for_all() -> None
     for windows in (1, 40):
         trainer = tiny_trainer(windows=(windows, 1, 1), horizon=40)
         schedule = some_schedule(trainer)
-        result = reverse(trainer, schedule, 0)
+        result = ReverseMode()(trainer, schedule, 0)
         truth = autograd_hypergradient(trainer, schedule)
         assert truth.shape == (windows + 2,)
         assert relative_error(gradient_of(result), truth) < EXACT
@@ -179,7 +183,7 @@ def test_a_learning_rate_for_every_step_costs_no_more_than_one_for_all() -> None
 def test_truncated_it_is_autograd_through_the_last_steps_alone(last: int, full: bool) -> None:
     trainer = tiny_trainer(windows=(3, 2, 1), horizon=9)
     schedule = some_schedule(trainer)
-    result = reverse(trainer, schedule, 0, last=last, full=full)
+    result = ReverseMode(last=last, full=full)(trainer, schedule, 0)
     found, truth = gradient_of(result), autograd_hypergradient(trainer, schedule, last=last)
     np.testing.assert_allclose(found, truth, rtol=1e-8, atol=1e-14)
     assert relative_error(found, autograd_hypergradient(trainer, schedule)) > 1e-3  # a bias that can be seen
@@ -193,18 +197,18 @@ def test_one_step_back_is_what_that_step_did_to_the_weights(optimiser: str) -> N
     windows = (3, 2, 1, 2, 1)[: len(RULES[optimiser].defaults)]
     trainer = tiny_trainer(windows=windows, horizon=7, optimiser=optimiser)
     schedule = some_schedule(trainer)
-    found = gradient_of(reverse(trainer, schedule, 0, last=1))
+    found = gradient_of(ReverseMode(last=1)(trainer, schedule, 0))
     assert relative_error(found, autograd_hypergradient(trainer, schedule, last=1)) < EXACT
 
 
 def test_truncated_it_trains_the_whole_run_and_stores_the_last_states_alone() -> None:
     trainer = tiny_trainer(horizon=30)
     schedule = some_schedule(trainer)
-    whole = reverse(trainer, schedule, 0, full=True)
-    short = reverse(trainer, schedule, 0, last=4, full=True)
+    whole = ReverseMode(full=True)(trainer, schedule, 0)
+    short = ReverseMode(last=4, full=True)(trainer, schedule, 0)
     assert torch.equal(short.state.w, whole.state.w)
     assert short.loss == whole.loss
-    assert whole.peak_bytes - short.peak_bytes == 26 * state_bytes(trainer)
+    assert whole.peak_bytes - short.peak_bytes == 26 * state_bytes(trainer.problem)
 
 
 # --------------------------------------------------------------------------------------- the training itself
@@ -217,7 +221,7 @@ def test_its_training_is_the_trainer_s_to_the_last_bit(model: str, states: int |
     trainer = tiny_trainer(model, horizon=11)
     schedule = some_schedule(trainer)
     memory = None if states is None else limit(trainer, states)
-    result = reverse(trainer, schedule, 2, memory=memory)
+    result = ReverseMode(memory=memory)(trainer, schedule, 2)
     state = trainer.start(2)
     trainer.train(state, schedule)
     assert (result.state.trial, result.state.step) == (2, 11)
@@ -232,11 +236,11 @@ def test_its_training_is_the_trainer_s_to_the_last_bit(model: str, states: int |
 def test_it_is_reproducible_to_the_last_bit_whatever_ran_before() -> None:
     trainer, fresh = tiny_trainer(horizon=12), tiny_trainer(horizon=12)
     schedule = some_schedule(trainer)
-    first = gradient_of(reverse(trainer, schedule, 1))
-    reverse(trainer, some_schedule(trainer, 3), 0)
-    assert np.array_equal(gradient_of(reverse(trainer, schedule, 1)), first)
-    assert np.array_equal(gradient_of(reverse(fresh, schedule, 1)), first)
-    assert not np.array_equal(gradient_of(reverse(fresh, schedule, 2)), first)
+    first = gradient_of(ReverseMode()(trainer, schedule, 1))
+    ReverseMode()(trainer, some_schedule(trainer, 3), 0)
+    assert np.array_equal(gradient_of(ReverseMode()(trainer, schedule, 1)), first)
+    assert np.array_equal(gradient_of(ReverseMode()(fresh, schedule, 1)), first)
+    assert not np.array_equal(gradient_of(ReverseMode()(fresh, schedule, 2)), first)
 
 
 @pytest.mark.parametrize("model", ["mlp", "wrn-10-1"])
@@ -252,30 +256,24 @@ def test_what_is_stored_changes_nothing_to_the_last_bit(model: str) -> None:
 
 
 class Watched:
-    """Counts the steps that a trainer runs, call by call, and the gradients that its network makes."""
+    """Counts the steps that are run, stretch by stretch, and the gradients that a network makes."""
 
     def __init__(self, trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
         self.segments: list[tuple[int, int]] = []
         self.gradients = 0
-        train, gradient = trainer.train, trainer.problem.network.gradient
+        run, gradient = InnerStep.run, trainer.problem.network.gradient
 
-        def watched_train(
-            state: TrainState,
-            schedule: Schedule,
-            until: int | None = None,
-            horizon: int | None = None,
-            **options: bool,
-        ) -> Training:
-            begin = state.step
-            training = train(state, schedule, until, horizon, **options)
-            self.segments.append((begin, state.step))
-            return training
+        def watched_run(inner: InnerStep, schedule: Schedule, horizon: int, until: int) -> Ended | None:
+            begin = inner.state.step
+            ended = run(inner, schedule, horizon, until)
+            self.segments.append((begin, inner.state.step))
+            return ended
 
         def watched_gradient(w: Tensor, x: Tensor, y: Tensor, buffers: Tensor | None = None) -> Tape:
             self.gradients += 1
             return gradient(w, x, y, buffers)
 
-        monkeypatch.setattr(trainer, "train", watched_train)
+        monkeypatch.setattr(InnerStep, "run", watched_run)
         monkeypatch.setattr(trainer.problem.network, "gradient", watched_gradient)
 
     @property
@@ -290,7 +288,7 @@ def test_it_runs_the_steps_of_the_best_plan_and_no_other(
 ) -> None:
     trainer = tiny_trainer(horizon=horizon, windows=(1, 1, 1))
     watched = Watched(trainer, monkeypatch)
-    result = reverse(trainer, some_schedule(trainer), 0, memory=limit(trainer, states))
+    result = ReverseMode(memory=limit(trainer, states))(trainer, some_schedule(trainer), 0)
     assert result.ending == "ok"
     last_stored, _ = next(segment for segment in watched.segments if segment[1] == horizon)
     # the final weights are needed besides: the way there from the last stored state
@@ -302,6 +300,8 @@ def test_it_runs_the_steps_of_the_best_plan_and_no_other(
     validation = 12 / 8 * (1 + 1 / 3)  # its gradient, and its evaluation
     products = horizon * (1 + trainer.problem.network.product_cost)
     assert cost.gradient_equivalents == pytest.approx(watched.steps + products + validation)
+    declared = ReverseMode(memory=limit(trainer, states)).cost(trainer.problem, horizon)
+    assert declared == pytest.approx(watched.steps + products)
 
 
 @pytest.mark.parametrize("horizon", [10, 100, 400])
@@ -310,7 +310,7 @@ def test_by_default_no_step_runs_forward_more_than_twice_but_for_a_few_at_the_en
 ) -> None:
     trainer = tiny_trainer(horizon=horizon, windows=(1, 1, 1))
     watched = Watched(trainer, monkeypatch)
-    reverse(trainer, some_schedule(trainer, lr=0.01), 0)
+    ReverseMode()(trainer, some_schedule(trainer, lr=0.01), 0)
     runs = np.zeros(horizon)
     for begin, end in watched.segments:
         runs[begin:end] += 1
@@ -326,13 +326,18 @@ def test_memory_is_that_of_the_stored_states_and_a_few_vectors() -> None:
     vector = trainer.problem.network.size * 8
     schedule = some_schedule(trainer)
     for options, states in (({"full": True}, 30), ({}, 7), ({"memory": limit(trainer, 4)}, 4)):
-        result = reverse(trainer, schedule, 0, **options)
-        assert result.peak_bytes == 2 * states * vector + working_vectors(trainer.problem.rule) * vector
+        result = ReverseMode(**options)(trainer, schedule, 0)
+        held = 2 * states * vector + working_vectors(trainer.problem.rule) * vector
+        assert result.peak_bytes == held == ReverseMode(**options).held(trainer.problem, 30)
 
 
 def test_ten_thousand_steps_take_less_than_three_times_the_root_in_parameter_vectors() -> None:
     trainer = tiny_trainer(horizon=10_000)
-    vectors = plan_states(trainer, 10_000, None) * state_bytes(trainer) / (trainer.problem.network.size * 8)
+    vectors = (
+        plan_states(trainer.problem, 10_000, None)
+        * state_bytes(trainer.problem)
+        / (trainer.problem.network.size * 8)
+    )
     assert vectors + working_vectors(trainer.problem.rule) < 3 * math.sqrt(10_000)
 
 
@@ -341,11 +346,11 @@ def test_a_limit_counts_every_slot_of_the_optimiser() -> None:
         windows = (1,) * len(RULES[optimiser].defaults)
         trainer = tiny_trainer(windows=windows, horizon=9, optimiser=optimiser)
         vector = trainer.problem.network.size * 8
-        assert state_bytes(trainer) == vectors * vector
+        assert state_bytes(trainer.problem) == vectors * vector
         memory = (working_vectors(trainer.problem.rule) + 3 * vectors) * vector
-        assert [plan_states(trainer, 9, memory + extra) for extra in (-1, 0)] == [2, 3]
+        assert [plan_states(trainer.problem, 9, memory + extra) for extra in (-1, 0)] == [2, 3]
         schedule = some_schedule(trainer)
-        found = gradient_of(reverse(trainer, schedule, 0, memory=memory))
+        found = gradient_of(ReverseMode(memory=memory)(trainer, schedule, 0))
         assert relative_error(found, autograd_hypergradient(trainer, schedule)) < EXACT
 
 
@@ -353,9 +358,9 @@ def test_a_limit_counts_every_slot_of_the_optimiser() -> None:
 @given(states=st.integers(1, 12), spare=st.floats(0, 0.99), horizon=st.integers(1, 10))
 def test_a_memory_limit_is_kept_and_used(states: int, spare: float, horizon: int) -> None:
     trainer = tiny_trainer(horizon=horizon)
-    size = state_bytes(trainer)
+    size = state_bytes(trainer.problem)
     memory = limit(trainer, states) - size + 1 + int(spare * size)
-    result = reverse(trainer, some_schedule(trainer), 0, memory=memory)
+    result = ReverseMode(memory=memory)(trainer, some_schedule(trainer), 0)
     assert result.ending == "ok"
     assert result.peak_bytes <= memory
     assert result.peak_bytes > memory - size or states > horizon  # no room left for another
@@ -369,17 +374,17 @@ def test_a_limit_that_no_plan_can_meet_is_refused_before_training_with_the_least
     watched = Watched(trainer, monkeypatch)
     schedule = some_schedule(trainer)
     with pytest.raises(InputError) as refusal:
-        reverse(trainer, schedule, 0, memory=1000)
+        ReverseMode(memory=1000)(trainer, schedule, 0)
     assert (watched.segments, watched.gradients) == ([], 0)
     assert "1000 bytes" in str(refusal.value)
     found = re.search(r"at least (\d+) bytes", str(refusal.value))
     assert found
     least = int(found[1])
-    result = reverse(trainer, schedule, 0, memory=least)
+    result = ReverseMode(memory=least)(trainer, schedule, 0)
     assert relative_error(gradient_of(result), autograd_hypergradient(trainer, schedule)) < EXACT
     assert result.peak_bytes == least
     with pytest.raises(InputError, match=f"at least {least} bytes"):
-        reverse(trainer, schedule, 0, memory=least - 1)
+        ReverseMode(memory=least - 1)(trainer, schedule, 0)
 
 
 # ---------------------------------------------------------------------------- when there is no hypergradient
@@ -402,7 +407,7 @@ def test_a_training_that_diverges_is_told_with_its_step(
     lr[window] = 1e200
     schedule = Schedule.of({"lr": lr, "momentum": 0.0, "weight_decay": 0.0})
     assert trainer.train(trainer.start(0), schedule).diverged_at == step
-    result = reverse(trainer, schedule, 0, full=full)
+    result = ReverseMode(full=full)(trainer, schedule, 0)
     assert_none(result, "diverged", step)
     assert result.products == 0
     assert step < result.state.step <= step + trainer.problem.look_every
@@ -411,7 +416,7 @@ def test_a_training_that_diverges_is_told_with_its_step(
 def test_weights_lost_in_the_last_step_are_a_divergence_at_the_end() -> None:
     trainer = tiny_trainer(windows=(2, 1, 1), horizon=2)
     schedule = Schedule.of({"lr": [0.05, 1e200], "momentum": 0.0, "weight_decay": 0.0})
-    assert_none(reverse(trainer, schedule, 0), "diverged", 2)
+    assert_none(ReverseMode()(trainer, schedule, 0), "diverged", 2)
 
 
 def spoil_products(trainer: Trainer, monkeypatch: pytest.MonkeyPatch, begin: int, value: float) -> None:
@@ -434,7 +439,7 @@ def test_an_adjoint_that_overflows_is_a_divergence_though_every_loss_is_finite(
     trainer = tiny_trainer(horizon=120)
     trainer.problem.look_every = 50
     spoil_products(trainer, monkeypatch, begin, value)
-    result = reverse(trainer, some_schedule(trainer), 0)
+    result = ReverseMode()(trainer, some_schedule(trainer), 0)
     assert_none(result, "diverged", seen)
     assert result.products == 120 - seen  # it stopped there
 
@@ -442,7 +447,7 @@ def test_an_adjoint_that_overflows_is_a_divergence_though_every_loss_is_finite(
 def test_an_adjoint_that_overflows_leaves_the_final_state(monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = tiny_trainer(horizon=120)
     spoil_products(trainer, monkeypatch, 3, math.inf)
-    result = reverse(trainer, some_schedule(trainer), 0)
+    result = ReverseMode()(trainer, some_schedule(trainer), 0)
     assert result.state.step == 120
 
 
@@ -467,13 +472,13 @@ def with_step_budget(horizon: int, steps: int) -> Trainer:
 @pytest.mark.parametrize("last", [None, 1])
 def test_it_gives_no_hypergradient_when_the_budget_is_spent(last: int | None) -> None:
     trainer = with_step_budget(120, 40)
-    assert_none(reverse(trainer, some_schedule(trainer), 0, last=last), "out of budget", None)
+    assert_none(ReverseMode(last=last)(trainer, some_schedule(trainer), 0), "out of budget", None)
 
 
 def test_it_stops_in_the_backward_sweep_when_the_budget_is_spent() -> None:
     trainer = tiny_trainer(horizon=220)
     trainer.budget = Until(trainer, lambda: trainer.clock.cost.products >= 30)
-    result = reverse(trainer, some_schedule(trainer), 0, memory=limit(trainer, 12))
+    result = ReverseMode(memory=limit(trainer, 12))(trainer, some_schedule(trainer), 0)
     assert_none(result, "out of budget", None)
     assert 30 <= result.products <= 30 + trainer.problem.look_every
 
@@ -481,7 +486,7 @@ def test_it_stops_in_the_backward_sweep_when_the_budget_is_spent() -> None:
 @pytest.mark.parametrize("full", [False, True])
 def test_it_stops_in_the_forward_sweep_when_the_budget_is_spent(full: bool) -> None:
     trainer = with_step_budget(1000, 40)
-    result = reverse(trainer, some_schedule(trainer, lr=0.01), 0, full=full)
+    result = ReverseMode(full=full)(trainer, some_schedule(trainer, lr=0.01), 0)
     assert_none(result, "out of budget", None)
     assert trainer.clock.cost.inner_steps <= 40 + trainer.problem.look_every
 
@@ -490,9 +495,9 @@ def test_it_stops_in_the_forward_sweep_when_the_budget_is_spent(full: bool) -> N
 def test_a_budget_that_ends_with_the_training_does_not_cut_it_off(states: int | None) -> None:
     trainer = with_step_budget(60, 60)
     memory = None if states is None else limit(trainer, states)
-    assert reverse(trainer, some_schedule(trainer), 0, memory=memory).ending == "ok"
+    assert ReverseMode(memory=memory)(trainer, some_schedule(trainer), 0).ending == "ok"
 
 
 def test_replayed_steps_do_not_spend_a_budget_of_inner_steps() -> None:
     trainer = with_step_budget(120, 200)
-    assert reverse(trainer, some_schedule(trainer), 0, memory=limit(trainer, 1)).ending == "ok"
+    assert ReverseMode(memory=limit(trainer, 1))(trainer, some_schedule(trainer), 0).ending == "ok"

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hpobench_fds.method import Outcome
 from hpobench_fds.method.black_box import score
-from hpobench_fds.method.contract import Outcome
 from hpobench_fds.schedule import HyperparameterSpace, ScheduleSpace
-from hpobench_fds.training.trainer import DIVERGED, Evaluation
+from hpobench_fds.training.state import DIVERGED, Evaluation
 
 
 def task(objective: str, classes: int = 10) -> Any:

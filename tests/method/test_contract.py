@@ -16,15 +16,16 @@ import torch
 from hpobench_fds.methods.fds import FDS
 from hpobench_fds.methods.random_search import RandomSearch
 
-from hpobench_fds.hypergradient.forward import forward
+from hpobench_fds.hypergradient.forward import ForwardMode
 from hpobench_fds.hypergradient.interface import Hypergradient
 from hpobench_fds.hypergradient.outer import Outer, OuterOptions
-from hpobench_fds.method.contract import AskTell, Method, Outcome, OuterLoop, Proposal, Report, Task
+from hpobench_fds.method import AskTell, Method, Outcome, OuterLoop, Proposal, Report, Task
 from hpobench_fds.records.schema import Cost
 from hpobench_fds.schedule import HyperparameterSpace, Schedule
 from hpobench_fds.training.clock import Budget, Clock
 from hpobench_fds.training.problem import Problem, ProblemConfig, load_problem
-from hpobench_fds.training.trainer import DIVERGED, Evaluation, Trainer
+from hpobench_fds.training.state import DIVERGED, Evaluation
+from hpobench_fds.training.trainer import Trainer
 
 HORIZON = 30
 SPACE = {
@@ -377,7 +378,7 @@ def test_each_outer_step_is_a_fresh_trial_and_moves_by_the_sign_of_its_hypergrad
     steps, before = np.array([0.1, 0.1, 0.1, 0.1, 3e-4]), np.zeros(5)
     for i, (report, following) in enumerate(zip(heard.reports, heard.reports[1:], strict=False)):
         assert report.extra["step_sizes"] == pytest.approx(steps)  # those that led here
-        result = forward(heard.task.trainer, report.schedule, i)
+        result = ForwardMode()(heard.task.trainer, report.schedule, i)
         assert result.gradient is not None
         assert report.hypergradient == result.gradient.tolist()
         assert report.evaluation == result.evaluation
@@ -399,7 +400,7 @@ def test_the_first_outer_steps_may_run_over_a_share_of_the_horizon() -> None:
     heard = run(fds(outer_steps=4, inner_fractions=(0.2, 0.5, 1.0)), digits())
     assert [report.state.step for report in heard.reports] == [6, 15, 30, 30]  # type: ignore[union-attr]
     assert [report.fidelity for report in heard.reports] == [0.2, 0.5, 1.0, 1.0]
-    short = forward(heard.task.trainer, heard.reports[0].schedule, 0, horizon=6)
+    short = ForwardMode()(heard.task.trainer, heard.reports[0].schedule, 0, horizon=6)
     assert heard.reports[0].hypergradient == short.gradient.tolist()  # type: ignore[union-attr]
 
 

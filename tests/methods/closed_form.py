@@ -13,10 +13,10 @@ import optuna
 import torch
 from optuna.samplers import BaseSampler
 
-from hpobench_fds.method.contract import Method, Outcome, Report, Task
+from hpobench_fds.method import Method, Outcome, Report, Task
 from hpobench_fds.schedule import HyperparameterSpace, Schedule, ScheduleSpace, Vector
 from hpobench_fds.training.clock import Budget, Clock
-from hpobench_fds.training.trainer import DIVERGED, Evaluation, TrainState
+from hpobench_fds.training.state import DIVERGED, Evaluation, TrainState
 
 SPACE = ScheduleSpace(
     {

@@ -14,7 +14,7 @@ from hpobench_fds.methods.default import Default
 from hpobench_fds.methods.grid import Grid
 from hpobench_fds.methods.one_cycle import OneCycle
 
-from hpobench_fds.method.contract import Method
+from hpobench_fds.method import Method
 from hpobench_fds.schedule import HyperparameterSpace, Schedule, ScheduleSpace
 
 HORIZON = 60

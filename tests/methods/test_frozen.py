@@ -12,10 +12,10 @@ from hpobench_fds.methods.one_pass import OnePass
 from hpobench_fds.methods.rtho import RTHO
 
 from hpobench_fds.errors import InputError
-from hpobench_fds.hypergradient.forward import forward
+from hpobench_fds.hypergradient.forward import ForwardMode
 from hpobench_fds.hypergradient.online import one_value_space
-from hpobench_fds.hypergradient.reverse import reverse
-from hpobench_fds.method.contract import Method, Report, Task
+from hpobench_fds.hypergradient.reverse import ReverseMode
+from hpobench_fds.method import Method, Report, Task
 from hpobench_fds.method.registry import parse_options
 from hpobench_fds.schedule import HyperparameterSpace, Schedule, ScheduleSpace
 from hpobench_fds.training.clock import Budget, Clock
@@ -104,7 +104,7 @@ def test_the_hypergradient_of_each_step_is_that_of_the_loss_right_after_it() -> 
             }
         )  # fmt: skip
         cut = load_problem(short)[0]
-        exact = reverse(Trainer(cut, 3, Clock()), cut.space.initial, 0, last=1).gradient
+        exact = ReverseMode(last=1)(Trainer(cut, 3, Clock()), cut.space.initial, 0).gradient
         assert exact is not None
         assert found[t] == pytest.approx(exact[t], rel=1e-8)
 
@@ -122,7 +122,7 @@ def test_with_full_discount_the_last_step_sees_all_of_the_training() -> None:
     on = problem()
     _, ears, trainer = run(frozen(RTHO), on)
     found = ears.reports[0].hypergradient
-    exact = forward(trainer, on.space.initial, 0).gradient
+    exact = ForwardMode()(trainer, on.space.initial, 0).gradient
     assert found is not None
     assert exact is not None
     assert found[-1] == pytest.approx(exact.sum(), rel=1e-8)

@@ -22,8 +22,8 @@ from hpobench_fds.methods.rtho import RTHO
 from hpobench_fds.methods.truncated_reverse import TruncatedReverse
 
 from hpobench_fds.errors import InputError
-from hpobench_fds.hypergradient.reverse import reverse
-from hpobench_fds.method.contract import Method, OuterLoop, Report, Task
+from hpobench_fds.hypergradient.reverse import ReverseMode
+from hpobench_fds.method import Method, OuterLoop, Report, Task
 from hpobench_fds.records.schema import Cost
 from hpobench_fds.schedule import HyperparameterSpace
 from hpobench_fds.training.clock import Budget, Clock
@@ -204,7 +204,7 @@ def test_truncated_it_sees_the_last_steps_alone() -> None:
     report = heard("truncated_reverse").reports[1]
     assert report.hypergradient is not None
     assert report.hypergradient[:2] == [0.0, 0.0]  # windows of steps 0 to 19
-    truth = reverse(Trainer(digits(), 0, Clock()), report.schedule, 1, last=5).gradient
+    truth = ReverseMode(last=5)(Trainer(digits(), 0, Clock()), report.schedule, 1).gradient
     assert truth is not None
     assert report.hypergradient == truth.tolist()
 

@@ -12,7 +12,7 @@ import pytest
 from closed_form import SPACE, ClosedForm, Trained, bowl, gone_on, run
 from hpobench_fds.methods.pbt import PBT, perturbed
 
-from hpobench_fds.method.contract import Report
+from hpobench_fds.method import Report
 from hpobench_fds.schedule import HyperparameterSpace, ScheduleSpace
 
 Generations = dict[int, dict[int, tuple[Trained, Report]]]

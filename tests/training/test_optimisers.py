@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from hpobench_fds.nn.tangents import Tangents
-from hpobench_fds.training.optimisers import RULES, StepRule
+from hpobench_fds.training.optimisers import RULES, Step, StepRule, StepTangents
 
 SHAPES = [(2, 3), (5,), (1, 2, 2)]
 SIZE = 15
@@ -85,7 +85,7 @@ def follow_torch(
         twin.grad = gradient.clone()
         set_hyperparameters(optimiser, values)
         optimiser.step()
-        rule.update_(w, slots, gradient, [values[name] for name in rule.defaults], step)
+        rule.update_(Step(w, slots, gradient, [values[name] for name in rule.defaults], step))
         ours.append(w.clone())
         theirs.append(twin.detach().clone())
     return torch.stack(ours), torch.stack(theirs)
@@ -139,7 +139,7 @@ def test_a_rule_is_torch_s_where_a_hyperparameter_is_zero(rule: StepRule, zero: 
 def test_sgd_remembers_the_last_step_when_momentum_was_zero() -> None:
     """v' = momentum v + ...: torch leaves its buffer alone while momentum is 0, the formula does not."""
     rule, w, slots = RULES["sgd"], torch.zeros(1), torch.full((1, 1), 5.0)
-    rule.update_(w, slots, torch.tensor([3.0]), (0.1, 0.0, 0.0), 0)
+    rule.update_(Step(w, slots, torch.tensor([3.0]), (0.1, 0.0, 0.0), 0))
     assert slots.item() == 3.0
 
 
@@ -161,9 +161,8 @@ class Case:
         self.w = data.draw(vectors, "w")
         self.slots = torch.zeros(rule.slots, SIZE, dtype=torch.float64)
         for step in range(self.step):
-            self.w, self.slots = rule.update(
-                self.w, self.slots, data.draw(gradients, "an earlier gradient"), data.draw(hypers), step
-            )
+            earlier = data.draw(gradients, "an earlier gradient")
+            self.w, self.slots = rule.update(Step(self.w, self.slots, earlier, data.draw(hypers), step))
         self.gradient = data.draw(gradients, "gradient")
         self.hypers = data.draw(hypers, "hyperparameters")
         self.kept = [t.clone() for t in (self.w, self.slots, self.gradient)]
@@ -179,7 +178,11 @@ class Case:
         return self.w, self.slots, self.gradient, torch.tensor(self.hypers, dtype=torch.float64)
 
     def update(self, w: Tensor, slots: Tensor, gradient: Tensor, hypers: Tensor) -> tuple[Tensor, Tensor]:
-        return self.rule.update(w, slots, gradient, hypers, self.step)
+        return self.rule.update(Step(w, slots, gradient, hypers, self.step))
+
+    @property
+    def taken(self) -> Step:
+        return Step(self.w, self.slots, self.gradient, self.hypers, self.step)
 
     def assert_untouched(self) -> None:
         for now, before in zip((self.w, self.slots, self.gradient), self.kept, strict=True):
@@ -199,7 +202,7 @@ def test_the_step_in_place_is_the_update(rule: StepRule, data: st.DataObject) ->
     case = Case(rule, data)
     w, slots = case.update(*case.inputs)
     case.assert_untouched()
-    rule.update_(case.w, case.slots, case.gradient, case.hypers, case.step)
+    rule.update_(case.taken)
     close(case.w, w)
     close(case.slots, slots)
 
@@ -210,7 +213,7 @@ def test_the_step_in_place_is_the_update(rule: StepRule, data: st.DataObject) ->
 def test_update_takes_hyperparameters_as_numbers_or_as_a_tensor(rule: StepRule, data: st.DataObject) -> None:
     case = Case(rule, data)
     by_tensor = case.update(*case.inputs)
-    by_numbers = rule.update(case.w, case.slots, case.gradient, case.hypers, case.step)
+    by_numbers = rule.update(case.taken)
     for one, other in zip(by_tensor, by_numbers, strict=True):
         close(one, other)
 
@@ -237,7 +240,7 @@ def test_push_is_the_derivative_of_the_update_along_each_tangent(
         own = torch.tensor([float(row == j) for row in active], dtype=torch.float64)
         tangent = (before[0][j], torch.stack([m[j] for m in before[2:]]), before[1][j], own)
         expected.append(torch.func.jvp(case.update, case.inputs, tangent)[1])
-    rule.push(case.w, case.slots, case.gradient, case.hypers, case.step, dw, dslots, dgradient, active)
+    rule.push(case.taken, StepTangents(dw, dslots, dgradient), active)
 
     close(dw.matrix(), torch.stack([w for w, _ in expected]))
     for s in range(rule.slots):
@@ -254,9 +257,7 @@ def test_pull_is_the_adjoint_of_the_update(rule: StepRule, data: st.DataObject) 
     aslots = torch.stack([data.draw(vectors, "adjoint of a slot") for _ in range(rule.slots)])
     _, pull = torch.func.vjp(case.update, *case.inputs)
     truth_w, truth_slots, truth_gradient, truth_hypers = pull((aw, aslots))
-    to_w, to_slots, to_gradient, to_hypers = rule.pull(
-        case.w, case.slots, case.gradient, case.hypers, case.step, aw, aslots
-    )
+    to_w, to_slots, to_gradient, to_hypers = rule.pull(case.taken, aw, aslots)
     close(to_w, truth_w)
     close(to_slots, truth_slots)
     close(to_gradient, truth_gradient)
@@ -275,13 +276,14 @@ def test_a_weight_that_never_had_a_gradient_stays_and_its_derivatives_are_finite
     groups = [Tangents(SHAPES, 1, dtype=torch.float64, device=w.device) for _ in range(rule.slots + 2)]
     groups[0].set_row(0, normal(generator, SIZE))
     before = groups[0].matrix()
-    rule.push(w, slots, gradient, hypers, 0, groups[0], groups[2:], groups[1], [None] * len(hypers))
+    step = Step(w, slots, gradient, hypers, 0)
+    rule.push(step, StepTangents(groups[0], groups[2:], groups[1]), [None] * len(hypers))
     assert torch.equal(groups[0].matrix()[:, :5], before[:, :5])
     assert all(bool(tangents.flat.isfinite().all()) for tangents in groups)
-    adjoints = rule.pull(w, slots, gradient, hypers, 0, torch.ones(SIZE).double(), torch.ones_like(slots))
+    adjoints = rule.pull(step, torch.ones(SIZE).double(), torch.ones_like(slots))
     assert all(bool(adjoint.isfinite().all()) for adjoint in adjoints)
     after = w.clone()
-    rule.update_(after, slots, gradient, hypers, 0)
+    rule.update_(Step(after, slots, gradient, hypers, 0))
     assert torch.equal(after[:5], w[:5])
     assert not torch.equal(after[5:], w[5:])
 
@@ -293,7 +295,7 @@ def test_the_derivatives_that_are_compared_are_not_all_zero(rule: StepRule) -> N
     w, slots = normal(generator, SIZE), normal(generator, rule.slots, SIZE).abs()
     values = list(draw_hyperparameters(rule, generator).values())
     hypers, gradient = torch.tensor(values, dtype=torch.float64), normal(generator, SIZE)
-    jacobian = torch.func.jacfwd(lambda h: rule.update(w, slots, gradient, h, 2)[0])(hypers)
+    jacobian = torch.func.jacfwd(lambda h: rule.update(Step(w, slots, gradient, h, 2))[0])(hypers)
     assert bool((jacobian.norm(dim=0) > 0).all())
 
 

@@ -16,17 +16,11 @@ from torch import Tensor, nn
 
 from hpobench_fds.schedule import Schedule, window_index
 from hpobench_fds.training.clock import Budget, Clock
-from hpobench_fds.training.optimisers import RULES
+from hpobench_fds.training.inner_step import constant_segments
+from hpobench_fds.training.optimisers import RULES, Step
 from hpobench_fds.training.problem import AugmentationConfig, Problem, ProblemConfig
-from hpobench_fds.training.trainer import (
-    DIVERGED,
-    EVALUATION_BATCH,
-    Evaluation,
-    Trainer,
-    TrainState,
-    constant_segments,
-    evaluate_on,
-)
+from hpobench_fds.training.state import DIVERGED, Evaluation, TrainState
+from hpobench_fds.training.trainer import EVALUATION_BATCH, Trainer, evaluate_on
 
 LAYERS = """
 from hpobench_fds.nn.layers import BatchNorm2d, Conv2d, GlobalAvgPool, Linear, ReLU, Sequential
@@ -139,7 +133,7 @@ def test_every_inner_optimiser_is_told_its_step_and_its_hyperparameters_in_order
         leaf = w.clone().requires_grad_()
         gradient = torch.autograd.grad(p.network.loss(leaf, *trainer.data(0).batch(t)), leaf)[0]
         hypers = [schedule[name][len(schedule[name]) * t // 8] for name in p.rule.defaults]
-        w, slots = p.rule.update(w, slots, gradient, hypers, t)
+        w, slots = p.rule.update(Step(w, slots, gradient, hypers, t))
     state = trained(trainer, schedule)
     close(state.w, w)
     close(state.slots, slots)

@@ -36,7 +36,11 @@ class Parameter:
 
 
 class Layer(ABC):
-    """One layer. ``p`` are its parameters, ``dp`` their tangents [k, *shape], ``c`` its place on the tape."""
+    """One layer. ``p`` are its parameters, ``dp`` their tangents [k, *shape], ``c`` its place on the tape.
+
+    A place is given with ``need_input``: whether the input's gradient, and its tangents, are wanted. Behind
+    the first layer that has parameters they always are.
+    """
 
     parameters: Sequence[Parameter] = ()
     buffers: int = 0  # running statistics it keeps
@@ -55,7 +59,7 @@ class Layer(ABC):
         """Training pass; updates ``running`` in place if given."""
 
     @abstractmethod
-    def backward(self, p: Tensors, g: Tensor, c: Any, grads: Tensors, need_input: bool) -> Tensor | None:
+    def backward(self, p: Tensors, g: Tensor, c: Any, grads: Tensors) -> Tensor | None:
         """From the output's gradient to the input's; writes the parameters' into ``grads``."""
 
     @abstractmethod
@@ -63,9 +67,7 @@ class Layer(ABC):
         """Tangents of the output [B, k, ...]."""
 
     @abstractmethod
-    def tangent_backward(
-        self, p: Tensors, dp: Tensors, dg: Tensor, c: Any, dgrads: Tensors, need_input: bool
-    ) -> Tensor | None:
+    def tangent_backward(self, p: Tensors, dp: Tensors, dg: Tensor, c: Any, dgrads: Tensors) -> Tensor | None:
         """Tangents of the input's gradient; writes those of the parameters' gradients into ``dgrads``."""
 
 

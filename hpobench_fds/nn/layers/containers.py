@@ -24,7 +24,8 @@ class Sequential(Layer):
             start, at = stop, end
         self._parts = edges
         own = [False, *(layer.own for layer in layers), False]
-        self._beside_own = list(zip(own[:-2], own[2:], strict=True))  # of each layer: before it, behind it
+        below = [mine.start > 0 for _, mine, _ in edges]  # whether the gradient must reach a parameter there
+        self._places = list(zip(own[:-2], own[2:], below, strict=True))  # of each layer: before it, behind it
 
     def output(self, shape: Shape) -> Shape:
         for layer in self.layers:
@@ -37,39 +38,35 @@ class Sequential(Layer):
         return x
 
     def forward(self, p: Tensors, x: Tensor, running: Tensor | None, c: Any) -> Tensor:
-        c.parts = [SimpleNamespace(after_own=a, before_own=b) for a, b in self._beside_own]
+        c.parts = [
+            SimpleNamespace(after_own=a, before_own=b, need_input=c.need_input or below)
+            for a, b, below in self._places
+        ]
         for (layer, mine, stats), part in zip(self._parts, c.parts, strict=True):
             x = layer.forward(p[mine], x, None if running is None else running[stats], part)
         return x
 
-    def backward(self, p: Tensors, g: Tensor, c: Any, grads: Tensors, need_input: bool) -> Tensor | None:
+    def backward(self, p: Tensors, g: Tensor, c: Any, grads: Tensors) -> Tensor | None:
         out: Tensor | None = g
         for i in range(len(self._parts) - 1, -1, -1):
             layer, mine, _ = self._parts[i]
             assert out is not None
-            out = layer.backward(p[mine], out, c.parts[i], grads[mine], need_input or self._below(i))
+            out = layer.backward(p[mine], out, c.parts[i], grads[mine])
             if out is None:
                 break
         return out
-
-    def _below(self, i: int) -> bool:
-        """Whether a layer before the i-th has parameters, so that the gradient must reach it."""
-        return self._parts[i][1].start > 0
 
     def tangent(self, p: Tensors, dp: Tensors, dx: Tensor | None, c: Any) -> Tensor | None:
         for (layer, mine, _), part in zip(self._parts, c.parts, strict=True):
             dx = layer.tangent(p[mine], dp[mine], dx, part)
         return dx
 
-    def tangent_backward(
-        self, p: Tensors, dp: Tensors, dg: Tensor, c: Any, dgrads: Tensors, need_input: bool
-    ) -> Tensor | None:
+    def tangent_backward(self, p: Tensors, dp: Tensors, dg: Tensor, c: Any, dgrads: Tensors) -> Tensor | None:
         out: Tensor | None = dg
         for i in range(len(self._parts) - 1, -1, -1):
             layer, mine, _ = self._parts[i]
             assert out is not None
-            need = need_input or self._below(i)
-            out = layer.tangent_backward(p[mine], dp[mine], out, c.parts[i], dgrads[mine], need)
+            out = layer.tangent_backward(p[mine], dp[mine], out, c.parts[i], dgrads[mine])
             if out is None:
                 break
         return out
@@ -136,19 +133,20 @@ class Residual(Layer):
 
     def forward(self, p: Tensors, x: Tensor, running: Tensor | None, c: Any) -> Tensor:
         r = self._running(running)
-        c.stem, c.body, c.shortcut = SimpleNamespace(), SimpleNamespace(), SimpleNamespace()
+        c.stem = SimpleNamespace(need_input=c.need_input)
+        need = c.need_input or bool(self.stem.parameters)
+        c.body, c.shortcut = SimpleNamespace(need_input=need), SimpleNamespace(need_input=need)
         x = self.stem.forward(p[self._p[0]], x, r[0], c.stem)
         out = self.body.forward(p[self._p[1]], x, r[1], c.body)
         return out + self.shortcut.forward(p[self._p[2]], self._seen(x), r[2], c.shortcut)
 
-    def backward(self, p: Tensors, g: Tensor, c: Any, grads: Tensors, need_input: bool) -> Tensor | None:
-        need = need_input or bool(self.stem.parameters)
-        through = self.body.backward(p[self._p[1]], g, c.body, grads[self._p[1]], need)
-        beside = self.shortcut.backward(p[self._p[2]], g, c.shortcut, grads[self._p[2]], need)
+    def backward(self, p: Tensors, g: Tensor, c: Any, grads: Tensors) -> Tensor | None:
+        through = self.body.backward(p[self._p[1]], g, c.body, grads[self._p[1]])
+        beside = self.shortcut.backward(p[self._p[2]], g, c.shortcut, grads[self._p[2]])
         if through is None or beside is None:
             return None
         merged = self._merged(through, beside)
-        return self.stem.backward(p[self._p[0]], merged, c.stem, grads[self._p[0]], need_input)
+        return self.stem.backward(p[self._p[0]], merged, c.stem, grads[self._p[0]])
 
     def tangent(self, p: Tensors, dp: Tensors, dx: Tensor | None, c: Any) -> Tensor | None:
         dx = self.stem.tangent(p[self._p[0]], dp[self._p[0]], dx, c.stem)
@@ -159,19 +157,12 @@ class Residual(Layer):
             return beside if out is None else out
         return out.add_(beside) if self._own_output else out + beside
 
-    def tangent_backward(
-        self, p: Tensors, dp: Tensors, dg: Tensor, c: Any, dgrads: Tensors, need_input: bool
-    ) -> Tensor | None:
-        need = need_input or bool(self.stem.parameters)
+    def tangent_backward(self, p: Tensors, dp: Tensors, dg: Tensor, c: Any, dgrads: Tensors) -> Tensor | None:
         beside = self.shortcut.tangent_backward(
-            p[self._p[2]], dp[self._p[2]], dg, c.shortcut, dgrads[self._p[2]], need
+            p[self._p[2]], dp[self._p[2]], dg, c.shortcut, dgrads[self._p[2]]
         )
-        through = self.body.tangent_backward(
-            p[self._p[1]], dp[self._p[1]], dg, c.body, dgrads[self._p[1]], need
-        )
+        through = self.body.tangent_backward(p[self._p[1]], dp[self._p[1]], dg, c.body, dgrads[self._p[1]])
         if through is None or beside is None:
             return None
         merged = self._merged(through, beside)
-        return self.stem.tangent_backward(
-            p[self._p[0]], dp[self._p[0]], merged, c.stem, dgrads[self._p[0]], need_input
-        )
+        return self.stem.tangent_backward(p[self._p[0]], dp[self._p[0]], merged, c.stem, dgrads[self._p[0]])

@@ -87,23 +87,21 @@ class Conv2d(Layer):
         c.x = x
         return self._conv(x, p[0], p[1] if self.bias else None)
 
-    def backward(self, p: Tensors, g: Tensor, c: Any, grads: Tensors, need_input: bool) -> Tensor | None:
+    def backward(self, p: Tensors, g: Tensor, c: Any, grads: Tensors) -> Tensor | None:
         self.pull_bias(g, grads)
-        return self.backward_but_bias(p, g, c, grads, need_input)
+        return self.backward_but_bias(p, g, c, grads)
 
     def pull_bias(self, g: Tensor, grads: Tensors) -> None:
         """The bias's gradient [O] of g [B, O, H, W], or its tangents [k, O] of [B, k, O, H, W]."""
         if self.bias:
             torch.sum(g, (0, -2, -1), out=grads[1])
 
-    def backward_but_bias(
-        self, p: Tensors, g: Tensor, c: Any, grads: Tensors, need_input: bool
-    ) -> Tensor | None:
+    def backward_but_bias(self, p: Tensors, g: Tensor, c: Any, grads: Tensors) -> Tensor | None:
         """``backward``, the bias's gradient left to the caller."""
         c.g = g
-        gx, gw = self._pull(g, c.x, p[0], (need_input, True))
+        gx, gw = self._pull(g, c.x, p[0], (c.need_input, True))
         grads[0].copy_(gw)
-        return gx if need_input else None
+        return gx if c.need_input else None
 
     def tangent(self, p: Tensors, dp: Tensors, dx: Tensor | None, c: Any) -> Tensor | None:
         k, batch = dp[0].shape[0], c.x.shape[0]
@@ -117,21 +115,19 @@ class Conv2d(Layer):
         c.dx = dx
         return dz
 
-    def tangent_backward(
-        self, p: Tensors, dp: Tensors, dg: Tensor, c: Any, dgrads: Tensors, need_input: bool
-    ) -> Tensor | None:
+    def tangent_backward(self, p: Tensors, dp: Tensors, dg: Tensor, c: Any, dgrads: Tensors) -> Tensor | None:
         self.pull_bias(dg, dgrads)
-        return self.tangent_backward_but_bias(p, dp, dg, c, dgrads, need_input)
+        return self.tangent_backward_but_bias(p, dp, dg, c, dgrads)
 
     def tangent_backward_but_bias(
-        self, p: Tensors, dp: Tensors, dg: Tensor, c: Any, dgrads: Tensors, need_input: bool
+        self, p: Tensors, dp: Tensors, dg: Tensor, c: Any, dgrads: Tensors
     ) -> Tensor | None:
         """``tangent_backward``, the bias's tangents left to the caller."""
         batch, k, outputs, *side = dg.shape
         self._pull_weights(dg.reshape(batch, k * outputs, *side), dp[0], c, dgrads[0])
-        if c.dx is None and not need_input:
+        if c.dx is None and not c.need_input:
             return None
-        return self._second_order(p, dp, dg, c, dgrads, need_input)
+        return self._second_order(p, dp, dg, c, dgrads)
 
     def _pull_weights(self, dg: Tensor, dp: Tensor, c: Any, dgrads: Tensor) -> None:
         """The term in which the primal input x meets the gradients' tangents, into ``dgrads``."""
@@ -151,9 +147,7 @@ class Conv2d(Layer):
         shape = (*dgrads.shape[:2], side, inputs, side)
         dgrads.copy_(gw.view(shape).transpose(2, 3))
 
-    def _second_order(
-        self, p: Tensors, dp: Tensors, dg: Tensor, c: Any, dgrads: Tensors, need_input: bool
-    ) -> Tensor | None:
+    def _second_order(self, p: Tensors, dp: Tensors, dg: Tensor, c: Any, dgrads: Tensors) -> Tensor | None:
         """The terms in which the primal gradient g meets a tangent: one call makes both."""
         batch, k, outputs, *side = dg.shape
         # [O, k * I, ...]: k input tangents side by side as channels
@@ -161,10 +155,10 @@ class Conv2d(Layer):
         has_dx = c.dx is not None
         wide_shape = (batch, k * self.inputs, *c.x.shape[2:])
         wide = c.dx.reshape(wide_shape) if has_dx else self._unread(c.x, wide_shape)
-        gx, gw = self._pull(c.g, wide, weights, (need_input, has_dx))
+        gx, gw = self._pull(c.g, wide, weights, (c.need_input, has_dx))
         if has_dx:
             dgrads[0].add_(gw.view(outputs, k, self.inputs, self.kernel, self.kernel).transpose(0, 1))
-        if not need_input:
+        if not c.need_input:
             return None
         gx = gx.view(batch, k, *c.x.shape[1:])
         flat_x = self._unread(c.x, (batch * k, *c.x.shape[1:]))
@@ -215,7 +209,7 @@ class MaxPool2(Layer):
         corner = corner + torch.arange(0, width, 2, device=c.lower.device, dtype=torch.int32) * right
         return torch.add(corner, c.lower, alpha=down).add_(c.right, alpha=right).flatten(2)
 
-    def backward(self, p: Tensors, g: Tensor, c: Any, grads: Tensors, need_input: bool) -> Tensor | None:
+    def backward(self, p: Tensors, g: Tensor, c: Any, grads: Tensors) -> Tensor | None:
         gx = g.new_zeros((*c.shape[:2], c.shape[2] * c.shape[3]))
         return gx.scatter_(2, c.index, g.flatten(2)).view(*c.shape)
 
@@ -225,9 +219,7 @@ class MaxPool2(Layer):
         index = c.index.unsqueeze(1).expand(-1, dx.shape[1], -1, -1)
         return dx.flatten(3).gather(3, index).view(*dx.shape[:3], c.shape[2] // 2, c.shape[3] // 2)
 
-    def tangent_backward(
-        self, p: Tensors, dp: Tensors, dg: Tensor, c: Any, dgrads: Tensors, need_input: bool
-    ) -> Tensor | None:
+    def tangent_backward(self, p: Tensors, dp: Tensors, dg: Tensor, c: Any, dgrads: Tensors) -> Tensor | None:
         batch, k = dg.shape[:2]
         index = c.index.unsqueeze(1).expand(-1, k, -1, -1)
         gx = dg.new_zeros((batch, k, c.shape[1], c.shape[2] * c.shape[3]))
@@ -261,14 +253,14 @@ class ConvPool2(Layer):
         return self.pool.apply((), self.conv.apply(p, x, running), None)
 
     def forward(self, p: Tensors, x: Tensor, running: Tensor | None, c: Any) -> Tensor:
-        c.conv, c.pool, c.patches = SimpleNamespace(), SimpleNamespace(), None
+        c.conv, c.pool, c.patches = SimpleNamespace(need_input=c.need_input), SimpleNamespace(), None
         return self.pool.forward((), self.conv.forward(p, x, running, c.conv), None, c.pool)
 
-    def backward(self, p: Tensors, g: Tensor, c: Any, grads: Tensors, need_input: bool) -> Tensor | None:
-        pulled = self.pool.backward((), g, c.pool, (), True)
+    def backward(self, p: Tensors, g: Tensor, c: Any, grads: Tensors) -> Tensor | None:
+        pulled = self.pool.backward((), g, c.pool, ())
         assert pulled is not None
         self.conv.pull_bias(g, grads)  # over a quarter of the pixels: the others' gradients are zero
-        return self.conv.backward_but_bias(p, pulled, c.conv, grads, need_input)
+        return self.conv.backward_but_bias(p, pulled, c.conv, grads)
 
     def tangent(self, p: Tensors, dp: Tensors, dx: Tensor | None, c: Any) -> Tensor | None:
         c.gathered = dx is None and len(dp[0]) >= self.MANY
@@ -277,16 +269,14 @@ class ConvPool2(Layer):
         dz = self.conv.tangent(p, dp, dx, c.conv)
         return self.pool.tangent((), (), dz, c.pool)
 
-    def tangent_backward(
-        self, p: Tensors, dp: Tensors, dg: Tensor, c: Any, dgrads: Tensors, need_input: bool
-    ) -> Tensor | None:
-        if c.gathered and not need_input:
+    def tangent_backward(self, p: Tensors, dp: Tensors, dg: Tensor, c: Any, dgrads: Tensors) -> Tensor | None:
+        if c.gathered and not c.need_input:
             self._pull_patches(dg, c, dgrads)
             return None
-        pulled = self.pool.tangent_backward((), (), dg, c.pool, (), True)
+        pulled = self.pool.tangent_backward((), (), dg, c.pool, ())
         assert pulled is not None
         self.conv.pull_bias(dg, dgrads)
-        return self.conv.tangent_backward_but_bias(p, dp, pulled, c.conv, dgrads, need_input)
+        return self.conv.tangent_backward_but_bias(p, dp, pulled, c.conv, dgrads)
 
     def _patches(self, c: Any) -> Tensor:
         """What each maximum of each output channel looks at: [O, B * pixels, kernel * I * kernel].

@@ -28,15 +28,13 @@ class Flatten(Layer):
         c.shape = x.shape[1:]
         return x.flatten(1)
 
-    def backward(self, p: Tensors, g: Tensor, c: Any, grads: Tensors, need_input: bool) -> Tensor | None:
+    def backward(self, p: Tensors, g: Tensor, c: Any, grads: Tensors) -> Tensor | None:
         return g.view(len(g), *c.shape)
 
     def tangent(self, p: Tensors, dp: Tensors, dx: Tensor | None, c: Any) -> Tensor | None:
         return None if dx is None else dx.flatten(2)
 
-    def tangent_backward(
-        self, p: Tensors, dp: Tensors, dg: Tensor, c: Any, dgrads: Tensors, need_input: bool
-    ) -> Tensor | None:
+    def tangent_backward(self, p: Tensors, dp: Tensors, dg: Tensor, c: Any, dgrads: Tensors) -> Tensor | None:
         return dg.view(*dg.shape[:2], *c.shape)
 
 
@@ -62,11 +60,11 @@ class Linear(Layer):
         c.x = x
         return torch.addmm(p[1], x, p[0].t())
 
-    def backward(self, p: Tensors, g: Tensor, c: Any, grads: Tensors, need_input: bool) -> Tensor | None:
+    def backward(self, p: Tensors, g: Tensor, c: Any, grads: Tensors) -> Tensor | None:
         c.g = g
         torch.mm(g.t(), c.x, out=grads[0])
         torch.sum(g, 0, out=grads[1])
-        return g @ p[0] if need_input else None
+        return g @ p[0] if c.need_input else None
 
     def tangent(self, p: Tensors, dp: Tensors, dx: Tensor | None, c: Any) -> Tensor | None:
         k, batch = dp[0].shape[0], c.x.shape[0]
@@ -77,9 +75,7 @@ class Linear(Layer):
         c.dx = dx
         return dz.view(batch, k, self.outputs)
 
-    def tangent_backward(
-        self, p: Tensors, dp: Tensors, dg: Tensor, c: Any, dgrads: Tensors, need_input: bool
-    ) -> Tensor | None:
+    def tangent_backward(self, p: Tensors, dp: Tensors, dg: Tensor, c: Any, dgrads: Tensors) -> Tensor | None:
         batch, k = dg.shape[:2]
         flat = dg.reshape(batch, k * self.outputs)
         torch.mm(flat.t(), c.x, out=dgrads[0].view(k * self.outputs, self.inputs))
@@ -87,7 +83,7 @@ class Linear(Layer):
         if c.dx is not None:  # [O, k * I]: k tangents of the input side by side
             wide = c.g.t() @ c.dx.reshape(batch, k * self.inputs)
             dgrads[0].add_(wide.view(self.outputs, k, self.inputs).transpose(0, 1))
-        if not need_input:
+        if not c.need_input:
             return None
         out: Tensor = (flat.view(batch * k, self.outputs) @ p[0]).view(batch, k * self.inputs)
         out.addmm_(c.g, dp[0].transpose(0, 1).reshape(self.outputs, k * self.inputs))
@@ -108,7 +104,7 @@ class ReLU(Layer):
         out: Tensor = c.out
         return out
 
-    def backward(self, p: Tensors, g: Tensor, c: Any, grads: Tensors, need_input: bool) -> Tensor | None:
+    def backward(self, p: Tensors, g: Tensor, c: Any, grads: Tensors) -> Tensor | None:
         return self._masked(g, c.out)
 
     @staticmethod
@@ -127,9 +123,7 @@ class ReLU(Layer):
         in_place = getattr(c, "after_own", False) and (k == 1 or dx.is_contiguous())
         return self._masked(dx, c.out.unsqueeze(1), dx if in_place else empty_tangents(c.out, k))
 
-    def tangent_backward(
-        self, p: Tensors, dp: Tensors, dg: Tensor, c: Any, dgrads: Tensors, need_input: bool
-    ) -> Tensor | None:
+    def tangent_backward(self, p: Tensors, dp: Tensors, dg: Tensor, c: Any, dgrads: Tensors) -> Tensor | None:
         return self._masked(dg, c.out.unsqueeze(1), dg if getattr(c, "before_own", False) else None)
 
 
@@ -146,13 +140,11 @@ class GlobalAvgPool(Layer):
         c.x = x
         return x.mean((2, 3))
 
-    def backward(self, p: Tensors, g: Tensor, c: Any, grads: Tensors, need_input: bool) -> Tensor | None:
+    def backward(self, p: Tensors, g: Tensor, c: Any, grads: Tensors) -> Tensor | None:
         return torch.empty_like(c.x).copy_(channelwise(g / c.x[0, 0].numel()))
 
     def tangent(self, p: Tensors, dp: Tensors, dx: Tensor | None, c: Any) -> Tensor | None:
         return None if dx is None else dx.mean((3, 4))
 
-    def tangent_backward(
-        self, p: Tensors, dp: Tensors, dg: Tensor, c: Any, dgrads: Tensors, need_input: bool
-    ) -> Tensor | None:
+    def tangent_backward(self, p: Tensors, dp: Tensors, dg: Tensor, c: Any, dgrads: Tensors) -> Tensor | None:
         return empty_tangents(c.x, dg.shape[1]).copy_(channelwise(dg / c.x[0, 0].numel()))

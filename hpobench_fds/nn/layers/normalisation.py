@@ -54,18 +54,18 @@ class BatchNorm2d(Layer):
         scale = p[0] * c.rstd
         return combine(torch.empty_like(x), p[1] - scale * c.mean, [(x, scale)])
 
-    def backward(self, p: Tensors, g: Tensor, c: Any, grads: Tensors, need_input: bool) -> Tensor | None:
+    def backward(self, p: Tensors, g: Tensor, c: Any, grads: Tensors) -> Tensor | None:
         c.g, c.ready = g, False
         if is_in_lines(c.x):
             c.gb, c.gw = sums(g, c.x, c.mean, c.rstd)
-            gx = self._pull_in_lines(p, g, c) if need_input else None
+            gx = self._pull_in_lines(p, g, c) if c.need_input else None
         else:
             gx, c.gw, c.gb = torch.ops.aten.native_batch_norm_backward(
-                g, c.x, p[0], None, None, c.mean, c.rstd, True, self.eps, [need_input, True, True]
+                g, c.x, p[0], None, None, c.mean, c.rstd, True, self.eps, [c.need_input, True, True]
             )
         grads[0].copy_(c.gw)
         grads[1].copy_(c.gb)
-        return gx if need_input else None
+        return gx if c.need_input else None
 
     def _pull_in_lines(self, p: Tensors, g: Tensor, c: Any) -> Tensor:
         """weight * rstd * (g - mean(g) - xhat * mean(g * xhat)), multiplied out."""
@@ -121,9 +121,7 @@ class BatchNorm2d(Layer):
             terms.append((dx, scale.expand(k, -1)))
         return _combine(out, constant, terms)
 
-    def tangent_backward(
-        self, p: Tensors, dp: Tensors, dg: Tensor, c: Any, dgrads: Tensors, need_input: bool
-    ) -> Tensor | None:
+    def tangent_backward(self, p: Tensors, dp: Tensors, dg: Tensor, c: Any, dgrads: Tensors) -> Tensor | None:
         """The tangent of gx = weight * rstd * (g - mean(g) - xhat * mean(g * xhat)), multiplied out."""
         out = empty_tangents(c.xhat, dg.shape[1])
         dgb, dgw = self._sums(dg, c, out)
@@ -132,7 +130,7 @@ class BatchNorm2d(Layer):
             dgw = dgw + c.rstd * (through - c.mean_dx * c.gb - c.correlation * c.gw)
         dgrads[0].copy_(dgw)
         dgrads[1].copy_(dgb)
-        if not need_input:
+        if not c.need_input:
             return None
         scale, mean_g, mean_gx = p[0] * c.rstd, c.gb / c.n, c.gw / c.n
         factor = dp[0] * c.rstd - scale * c.rstd * c.correlation  # the tangent of weight * rstd

@@ -1,0 +1,110 @@
+"""OnlineLoop: the base of greedy methods, whose hyperparameters move while one training runs."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from hpobench_fds.hypergradient.online import OnlineMode, OnlineResult, one_value_space
+from hpobench_fds.hypergradient.outer import Array, Outer, OuterOptions, build_outer
+from hpobench_fds.method.contract import Method, Options, Task
+from hpobench_fds.training.problem import Problem
+
+
+class OnlineOptions(Options):
+    """Options of greedy methods.
+
+    outer : the outer optimiser, moving after every ``every``-th inner step.
+    step_scale : its first step sizes are multiplied by this, since it moves far more often than one
+        that waits for the end of a training.
+    validation_batch : validation examples for each move; None: the training batch size.
+    frozen : hyperparameters do not move but follow the problem's initial schedule through one training,
+        whose report has their greedy hypergradient, summed over each window.
+    """
+
+    outer: OuterOptions = OuterOptions(kind="adam")
+    step_scale: float = Field(default=0.02, gt=0.0)
+    every: int = Field(default=1, ge=1)
+    validation_batch: int | None = Field(default=None, ge=1)
+    frozen: bool = False
+
+    def online(self, discount: float = 0.0, neumann_terms: int = 0) -> OnlineMode:
+        """The engine's mode with these options."""
+        return OnlineMode(discount, self.every, self.validation_batch, neumann_terms)
+
+    @model_validator(mode="after")
+    def _every_step_if_frozen(self) -> OnlineOptions:
+        if self.frozen and self.every != 1:
+            raise ValueError(f"frozen needs every = 1, the hypergradient of each step, not {self.every}")
+        return self
+
+
+class _Following(Outer):
+    """Goes along the problem's initial schedule from step to step, whatever the hypergradient says."""
+
+    def __init__(self, options: OuterOptions, problem: Problem) -> None:
+        space, horizon = problem.space, problem.horizon
+        super().__init__(options, one_value_space(space), problem.device)
+        initial, learned = space.initial, space.learned
+        steps = [[initial.at(name, step, horizon) for name in learned] for step in range(horizon)]
+        self._steps, self._step = self.array(np.array(steps, float)), 0
+
+    def move(self, vector: Array, hypergradient: Array) -> Array:
+        self._step = min(self._step + 1, len(self._steps) - 1)
+        return self._steps[self._step]
+
+
+class OnlineLoop(Method):
+    """Base of greedy methods: hyperparameters move while one training runs.
+
+    Such a method is done after one training. While budget is left it starts over as another trial,
+    and validation picks the best.
+    """
+
+    family = "gradient"
+    greedy = True
+
+    class Options(OnlineOptions):
+        pass
+
+    @abstractmethod
+    def train_online(self, task: Task, outer: Outer, trial: int) -> OnlineResult:
+        """One training with moving hyperparameters."""
+
+    def run(self, task: Task) -> str:
+        trial = 0 if task.restored is None else int(task.restored["trial"])
+        while not task.budget.exhausted:
+            if self.options.frozen and trial:
+                return "done"
+            result = self.train_online(task, self._outer(task), trial)
+            if result.ending == "out of budget":
+                break
+            self._report(task, result)
+            trial += 1
+            task.checkpoint({"trial": trial})
+        return "budget"
+
+    def _outer(self, task: Task) -> Outer:
+        options: OnlineOptions = self.options
+        if options.frozen:
+            return _Following(options.outer, task.problem)
+        outer = build_outer(options.outer, one_value_space(task.space), task.problem.device)
+        outer.steps = outer.steps * options.step_scale
+        return outer
+
+    def _report(self, task: Task, result: OnlineResult) -> None:
+        frozen = self.options.frozen
+        extra: dict[str, Any] = {"values": result.values[:: max(1, len(result.values) // 100)].tolist()}
+        if result.diverged_at is not None:
+            extra["diverged_at"] = result.diverged_at
+        task.report(
+            task.space.initial if frozen else result.schedule(task.space),
+            result.evaluation,
+            state=result.state,
+            fidelity=result.state.step / task.problem.horizon,
+            hypergradient=result.summed(task.space).tolist() if frozen and result.ending == "ok" else None,
+            extra=extra,
+        )

@@ -1,0 +1,98 @@
+"""OuterLoop: the base of methods that step along the hypergradient of one training after another."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field
+
+from hpobench_fds.hypergradient.interface import Hypergradient, Mode
+from hpobench_fds.hypergradient.outer import OuterOptions, build_outer
+from hpobench_fds.method.contract import Method, Options, Task
+from hpobench_fds.schedule import Schedule, Vector
+from hpobench_fds.training.problem import Problem
+
+
+class OuterOptionsMixin(Options):
+    """Options that every gradient-based method takes.
+
+    outer : the outer optimiser.
+    inner_fractions : horizon of each outer step as a share of the problem's; the last one repeats.
+        The paper's figure 1 is ``[0.1, 1.0]``: the schedule is stretched over a short run first.
+    outer_steps : stop after that many outer steps; None: when converged or out of budget.
+    """
+
+    outer: OuterOptions = OuterOptions()
+    inner_fractions: tuple[Annotated[float, Field(gt=0.0, le=1.0)], ...] = Field(default=(1.0,), min_length=1)
+    outer_steps: int | None = Field(default=None, ge=1)
+
+
+class OuterLoop(Method):
+    """Base of gradient-based methods: a hypergradient through one training moves the schedule.
+
+    Each outer step trains afresh (a new trial: initialisation, split and order). A training that
+    diverges moves the schedule half way back to the last good one with smaller steps.
+    """
+
+    family = "gradient"
+
+    class Options(OuterOptionsMixin):
+        pass
+
+    @abstractmethod
+    def hypergradient(self, task: Task, schedule: Schedule, trial: int, horizon: int) -> Hypergradient:
+        """Train ``schedule`` as ``trial`` over ``horizon`` inner steps; differentiate its validation loss."""
+
+    def run(self, task: Task) -> str:
+        options: OuterOptionsMixin = self.options
+        outer = build_outer(options.outer, task.space)
+        vector, done = task.space.to_vector(task.space.initial), 0
+        if task.restored is not None:
+            vector, done = np.array(task.restored["vector"]), int(task.restored["outer_step"])
+            outer.load_state_dict(task.restored["outer"])
+        while not task.budget.exhausted:
+            if options.outer_steps is not None and done >= options.outer_steps:
+                return "done"
+            if done and outer.has_converged(vector):
+                return "converged"
+            fraction = options.inner_fractions[min(done, len(options.inner_fractions) - 1)]
+            horizon = max(1, round(fraction * task.problem.horizon))
+            result = self.hypergradient(task, task.space.from_vector(vector), done, horizon)
+            if result.ending == "out of budget":
+                break
+            self._report(task, vector, result, outer.steps)
+            vector = (
+                outer.step(vector, result.gradient) if result.gradient is not None else outer.back_off(vector)
+            )
+            done += 1
+            task.checkpoint({"vector": vector.tolist(), "outer_step": done, "outer": outer.state_dict()})
+        return "budget"
+
+    def _report(self, task: Task, vector: Vector, result: Hypergradient, steps: Vector) -> None:
+        extra: dict[str, Any] = {"step_sizes": steps.tolist(), "hypergradient_bytes": result.peak_bytes}
+        if result.diverged_at is not None:
+            extra["diverged_at"] = result.diverged_at
+        task.report(
+            task.space.from_vector(vector),
+            result.evaluation,
+            state=result.state,
+            fidelity=result.state.step / task.problem.horizon,
+            hypergradient=None if result.gradient is None else result.gradient.tolist(),
+            extra=extra,
+        )
+
+
+class ModeLoop(OuterLoop):
+    """Base of those whose hypergradient is one of the engine's modes."""
+
+    @abstractmethod
+    def mode(self) -> Mode:
+        """The mode, with what the options say of it."""
+
+    def skip(self, problem: Problem) -> str | None:
+        return self.mode().uncovered(problem)
+
+    def hypergradient(self, task: Task, schedule: Schedule, trial: int, horizon: int) -> Hypergradient:
+        return self.mode()(task.trainer, schedule, trial, horizon)

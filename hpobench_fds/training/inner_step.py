@@ -1,0 +1,195 @@
+"""What every loop does in an inner step, in one place: plain training, forward, reverse and online modes.
+
+::
+
+    inner = InnerStep(problem, data, state, clock, budget, last=horizon)
+    for index, hypers in ...:
+        step = inner.begin(index, hypers)      # batch, gradient, loss, clipping
+        ...                                    # what a mode does with the step before it is taken
+        inner.take(step)                       # update
+        if (ended := inner.check()) is not None:
+            return ended                       # diverged, or out of budget
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from hpobench_fds.nn.network import Tape
+from hpobench_fds.nn.tangents import Tangents
+from hpobench_fds.schedule import Schedule, window_index, window_start
+from hpobench_fds.training.clock import Budget, Clock
+from hpobench_fds.training.optimisers import Step
+from hpobench_fds.training.problem import Problem
+from hpobench_fds.training.state import Ended, TrainState
+from hpobench_fds.training.trial_data import TrialData
+
+Role = Literal["train", "replay"]
+
+
+class InnerStep:
+    """The inner steps of one training, one after the other.
+
+    Nothing of a step is read from the device but at looks, at most every ``look_every`` of the problem:
+    losses are kept there until then. What steps cost is counted at looks as well.
+
+    Parameters
+    ----------
+    state : the training, moved in place.
+    last : the step count at which the loop ends, where it looks once more; None: wherever it is left.
+    role : "train", or "replay" of steps that were taken before: their losses are known to be finite, batch
+        norm's statistics have seen them, they cost gradients but no inner steps, and time alone can end them.
+    derived : whether derivatives of the gradient are wanted, for which clipping leaves its mask.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        data: TrialData,
+        state: TrainState,
+        clock: Clock,
+        budget: Budget,
+        *,
+        last: int | None = None,
+        role: Role = "train",
+        derived: bool = False,
+    ) -> None:
+        self.problem, self.data, self.state = problem, data, state
+        self.last, self.last_loss, self.products = last, math.nan, 0
+        self._clock, self._budget, self._replay = clock, budget, role == "replay"
+        self._limit, self._derived = problem.config.gradient_clip, derived
+        self._buffers = None if self._replay else state.buffers
+        # One place more than losses, for a verdict that is read together with them.
+        self._kept = torch.zeros(problem.look_every + 1, device=problem.device, dtype=problem.dtype)
+        self._unseen = self._counted = 0
+        self._mask: Tensor | None = None
+        self._tape: Tape | None = None
+
+    # ---- one step
+
+    def begin(self, index: int, hypers: Sequence[float] | Tensor) -> Step:
+        """Batch, gradient and clipping of a step; hyperparameters [H] in the rule's order."""
+        state = self.state
+        x, y = self.data.batch(index)
+        self._tape = tape = self.problem.network.gradient(state.w, x, y, self._buffers)
+        if not self._replay:
+            self._kept[self._unseen] = tape.loss
+        self._unseen += 1
+        return Step(state.w, state.slots, self._clipped(tape.gradient), hypers, index)
+
+    def _clipped(self, gradient: Tensor) -> Tensor:
+        """The problem's elementwise clipping, in place; where it clamps, the derivative is zero."""
+        limit = self._limit
+        if limit is None:
+            return gradient
+        if self._derived:
+            self._mask = (gradient.abs() <= limit).to(gradient.dtype)
+        return gradient.clamp_(-limit, limit)
+
+    def take(self, step: Step) -> None:
+        """Move the state on by the step."""
+        self.problem.rule.update_(step)
+        self.state.step = step.index + 1
+
+    def run(self, schedule: Schedule, horizon: int, until: int) -> Ended | None:
+        """Take all steps up to ``until`` of a schedule that is stretched over ``horizon``."""
+        for begin, end in constant_segments(schedule, horizon, self.state.step, until):
+            hypers = self.values(schedule, begin, horizon)
+            for index in range(begin, end):
+                self.take(self.begin(index, hypers))
+                if (ended := self.check()) is not None:
+                    return ended
+        return None
+
+    def values(self, schedule: Schedule, index: int, horizon: int) -> tuple[float, ...]:
+        """The schedule's values in force at a step, in the rule's order."""
+        return tuple(schedule.at(name, index, horizon) for name in self.problem.rule.defaults)
+
+    # ---- derivatives of its gradient
+
+    def push_gradient(self, tangents: Tangents, out: Tangents) -> None:
+        """Tangents of the step's gradient along k tangents of w."""
+        assert self._tape is not None
+        self.problem.network.products(self.state.w, self._tape, tangents, out)
+        self.products += tangents.k
+        if self._mask is not None:
+            out.mul_vector(self._mask)
+
+    def pull_gradient(self, adjoint: Tensor, vector: Tangents, product: Tangents) -> Tensor:
+        """The part of d/dw [P] that comes through the step's gradient; two tangents of room are given."""
+        assert self._tape is not None
+        vector.set_row(0, adjoint if self._mask is None else adjoint * self._mask)
+        self.problem.network.products(self.state.w, self._tape, vector, product)
+        self.products += 1
+        return product.vector(0)
+
+    @property
+    def tape(self) -> Tape:
+        """The tape of the step that was begun last."""
+        assert self._tape is not None
+        return self._tape
+
+    # ---- looks
+
+    def check(self, watched: Tensor | None = None) -> Ended | None:
+        """Look if it is time to; why the loop has to stop, if it has to."""
+        return self.look(watched) if self.due else None
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to look."""
+        return self._unseen >= self.problem.look_every or self.state.step == self.last
+
+    def look(self, watched: Tensor | None = None) -> Ended | None:
+        """Read losses and whether all of ``watched`` is finite; count; see what is left of the budget."""
+        seen, finite = self._read(watched)
+        steps = self._unseen
+        self.count()
+        if seen:
+            self.last_loss = seen[-1]
+            bad = next((i for i, loss in enumerate(seen) if not math.isfinite(loss)), None)
+            if bad is not None:
+                return Ended("diverged", self.state.step - steps + bad)
+        if not finite:
+            return Ended("diverged", self.state.step)
+        return Ended("out of budget") if self.state.step != self.last and self._spent else None
+
+    def _read(self, watched: Tensor | None) -> tuple[list[float], bool]:
+        """Losses since the last look, and the verdict on what is watched: one read, or none."""
+        losses = 0 if self._replay else self._unseen
+        if watched is not None:
+            self._kept[losses] = torch.isfinite(watched).all()
+            *seen, finite = self._kept[: losses + 1].tolist()
+            return seen, bool(finite)
+        return self._kept[:losses].tolist() if losses else [], True
+
+    @property
+    def _spent(self) -> bool:
+        return self._budget.out_of_time if self._replay else self._budget.exhausted
+
+    def count(self) -> None:
+        """Book steps, gradients and products since the last time."""
+        products, self._counted = self.products - self._counted, self.products
+        steps, self._unseen = self._unseen, 0
+        self._clock.count(
+            steps=0 if self._replay else steps,
+            gradients=steps + products * self.problem.network.product_cost,
+            products=products,
+        )
+
+
+def constant_segments(schedule: Schedule, horizon: int, begin: int, end: int) -> Iterator[tuple[int, int]]:
+    """Cut [begin, end) where some hyperparameter changes window."""
+    cuts: set[int] = set()
+    for _, values in schedule.values:  # of 10^4 windows only those met: a replay is a step or two
+        windows = len(values)
+        met = range(window_index(windows, begin, horizon) + 1, window_index(windows, end - 1, horizon) + 1)
+        cuts.update(window_start(windows, index, horizon) for index in met)
+    edges = [begin, *sorted(cuts), end]
+    yield from ((a, b) for a, b in pairwise(edges) if a < b)

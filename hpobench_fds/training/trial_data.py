@@ -1,0 +1,38 @@
+"""Batches and validation data of one trial: one draw of split, order and augmentation."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from hpobench_fds.data.augment import Augmenter
+from hpobench_fds.data.dataset import BatchOrder, Split
+from hpobench_fds.seeds import derive
+from hpobench_fds.training.problem import Problem
+
+
+class TrialData:
+    """Batches and validation data of one trial."""
+
+    def __init__(self, problem: Problem, split: Split, seed: int) -> None:
+        self._x, self._y = problem.x, problem.y
+        self.order = BatchOrder(split.train, problem.batch_size, derive(seed, "order"), problem.device)
+        self._augment = Augmenter(
+            problem.augmentation,
+            derive(seed, "augment"),
+            problem.batch_size,
+            self.order.steps_per_epoch,
+            (problem.x.shape[1], problem.x.shape[2], problem.x.shape[3]),
+            problem.device,
+            black=problem.black,
+        )
+        validation = split.validation.to(problem.device)
+        self.x_validation = problem.x.index_select(0, validation) if len(validation) else problem.x[:0]
+        self.y_validation = problem.y.index_select(0, validation)
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Batch of inner step ``step``: x [B, C, H, W], y [B]. Random access, same every time."""
+        indices = self.order.batch(step)
+        x = self._x.index_select(0, indices)
+        if self._augment.augmentation.active:
+            x = self._augment(x, step)
+        return x, self._y.index_select(0, indices)
