@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hpobench_fds.records.folder import load_results, load_runs
+    from hpobench_fds.records.frames import load_results, load_runs
     from hpobench_fds.run.suite_run import run_suite
 
 __all__ = ["__version__", "load_results", "load_runs", "run_suite"]
 
-_HOMES = {"run_suite": "run.suite_run", "load_results": "records.folder", "load_runs": "records.folder"}
+_HOMES = {"run_suite": "run.suite_run", "load_results": "records.frames", "load_runs": "records.frames"}
 
 
 def __getattr__(name: str) -> Any:

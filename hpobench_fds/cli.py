@@ -360,7 +360,8 @@ def _names(text: str) -> list[str]:
 
 def _defaults(options: type[Any]) -> list[str]:
     """``outer.kind = "sign"``, one line an option."""
-    from hpobench_fds.method.registry import options_as_data, shown
+    from hpobench_fds.method.registry import options_as_data
+    from hpobench_fds.typed import shown
 
     def flat(data: dict[str, Any], prefix: str) -> Iterator[str]:
         for key, value in data.items():
@@ -376,7 +377,7 @@ def _defaults(options: type[Any]) -> list[str]:
 
 
 def _print_table(folder: Path) -> None:
-    from hpobench_fds.records.folder import load_results, load_runs
+    from hpobench_fds.records.frames import load_results, load_runs
 
     reports, runs = load_results(folder), load_runs(folder)
     if runs.empty:

@@ -15,8 +15,8 @@ import torch
 
 import hpobench_fds
 from hpobench_fds.cli import main
-from hpobench_fds.method.contract import Task
-from hpobench_fds.records.folder import load_results, load_runs
+from hpobench_fds.method import Task
+from hpobench_fds.records.frames import load_results, load_runs
 
 SUITE = """
 name = "tiny"
@@ -111,7 +111,7 @@ def test_quiet_means_quiet(shell: Shell) -> None:
 
 def test_a_failed_cell_is_named_and_gives_exit_code_1(shell: Shell) -> None:
     (shell.folder / "bad.py").write_text(
-        "from hpobench_fds.method.contract import Method\n"
+        "from hpobench_fds.method import Method\n"
         "class Bad(Method):\n    name = 'bad'\n    def run(self, task):\n        raise ValueError('of woe')\n"
     )
     shell.suite(SUITE.replace("[methods.fds]", '[methods.bad]\nadapter = "bad.py:Bad"'))

@@ -32,11 +32,11 @@ from hpobench_fds.data import dataset as data_module
 from hpobench_fds.errors import InputError
 from hpobench_fds.method.contract import Family, Method, Report, Task
 from hpobench_fds.method.registry import options_as_data, parse_options
-from hpobench_fds.records.folder import require_plain
-from hpobench_fds.records.schema import ClockRecord, Cost
-from hpobench_fds.training.clock import Budget, Clock
+from hpobench_fds.plain import require_plain
+from hpobench_fds.training.clock import Budget, Clock, Cost, Seconds
 from hpobench_fds.training.problem import LOOK_EVERY, Problem, ProblemConfig, load_problem
-from hpobench_fds.training.trainer import Trainer, TrainState, evaluate_on
+from hpobench_fds.training.state import TrainState
+from hpobench_fds.training.trainer import Trainer, evaluate_on
 
 TRAININGS = 12  # whole trainings that a plain run may spend
 LONG = 3 * LOOK_EVERY  # inner steps of a training that a budget may cut short
@@ -165,10 +165,10 @@ class _WorkTime:
 class _WorkClock(Clock):
     """One second an inner step. Cuts a runaway off."""
 
-    def __init__(self, most: int, record: ClockRecord | None = None, cost: Cost | None = None) -> None:
+    def __init__(self, most: int, earlier: Seconds | None = None, cost: Cost | None = None) -> None:
         self.time, self.most = _WorkTime(), most
         self.counted = cost.inner_steps if cost else 0
-        super().__init__(self.time, record=record, cost=cost)
+        super().__init__(self.time, earlier=earlier, cost=cost)
 
     def count(self, *, steps: int = 0, gradients: float = 0.0, products: int = 0) -> None:
         super().count(steps=steps, gradients=gradients, products=products)
@@ -213,7 +213,7 @@ class _Saved:
 
     content: bytes
     reports: int
-    clock: ClockRecord
+    clock: Seconds
     cost: Cost
 
 
@@ -267,8 +267,8 @@ class _Listener:
             _Saved(
                 content.getvalue(),
                 len(self._trace.seen),
-                self._clock.record(),
-                self._clock.cost.model_copy(),
+                self._clock.sums(),
+                dataclasses.replace(self._clock.cost),
             )
         )
 
@@ -432,7 +432,7 @@ class _Bench:
 
     def _spend(self, task: Task, trace: _Trace) -> None:
         task.clock.start()
-        before = task.clock.record()
+        before = task.clock.sums()
         try:
             self.method(self.options()).run(task)
         except _Runaway as runaway:
@@ -440,8 +440,8 @@ class _Bench:
             trace.complain("budget", str(runaway))
         except (Exception, SystemExit) as error:
             trace.error = f"{type(error).__name__}: {error}"
-        record = task.clock.record()
-        if (record.referee, record.records) != (before.referee, before.records):
+        after = task.clock.sums()
+        if (after.referee, after.records) != (before.referee, before.records):
             trace.complain("clock", "it booked time of its own to the referee or the records")
 
 

@@ -6,9 +6,7 @@ falls back on torch.func.
 
 from __future__ import annotations
 
-import importlib.util
 import math
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -37,6 +35,7 @@ from hpobench_fds.nn.layers import (
 )
 from hpobench_fds.nn.layers.convolutions import LANES
 from hpobench_fds.nn.tangents import Tangents
+from hpobench_fds.python_file import import_file
 
 
 @dataclass
@@ -167,13 +166,13 @@ class LayeredNetwork(Network):
             parts = self._grad.split_with_sizes(self._sizes)
             self._grads = [part.view(s) for part, s in zip(parts, self.shapes, strict=True)]
         with torch.no_grad():
-            p, c = self._views(w), SimpleNamespace()
+            p, c = self._views(w), SimpleNamespace(need_input=False)
             z = self.body.forward(p, self._laid_out(x), buffers if self.buffer_size else None, c)
             c.log_p = torch.log_softmax(z, 1)
             loss, count = _nll(c.log_p, y, None, _MEAN, _KEEP_ALL)
             pulled = _nll_backward(loss.new_ones(()), c.log_p, y, None, _MEAN, _KEEP_ALL, count)
             g = _log_softmax_backward(pulled, c.log_p, 1, z.dtype)
-            self.body.backward(p, g, c, self._grads, False)
+            self.body.backward(p, g, c, self._grads)
             c.one_by_one = self._is_wide(x)
         return Tape(loss, self._grad, c)
 
@@ -193,7 +192,7 @@ class LayeredNetwork(Network):
         softmax = c.log_p.exp().unsqueeze(1)  # [B, 1, classes]
         dg = dz.mul_(softmax)
         dg = torch.addcmul(dg, softmax, dg.sum(2, keepdim=True), value=-1.0).div_(len(dz))
-        self.body.tangent_backward(p, directions, dg, c, out, False)
+        self.body.tangent_backward(p, directions, dg, c, out)
 
 
 def _fills_lanes(layer: Layer) -> bool:
@@ -424,19 +423,10 @@ def _network_of(built: object, shape: Shape, classes: int) -> Network:
 
 def _from_file(name: str) -> Callable[[Shape, int], Any]:
     path, _, function = name.rpartition(":")
-    file = Path(path)
-    if not file.is_file():
+    if not Path(path).is_file():
         raise InputError(f"no file {path!r}", key="model", allowed=[*MODELS, "FILE.py:FUNCTION"])
-    spec = importlib.util.spec_from_file_location(f"_hpobench_model_{file.stem}", file)
-    if spec is None or spec.loader is None:
-        raise InputError(f"{path!r} is not a Python file", key="model")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise InputError(f"{path!r} does not load: {error}", key="model") from error
-    if not hasattr(module, function):
+    module = import_file(Path(path), key="model")
+    builder: Callable[[Shape, int], Any] | None = getattr(module, function, None)
+    if builder is None:
         raise InputError(f"{path!r} has no function {function!r}", key="model")
-    builder: Callable[[Shape, int], Any] = getattr(module, function)
     return builder

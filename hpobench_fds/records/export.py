@@ -14,22 +14,18 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic_core import to_json
 
 from hpobench_fds.errors import InputError
-from hpobench_fds.records.folder import (
+from hpobench_fds.records.cell_files import (
     CHECKPOINT_FILE,
     LOCK_FILE,
     PACKED_FILE,
     RUN_FILE,
     TRACE_FILE,
-    CellStore,
-    Store,
-    cell_folders,
-    load_results,
-    load_runs,
-    read_plain,
-    read_suite,
+    CellFiles,
     read_trace,
-    write_atomic,
 )
+from hpobench_fds.records.folder import ResultsFolder, cell_folders, read_suite
+from hpobench_fds.records.frames import load_results, load_runs
+from hpobench_fds.records.safe_files import read_plain, write_atomic
 from hpobench_fds.records.schema import RunRecord
 
 if TYPE_CHECKING:
@@ -116,7 +112,7 @@ def merge(folders: Sequence[str | Path], out: str | Path, *, prefer: Prefer | No
     with _made_at_once(out) as new:
         for path, suite in zip(paths, suites, strict=True):
             try:
-                Store(new, {key: value for key, value in suite.items() if key != "schema_version"})
+                ResultsFolder(new, {key: value for key, value in suite.items() if key != "schema_version"})
             except InputError as error:
                 raise InputError(str(error).replace(str(new), "the folders before it"), where=path) from error
         chosen = _choose(paths, prefer, result)
@@ -132,7 +128,7 @@ def _choose(paths: Sequence[Path], prefer: Prefer | None, result: Merged) -> dic
     devices = set()
     for path in paths:
         for source in cell_folders(path):
-            record = CellStore(source).record()
+            record = CellFiles(source).record()
             if record is None:  # not begun
                 continue
             place = source.relative_to(path / "cells")
@@ -164,7 +160,7 @@ def _better(first: Path, last: Path, prefer: Prefer | None) -> Path:
 
 
 def _record(cell: Path) -> RunRecord:
-    record = CellStore(cell).record()
+    record = CellFiles(cell).record()
     assert record is not None
     return record
 

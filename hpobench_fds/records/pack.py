@@ -7,17 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpobench_fds.errors import InputError
-from hpobench_fds.records.folder import (
-    PACKED_FILE,
-    TRACE_FILE,
-    CellStore,
-    Held,
-    cell_folders,
-    read_plain,
-    read_suite,
-    trace_digest,
-    write_atomic,
-)
+from hpobench_fds.records.cell_files import PACKED_FILE, TRACE_FILE, CellFiles, Held
+from hpobench_fds.records.folder import cell_folders, read_suite
+from hpobench_fds.records.parsing import trace_digest
+from hpobench_fds.records.safe_files import read_plain, write_atomic
 
 
 @dataclass
@@ -40,7 +33,7 @@ def pack(folder: str | Path) -> Packed:
     for cell in cell_folders(folder):
         if not (cell / TRACE_FILE).exists():
             continue
-        files = CellStore(cell)
+        files = CellFiles(cell)
         try:
             lock = files.lock()
         except Held:
@@ -52,7 +45,7 @@ def pack(folder: str | Path) -> Packed:
     return packed
 
 
-def _pack_cell(files: CellStore, packed: Packed) -> None:
+def _pack_cell(files: CellFiles, packed: Packed) -> None:
     record, path = files.record(), files.folder / TRACE_FILE
     if record is None or record.status != "complete":  # it may yet be gone on from
         return

@@ -17,12 +17,17 @@ clock (method time only), memory in bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+
+TRAITS = ("greedy", "exact", "truncated", "multi_fidelity", "searches")
+"""What a method's class says of it. Of those that a record does not name, ``searches`` alone is true."""
+
+APPEARANCE = ("label", "color", "marker")
+"""How figures are to show a method, as its class says."""
 
 Status = Literal["running", "complete", "failed", "interrupted"]
 
@@ -32,7 +37,7 @@ class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", ser_json_inf_nan="strings")
 
 
-class Cost(_Record):
+class CostRecord(_Record):
     """Machine-free cost of a run so far.
 
     ``gradient_equivalents`` counts one forward + backward pass over a training batch as 1 and a
@@ -52,7 +57,6 @@ class ClockRecord(_Record):
     referee: float = 0.0
     records: float = 0.0
     elapsed: float = 0.0
-    compile: float = 0.0  # the part of ``method`` that was compilation or warm-up
 
 
 class FinalRecord(_Record):
@@ -76,7 +80,7 @@ class ReportRecord(_Record):
 
     report: int  # 0, 1, 2, ...
     seconds: float  # fair clock when the method reported
-    cost: Cost
+    cost: CostRecord
     schedule: list[float]  # flat, named by RunRecord.schedule_names
     fidelity: float = 1.0  # inner steps trained / horizon
     val_loss: float  # of this evaluation; infinite if training diverged
@@ -98,6 +102,8 @@ class RunRecord(_Record):
     method: str  # the label in the suite; several labels may share one adapter
     adapter: str  # the adapter's registered name or path
     family: str = ""  # "gradient", "black box", "baseline"
+    traits: dict[str, bool] = Field(default_factory=dict)  # by TRAITS; what analysis groups methods by
+    appearance: dict[str, str | None] = Field(default_factory=dict)  # by APPEARANCE; None: by figures' rule
     seed: int
     options: dict[str, Any]
     problem_config: dict[str, Any]
@@ -108,7 +114,7 @@ class RunRecord(_Record):
     reason: str | None = None  # why it failed or stopped, in a line
     stopped: str | None = None  # of a complete run: "budget" or "converged" or "done"
     clock: ClockRecord = Field(default_factory=ClockRecord)
-    cost: Cost = Field(default_factory=Cost)
+    cost: CostRecord = Field(default_factory=CostRecord)
     reports: int = 0
     incumbent: int | None = None  # index of the incumbent's report
     final: FinalRecord | None = None
@@ -123,28 +129,6 @@ class RunRecord(_Record):
     # Of a settled run: SHA-256 of its trace, and of this record without the field itself.
     trace_sha256: str | None = None
     digest: str | None = None
-
-
-def migrated(data: dict[str, Any]) -> dict[str, Any]:
-    """A run record's data in the present schema. Raises ValueError for one of an unknown version."""
-    for old in range(schema_version(data), SCHEMA_VERSION):
-        data = MIGRATIONS[old](data)
-    return data
-
-
-def schema_version(data: dict[str, Any]) -> int:
-    """The version that a record's data states. Raises ValueError for one that is not known here."""
-    version = data.get("schema_version", SCHEMA_VERSION)
-    if type(version) is not int or not 1 <= version <= SCHEMA_VERSION:
-        newer = type(version) is int and version > SCHEMA_VERSION
-        problem = "written by a newer version: schema" if newer else "unknown schema version"
-        raise ValueError(f"{problem} {version!r} (allowed: 1 to {SCHEMA_VERSION})")
-    return version
-
-
-MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
-"""From a schema version to the next: a run record's data in, the same in the newer schema out.
-A new field with a default needs none: records without it load as they are."""
 
 
 class SuiteProblem(_Record):
@@ -172,20 +156,21 @@ class SuiteRecord(_Record):
 
 
 REPORT_COLUMNS = [
-    "suite", "problem", "method", "adapter", "family", "seed", "status",
+    "suite", "problem", "method", "adapter", "family", *TRAITS, "seed", "status",
     "report", "seconds", "inner_steps", "gradient_equivalents", "products",
     "fidelity", "val_loss", "val_accuracy", "incumbent", "test_loss", "test_accuracy",
     "schedule", "schedule_names", "hypergradient", "peak_memory", "extra",
 ]  # fmt: skip
 """Columns of the tidy frame of reports that ``load_results`` returns, one row a report.
-``schedule``, ``schedule_names`` and ``hypergradient`` hold lists, ``extra`` a dict."""
+``schedule``, ``schedule_names`` and ``hypergradient`` hold lists, ``extra`` a dict; traits are bool."""
 
 RUN_COLUMNS = [
-    "suite", "problem", "method", "adapter", "family", "seed", "status", "reason", "stopped",
-    "seconds", "referee_seconds", "elapsed_seconds", "compile_seconds",
+    "suite", "problem", "method", "adapter", "family", *TRAITS, *APPEARANCE,
+    "seed", "status", "reason", "stopped", "seconds", "referee_seconds", "elapsed_seconds",
     "inner_steps", "gradient_equivalents", "products", "reports",
-    "final_test_accuracy", "final_test_loss", "last_test_accuracy",
+    "final_test_accuracy", "final_test_loss", "last_test_accuracy", "final_report",
     "incumbent_val_loss", "incumbent_val_accuracy", "incumbent_test_accuracy",
     "budget_seconds", "budget_steps", "schedule_names", "jobs", "device", "resumed",
 ]  # fmt: skip
-"""Columns of the frame of runs that ``load_runs`` returns, one row a cell."""
+"""Columns of the frame of runs that ``load_runs`` returns, one row a cell. Traits are bool, label, color
+and marker text or None; ``final_report`` is the report whose schedule the referee retrained, or NaN."""

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hpobench_fds.errors import InputError
-from hpobench_fds.records.folder import (
+from hpobench_fds.plain import first_difference
+from hpobench_fds.records.cell_files import (
     CHECKPOINT_FILE,
     ERROR_FILE,
     LOCK_FILE,
@@ -23,18 +24,16 @@ from hpobench_fds.records.folder import (
     PACKED_FILE,
     RUN_FILE,
     TRACE_FILE,
-    CellStore,
-    first_difference,
-    read_plain,
-    read_suite,
+    CellFiles,
     read_trace,
-    record_digest,
     reports_of,
-    trace_digest,
-    whole_lines,
 )
-from hpobench_fds.records.schema import Cost, ReportRecord, RunRecord
-from hpobench_fds.suite.config import configuration_hash
+from hpobench_fds.records.configuration import configuration_hash
+from hpobench_fds.records.folder import read_suite
+from hpobench_fds.records.incumbents import Scores, is_better, is_in_time
+from hpobench_fds.records.parsing import record_digest, trace_digest, whole_lines
+from hpobench_fds.records.safe_files import read_plain
+from hpobench_fds.records.schema import CostRecord, ReportRecord, RunRecord
 
 Level = Literal["error", "note"]
 SETTLED = ("complete", "failed")
@@ -115,7 +114,7 @@ class _Cell:
         self.undigested = False
 
     def run(self) -> list[Finding]:
-        files = CellStore(self.cell)
+        files = CellFiles(self.cell)
         try:
             record = files.record()
             if record is None:
@@ -195,7 +194,7 @@ class _Cell:
             numbers == list(range(len(numbers))), "reports are not numbered 0, 1, 2, ...", TRACE_FILE
         )
         for earlier, later in pairwise(self.reports):
-            counts = [(getattr(earlier.cost, n), getattr(later.cost, n)) for n in Cost.model_fields]
+            counts = [(getattr(earlier.cost, n), getattr(later.cost, n)) for n in CostRecord.model_fields]
             went_back = any(b < a for a, b in [(earlier.seconds, later.seconds), *counts])
             self._expect(not went_back, f"report {later.report}: seconds or costs went back", TRACE_FILE)
         low, high = _bounds(record)
@@ -218,8 +217,13 @@ class _Cell:
 
     def _incumbents(self, record: RunRecord) -> None:
         best: ReportRecord | None = None
+        limits = {"most_seconds": record.budget.get("seconds"), "most_steps": record.budget.get("steps")}
+        objective = str(record.problem_config.get("objective"))
         for report in self.reports:
-            better = _in_time(report, record.budget) and _better(report, best, record.problem_config)
+            in_time = is_in_time(report.seconds, report.cost.inner_steps, **limits)
+            better = in_time and is_better(
+                _scores(report), None if best is None else _scores(best), objective
+            )
             if report.incumbent != better:
                 said = "an incumbent" if report.incumbent else "no incumbent"
                 self._error(f"report {report.report} is {said} by its flag, not by its numbers", TRACE_FILE)
@@ -272,20 +276,8 @@ def _bounds(record: RunRecord) -> tuple[list[float], list[float]]:
     )
 
 
-def _in_time(report: ReportRecord, budget: Mapping[str, float | None]) -> bool:
-    seconds, steps = budget.get("seconds"), budget.get("steps")
-    late = seconds is not None and report.seconds > seconds
-    return not late and (steps is None or report.cost.inner_steps <= steps)
-
-
-def _better(report: ReportRecord, best: ReportRecord | None, config: Mapping[str, Any]) -> bool:
-    if not (math.isfinite(report.val_loss) and math.isfinite(report.val_accuracy)):
-        return False
-    if best is None:
-        return True
-    if config.get("objective") == "val_accuracy":
-        return report.val_accuracy > best.val_accuracy
-    return report.val_loss < best.val_loss
+def _scores(report: ReportRecord) -> Scores:
+    return Scores(report.val_loss, report.val_accuracy)
 
 
 def sentence(result: Verification, folder: Path) -> str:

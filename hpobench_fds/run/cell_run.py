@@ -23,12 +23,14 @@ from filelock import BaseFileLock
 from hpobench_fds.errors import InputError
 from hpobench_fds.method.contract import Method, Task
 from hpobench_fds.method.registry import parse_options, resolve
-from hpobench_fds.records.folder import CHECKPOINT_FILE, ERROR_FILE, CellStore, Held, Store
-from hpobench_fds.records.schema import ClockRecord, Cost, FinalRecord, ReportRecord, RunRecord, Status
+from hpobench_fds.records.cell_files import CHECKPOINT_FILE, ERROR_FILE, CellFiles, Held
+from hpobench_fds.records.folder import ResultsFolder
+from hpobench_fds.records.schema import ClockRecord, CostRecord, FinalRecord, ReportRecord, RunRecord, Status
 from hpobench_fds.run.machine import Machine
 from hpobench_fds.run.recorder import Ears, Recorder
 from hpobench_fds.run.referee import Referee
-from hpobench_fds.run.watcher import CellResult, Quiet, Spent, Watcher
+from hpobench_fds.run.spent import Spent, clock_record, cost_of, cost_record, seconds_of
+from hpobench_fds.run.watcher import CellResult, Quiet, Watcher
 from hpobench_fds.seeds import derive
 from hpobench_fds.suite.config import Cell
 from hpobench_fds.training.clock import Budget, Clock, synchroniser
@@ -44,13 +46,13 @@ class _Earlier:
     """What an interrupted or crashed run has left to go on from."""
 
     clock: ClockRecord
-    cost: Cost
+    cost: CostRecord
     reports: list[ReportRecord]
     state: dict[str, Any] | None = None  # None with ``stopped``: only the referee's last word is missing
     stopped: str | None = None
 
 
-def _earlier(files: CellStore, known: RunRecord | None, machine: Machine) -> _Earlier | None:
+def _earlier(files: CellFiles, known: RunRecord | None, machine: Machine) -> _Earlier | None:
     """What to go on from; None to start afresh."""
     if known is None or known.status == "complete":
         return None
@@ -73,7 +75,8 @@ def _earlier(files: CellStore, known: RunRecord | None, machine: Machine) -> _Ea
     ):
         return None
     try:
-        clock, cost = ClockRecord(**checkpoint["clock"]), Cost(**checkpoint["cost"])
+        seconds = {name: checkpoint["clock"][name] for name in ClockRecord.model_fields}
+        clock, cost = ClockRecord(**seconds), CostRecord(**checkpoint["cost"])
         count, state = checkpoint["reports"], checkpoint["state"]
         spent = (*clock.model_dump().values(), *cost.model_dump().values())
         sound = 0 <= count <= len(reports) and all(0 <= value < math.inf for value in spent)
@@ -88,7 +91,7 @@ class _Run:
     def __init__(
         self,
         cell: Cell,
-        files: CellStore,
+        files: CellFiles,
         problem: Problem,
         test: TestData,
         machine: Machine,
@@ -105,8 +108,8 @@ class _Run:
         else:
             files.keep_reports(len(earlier.reports))
             (files.folder / ERROR_FILE).unlink(missing_ok=True)
-        clock, cost = (earlier.clock, earlier.cost) if earlier else (None, None)
-        self.clock = Clock(source, synchroniser(machine.device), clock, cost)
+        seconds, cost = (seconds_of(earlier.clock), cost_of(earlier.cost)) if earlier else (None, None)
+        self.clock = Clock(source, synchroniser(machine.device), seconds, cost)
         steps = cell.budget.inner_steps(problem.steps_per_epoch)
         self.budget = Budget(self.clock, cell.budget.seconds, steps)
         self.referee = Referee(problem, test, cell.seed)
@@ -121,9 +124,7 @@ class _Run:
             self.record.started, self.record.resumed = known.started, known.resumed + 1
 
     def spent(self) -> Spent:
-        return Spent(
-            self.clock.record(), self.clock.cost.model_copy(), self.budget.seconds, self.budget.steps
-        )
+        return Spent.of(self.budget)
 
     def go(self) -> RunRecord:
         """Run to the end, whatever that is; a method's error is recorded, an interruption passed on."""
@@ -151,6 +152,7 @@ class _Run:
     def _run(self) -> None:
         method = _build(self.cell)
         self.record.family = method.family
+        self.record.traits, self.record.appearance = method.traits(), method.appearance()
         if (reason := method.skip(self.problem)) is not None:
             self.record.stopped = "skipped"
             self._save("complete", reason=reason)
@@ -191,7 +193,7 @@ class _Run:
 
     def _save(self, status: Status, reason: str | None = None) -> None:
         self.record.status, self.record.reason = status, reason
-        self.record.clock, self.record.cost = self.clock.record(), self.clock.cost.model_copy()
+        self.record.clock, self.record.cost = clock_record(self.clock), cost_record(self.clock)
         self.record.reports = self.recorder.count
         self.record.incumbent = self.recorder.incumbent.report if self.recorder.incumbent else None
         self.record.finished = now() if status in ("complete", "failed") else None
@@ -202,7 +204,7 @@ class _Run:
 
 def run_cell(
     cell: Cell,
-    store: Store,
+    store: ResultsFolder,
     problem: Problem,
     test: TestData,
     machine: Machine,
@@ -250,7 +252,7 @@ def run_cell(
             torch.cuda.empty_cache()  # the next method finds the memory as the first one did
 
 
-def lock_soon(files: CellStore, seconds: float) -> BaseFileLock:
+def lock_soon(files: CellFiles, seconds: float) -> BaseFileLock:
     """The cell's lock, tried for so long. Raises Held."""
     deadline = time.monotonic() + seconds
     while True:
@@ -305,7 +307,7 @@ def unrecorded(cell: Cell, problem: Problem, machine: Machine, error: OSError) -
     return CellResult(cell, "failed", record)
 
 
-def settled_before(cell: Cell, files: CellStore, retry_failed: bool) -> CellResult | None:
+def settled_before(cell: Cell, files: CellFiles, retry_failed: bool) -> CellResult | None:
     """What became of a cell that need not be run (again). Raises InputError if it was another's."""
     known = files.record()
     if known is None:

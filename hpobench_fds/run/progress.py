@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from hpobench_fds.records.schema import ReportRecord
-    from hpobench_fds.run.watcher import CellResult, Spent, Watcher
+    from hpobench_fds.run.spent import Spent
+    from hpobench_fds.run.watcher import CellResult, Watcher
     from hpobench_fds.suite.config import Cell
 
 BAR = 16  # columns

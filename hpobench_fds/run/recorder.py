@@ -11,14 +11,16 @@ import numpy as np
 import torch
 
 from hpobench_fds.method.contract import Report
-from hpobench_fds.records.folder import CellStore
-from hpobench_fds.records.schema import Cost, ReportRecord
+from hpobench_fds.records.cell_files import CellFiles
+from hpobench_fds.records.incumbents import Scores, is_better, is_in_time
+from hpobench_fds.records.schema import ReportRecord
 from hpobench_fds.run.referee import Referee
+from hpobench_fds.run.spent import clock_record, cost_record
 from hpobench_fds.run.watcher import Quiet, Watcher
 from hpobench_fds.suite.config import Cell
 from hpobench_fds.training.clock import Budget, Clock
 from hpobench_fds.training.problem import Problem
-from hpobench_fds.training.trainer import Evaluation
+from hpobench_fds.training.state import Evaluation
 
 CHECKPOINT_SHARE = 0.05  # at most this share of a run's time goes into checkpoints
 OUTSIDE_BOUNDS = 1e-9  # share of a range that rounding may carry a schedule outside it
@@ -35,7 +37,7 @@ class Recorder:
         cell: Cell,
         problem: Problem,
         referee: Referee,
-        files: CellStore,
+        files: CellFiles,
         clock: Clock,
         budget: Budget,
         reports: Sequence[ReportRecord] = (),
@@ -55,10 +57,11 @@ class Recorder:
 
     def report(self, report: Report) -> None:
         with self._clock.charge("referee"):
-            seconds, cost = self._clock.seconds, self._clock.cost.model_copy()
+            seconds, cost = self._clock.seconds, cost_record(self._clock)
             peak = self._memory.read()
             schedule = self._checked(report)
-            incumbent = self._in_time(seconds, cost) and self._beats(report.evaluation, self.incumbent)
+            scores = Scores(float(report.evaluation.loss), float(report.evaluation.accuracy))
+            incumbent = self._in_time(seconds, cost.inner_steps) and self._beats(scores, self.incumbent)
             test = self._measure(report) if incumbent else None
             self._memory.reset()
             gradient = report.hypergradient
@@ -68,8 +71,8 @@ class Recorder:
                 cost=cost,
                 schedule=schedule,
                 fidelity=float(report.fidelity),
-                val_loss=float(report.evaluation.loss),
-                val_accuracy=float(report.evaluation.accuracy),
+                val_loss=scores.loss,
+                val_accuracy=scores.accuracy,
                 incumbent=incumbent,
                 test_loss=None if test is None else test.loss,
                 test_accuracy=None if test is None else test.accuracy,
@@ -89,8 +92,8 @@ class Recorder:
             self._files.save_checkpoint(
                 {
                     "config_hash": self._cell.config_hash,
-                    "clock": self._clock.record().model_dump(),
-                    "cost": self._clock.cost.model_dump(),
+                    "clock": clock_record(self._clock).model_dump(),
+                    "cost": cost_record(self._clock).model_dump(),
                     "reports": self.count,
                     "state": state,
                 }
@@ -108,20 +111,13 @@ class Recorder:
         values: list[float] = vector.tolist()
         return values
 
-    def _in_time(self, seconds: float, cost: Cost) -> bool:
-        """What comes after the budget is recorded, but is nobody's incumbent."""
-        late = self._budget.seconds is not None and seconds > self._budget.seconds
-        return not late and (self._budget.steps is None or cost.inner_steps <= self._budget.steps)
+    def _in_time(self, seconds: float, steps: int) -> bool:
+        budget = self._budget
+        return is_in_time(seconds, steps, most_seconds=budget.seconds, most_steps=budget.steps)
 
-    def _beats(self, new: Evaluation, old: ReportRecord | None) -> bool:
-        """By the problem's objective; ties keep the earlier, what is not finite is never better."""
-        if not (math.isfinite(new.loss) and math.isfinite(new.accuracy)):
-            return False
-        if old is None:
-            return True
-        if self._problem.config.objective == "val_accuracy":
-            return new.accuracy > old.val_accuracy
-        return new.loss < old.val_loss
+    def _beats(self, new: Scores, old: ReportRecord | None) -> bool:
+        """By the problem's objective."""
+        return is_better(new, None if old is None else _scores(old), self._problem.config.objective)
 
     def _consider(self, report: ReportRecord) -> None:
         """Keep for retraining the best of those trained longest.
@@ -129,13 +125,13 @@ class Recorder:
         A short rung never tried the later windows of its schedule: however good it looked, it says
         nothing of a training over the horizon.
         """
-        if not self._in_time(report.seconds, report.cost):
+        if not self._in_time(report.seconds, report.cost.inner_steps):
             return
         rival = self.candidate
         longer = rival is not None and report.fidelity > rival.fidelity
         if rival is not None and report.fidelity < rival.fidelity:
             return
-        if self._beats(Evaluation(report.val_loss, report.val_accuracy), None if longer else rival):
+        if self._beats(_scores(report), None if longer else rival):
             self.candidate = report
 
     def _measure(self, report: Report) -> Evaluation:
@@ -149,6 +145,10 @@ class Recorder:
         self.incumbent = record if record.incumbent else self.incumbent
         self._consider(record)
         self._watch.report(self._cell, record)
+
+
+def _scores(report: ReportRecord) -> Scores:
+    return Scores(report.val_loss, report.val_accuracy)
 
 
 class Ears:

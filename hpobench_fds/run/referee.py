@@ -15,7 +15,8 @@ from hpobench_fds.schedule import Schedule
 from hpobench_fds.seeds import derive
 from hpobench_fds.training.clock import Clock
 from hpobench_fds.training.problem import Problem, TestData
-from hpobench_fds.training.trainer import Evaluation, Trainer, TrainState, evaluate_on
+from hpobench_fds.training.state import Evaluation, TrainState
+from hpobench_fds.training.trainer import Trainer, evaluate_on
 
 
 class FullTrainer(Trainer):

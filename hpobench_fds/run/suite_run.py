@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from hpobench_fds.errors import InputError
-from hpobench_fds.method.registry import dotted
-from hpobench_fds.records.folder import Store, cell_store
+from hpobench_fds.records.folder import ResultsFolder, files_of_cell
 from hpobench_fds.run.cell_run import run_cell, settled_before, warm_up
 from hpobench_fds.run.machine import describe_machine, find_devices
 from hpobench_fds.run.watcher import CellResult, Quiet, RunSummary, Watcher
 from hpobench_fds.suite.config import Cell, Suite, load_suite, part_of
 from hpobench_fds.suite.limits import Limits
 from hpobench_fds.training.problem import Problem, TestData, load_problem
+from hpobench_fds.typed import dotted
 
 if TYPE_CHECKING:
     from hpobench_fds.run.backends.ray_cluster import Cluster
@@ -87,9 +87,9 @@ def run_suite(
     cells = part_of(planned, part)
     description = {**suite.describe(), "seeds": sorted({cell.seed for cell in planned})}
     folder = Path(out) if out is not None else Path("results") / suite.name
-    Store.check(folder, description)
+    ResultsFolder.check(folder, description)
     before = [
-        settled_before(cell, cell_store(folder, cell.problem, cell.method, cell.seed), retry_failed)
+        settled_before(cell, files_of_cell(folder, cell.problem, cell.method, cell.seed), retry_failed)
         for cell in cells
     ]
     todo = [cell for cell, settled in zip(cells, before, strict=True) if settled is None]
@@ -98,7 +98,7 @@ def run_suite(
     elsewhere = apart or cluster is not None
     problems = load_problems(suite, todo, torch.device("cpu") if elsewhere else devices[0], root, download)
 
-    store = Store(folder, description)
+    store = ResultsFolder(folder, description)
     watch.plan(cells, todo, jobs)
     if cluster is not None:
         from hpobench_fds.run.backends.ray_cluster import run_on_ray
@@ -116,7 +116,7 @@ def run_suite(
 
 def _run_here(
     todo: Sequence[Cell],
-    store: Store,
+    store: ResultsFolder,
     problems: Mapping[str, tuple[Problem, TestData]],
     device: torch.device,
     retry_failed: bool,
@@ -140,7 +140,7 @@ def _run_here(
 
 def _run_apart(
     todo: Sequence[Cell],
-    store: Store,
+    store: ResultsFolder,
     problems: dict[str, tuple[Problem, TestData]],
     devices: Sequence[torch.device],
     jobs: int,

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-from hpobench_fds.records.schema import ClockRecord, Cost, ReportRecord, RunRecord
+from hpobench_fds.records.schema import ReportRecord, RunRecord
+from hpobench_fds.run.spent import Spent
 from hpobench_fds.suite.config import Cell
 
 Verdict = Literal["complete", "failed", "interrupted", "complete before", "failed before", "held"]
@@ -40,26 +41,6 @@ class RunSummary:
     def exit_code(self) -> int:
         """1 if the results hold a failed or an unfinished run, else 0."""
         return 1 if self.count("failed", "failed before", "interrupted") else 0
-
-
-@dataclass(frozen=True)
-class Spent:
-    """How far a cell is: its clock and cost, and the budget for them (None: no limit)."""
-
-    clock: ClockRecord
-    cost: Cost
-    seconds: float | None
-    steps: int | None
-
-    @property
-    def used(self) -> float:
-        """Share of the budget that is spent, in [0, 1]; the larger one if both limits are set."""
-        shares = [0.0]
-        if self.seconds:
-            shares.append(self.clock.method / self.seconds)
-        if self.steps:
-            shares.append(self.cost.inner_steps / self.steps)
-        return min(1.0, max(shares))
 
 
 class Watcher(Protocol):

@@ -28,8 +28,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -50,18 +48,12 @@ from pydantic import (
 
 from hpobench_fds.data.dataset import DATASETS
 from hpobench_fds.errors import InputError
-from hpobench_fds.method.registry import (
-    dotted,
-    options_as_data,
-    parse_options,
-    resolve,
-    shown,
-    unknown,
-    validated,
-)
+from hpobench_fds.method.registry import options_as_data, parse_options, resolve
 from hpobench_fds.nn.network import MODELS
+from hpobench_fds.records.configuration import configuration_hash
 from hpobench_fds.suite.limits import NO_LIMITS, Limits
 from hpobench_fds.training.problem import ProblemConfig
+from hpobench_fds.typed import dotted, shown, unknown, validated
 
 MOST_SEEDS = 10_000  # a slip such as "0-1000000000" must not fill the memory
 NAME_RULE = "letters, digits, '.', '_' and '-', no '.' at either end, at most 100, no device of Windows"
@@ -354,24 +346,6 @@ def suite_schema() -> dict[str, Any]:
         "title": "Benchmark suite",
         **{key: value for key, value in _SuiteTable.model_json_schema().items() if key != "title"},
     }
-
-
-CAME_LATER = ("final_epochs",)  # keys of a problem that hashes of older records know nothing of
-
-
-def configuration_hash(
-    problem: Mapping[str, Any], adapter: str, options: Mapping[str, Any], budget: Mapping[str, Any], seed: int
-) -> str:
-    """The hash of all that decides a cell's outcome, given as plain data."""
-    known = {key: value for key, value in problem.items() if key not in CAME_LATER or value is not None}
-    cell = {"problem": known, "adapter": adapter, "options": options, "budget": budget, "seed": seed}
-    return content_hash(cell)
-
-
-def content_hash(data: object) -> str:
-    """A short hash of plain data that does not depend on the order of keys."""
-    text = json.dumps(data, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 # --------------------------------------------------------------------------------------- reading files

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpobench_fds.records.folder import Store, cell_store, load_runs
+from hpobench_fds.records.folder import ResultsFolder, files_of_cell
+from hpobench_fds.records.frames import load_runs
 from hpobench_fds.suite.config import Cell, Suite, load_suite, part_of
 
 TO_DO = "to do"
@@ -66,12 +67,12 @@ def plan(
     if not isinstance(suite, Suite):
         suite = load_suite(suite)
     folder = Path(out) if out is not None else Path("results") / suite.name
-    Store.check(folder, suite.describe())
+    ResultsFolder.check(folder, suite.describe())
     on_record = folder.is_dir() and any(folder.iterdir())
     taken, overhead = _history(folder) if on_record else ({}, None)
     cells = []
     for cell in part_of(suite.cells(methods=methods, seeds=seeds), part):
-        record = cell_store(folder, cell.problem, cell.method, cell.seed).record() if on_record else None
+        record = files_of_cell(folder, cell.problem, cell.method, cell.seed).record() if on_record else None
         status = TO_DO if record is None or record.status in ("running", "interrupted") else record.status
         if status == "failed" and retry_failed:
             status = TO_DO

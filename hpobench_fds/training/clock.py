@@ -9,13 +9,37 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 
-from hpobench_fds.records.schema import ClockRecord, Cost
-
 Account = Literal["method", "referee", "records"]
+
+
+@dataclass
+class Cost:
+    """What a run has cost so far, whatever the machine.
+
+    inner_steps : steps of training.
+    gradient_equivalents : one forward and backward pass over a training batch counts as 1, a tangent or
+        adjoint product by its share of FLOPs, an evaluation by its forward passes.
+    products : Hessian-vector products, tangent or adjoint.
+    """
+
+    inner_steps: int = 0
+    gradient_equivalents: float = 0.0
+    products: int = 0
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """Where the wall-clock went, in seconds; method + referee + records = elapsed."""
+
+    method: float = 0.0
+    referee: float = 0.0
+    records: float = 0.0
+    elapsed: float = 0.0
 
 
 def synchroniser(device: torch.device) -> Callable[[], None]:
@@ -33,29 +57,28 @@ class Clock:
     source : monotonic time in seconds; tests pass a fake one.
     synchronise : called before each switch of account, so that queued device work is booked to
         the account that asked for it.
-    record, cost : sums of an earlier part of the same run.
+    earlier, cost : sums of an earlier part of the same run; they are copied.
     """
 
     def __init__(
         self,
         source: Callable[[], float] = time.monotonic,
         synchronise: Callable[[], None] = lambda: None,
-        record: ClockRecord | None = None,
+        earlier: Seconds | None = None,
         cost: Cost | None = None,
     ) -> None:
         self._source = source
         self._synchronise = synchronise
-        earlier = record or ClockRecord()
+        earlier = earlier or Seconds()
         self._sums: dict[Account, float] = {
             "method": earlier.method,
             "referee": earlier.referee,
             "records": earlier.records,
         }
         self._elapsed = earlier.elapsed
-        self._compile = earlier.compile
         self._account: Account | None = None
         self._since = 0.0
-        self.cost = cost.model_copy() if cost else Cost()
+        self.cost = replace(cost) if cost else Cost()
 
     def start(self) -> None:
         """Begin (or go on): the method's time runs from here."""
@@ -88,16 +111,6 @@ class Clock:
         finally:
             self._switch(outer)
 
-    @contextmanager
-    def compiling(self) -> Iterator[None]:
-        """Method time that is compilation or warm-up: on the method's clock, recorded apart as well."""
-        before = self.seconds
-        try:
-            yield
-        finally:
-            self._synchronise()
-            self._compile += self.seconds - before
-
     @property
     def seconds(self) -> float:
         """Method time so far, in seconds; does not wait for the device."""
@@ -109,13 +122,23 @@ class Clock:
         self.cost.gradient_equivalents += gradients
         self.cost.products += products
 
-    def record(self) -> ClockRecord:
-        """The sums so far, as they are written to ``run.json``."""
+    def sums(self) -> Seconds:
+        """Where the time has gone so far."""
         running = self._source() - self._since if self._account is not None else 0.0
         sums = dict(self._sums)
         if self._account is not None:
             sums[self._account] += running
-        return ClockRecord(**sums, elapsed=self._elapsed + running, compile=self._compile)
+        return Seconds(**sums, elapsed=self._elapsed + running)
+
+
+def share_used(seconds: float, steps: int, *, most_seconds: float | None, most_steps: int | None) -> float:
+    """Share of a budget that is spent, in [0, 1]; the larger one of two limits, 0 without any."""
+    shares = [0.0]
+    if most_seconds:
+        shares.append(seconds / most_seconds)
+    if most_steps:
+        shares.append(steps / most_steps)
+    return min(1.0, max(shares))
 
 
 class Budget:
@@ -139,9 +162,5 @@ class Budget:
     @property
     def used(self) -> float:
         """Share of the budget that is spent, in [0, 1]; the larger one if both limits are set."""
-        shares = [0.0]
-        if self.steps:
-            shares.append(self.clock.cost.inner_steps / self.steps)
-        if self.seconds:
-            shares.append(self.clock.seconds / self.seconds)
-        return min(1.0, max(shares))
+        steps = self.clock.cost.inner_steps
+        return share_used(self.clock.seconds, steps, most_seconds=self.seconds, most_steps=self.steps)

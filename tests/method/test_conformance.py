@@ -12,11 +12,12 @@ import pytest
 import torch
 
 from hpobench_fds.data.dataset import Dataset
+from hpobench_fds.method import AskTell, Method, Outcome, Proposal, Task
 from hpobench_fds.method.conformance import RULES, Finding, assert_conforms, check_method, is_stochastic
-from hpobench_fds.method.contract import AskTell, Method, Outcome, Proposal, Task
 from hpobench_fds.training.clock import Clock
 from hpobench_fds.training.problem import load_problem
-from hpobench_fds.training.trainer import Evaluation, Trainer
+from hpobench_fds.training.state import Evaluation
+from hpobench_fds.training.trainer import Trainer
 
 # Module, class, and options under which the kit's short runs get past every warm-up.
 BUILT_IN: list[tuple[str, str, dict[str, Any]]] = [

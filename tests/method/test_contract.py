@@ -20,9 +20,8 @@ from hpobench_fds.hypergradient.forward import ForwardMode
 from hpobench_fds.hypergradient.interface import Hypergradient
 from hpobench_fds.hypergradient.outer import Outer, OuterOptions
 from hpobench_fds.method import AskTell, Method, Outcome, OuterLoop, Proposal, Report, Task
-from hpobench_fds.records.schema import Cost
 from hpobench_fds.schedule import HyperparameterSpace, Schedule
-from hpobench_fds.training.clock import Budget, Clock
+from hpobench_fds.training.clock import Budget, Clock, Cost
 from hpobench_fds.training.problem import Problem, ProblemConfig, load_problem
 from hpobench_fds.training.state import DIVERGED, Evaluation
 from hpobench_fds.training.trainer import Trainer
@@ -61,7 +60,7 @@ class Ears:
         self.events.append("checkpoint")
         stored = io.BytesIO()
         torch.save(state, stored)
-        self.checkpoints.append((stored.getvalue(), self.clock.cost.model_copy()))
+        self.checkpoints.append((stored.getvalue(), replace(self.clock.cost)))
         if len(self.checkpoints) == self.dies_after:
             raise KeyboardInterrupt
 
@@ -345,7 +344,7 @@ def test_what_was_thought_before_an_interruption_is_not_paid_for_twice() -> None
     dead = run(Thinker(), digits(), steps=180, dies_after=4, source=lambda: Thinker.now)
     assert dead.task.clock.seconds == 4
     later = run(Thinker(), digits(), steps=180, after=dead, source=lambda: Thinker.now)
-    record = later.task.clock.record()
+    record = later.task.clock.sums()
     assert (record.records, record.method) == (4, len(later.reports)) == (4, 2)
 
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from hpobench_fds.errors import InputError
-from hpobench_fds.method.contract import Method
+from hpobench_fds.method import Method
 from hpobench_fds.method.registry import GROUP, Registered, methods, options_as_data, parse_options, resolve
 
 MINE = """
 from pydantic import Field
-from hpobench_fds.method.contract import AskTell, Method, Options, Proposal
+from hpobench_fds.method import AskTell, Method, Options, Proposal
 
 class Mine(AskTell):
     name = "mine"

@@ -99,7 +99,7 @@ def test_check_takes_names_and_paths_and_reports_failures(tmp_path: Path) -> Non
     assert check("random_search").passed
     path = tmp_path / "bad.py"
     path.write_text(
-        "from hpobench_fds.method.contract import AskTell, Proposal\n"
+        "from hpobench_fds.method import AskTell, Proposal\n"
         "class Bad(AskTell):\n"
         "    'Goes too far.'\n"
         "    name, paper = 'bad', 'none'\n"

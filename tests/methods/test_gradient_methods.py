@@ -24,9 +24,8 @@ from hpobench_fds.methods.truncated_reverse import TruncatedReverse
 from hpobench_fds.errors import InputError
 from hpobench_fds.hypergradient.reverse import ReverseMode
 from hpobench_fds.method import Method, OuterLoop, Report, Task
-from hpobench_fds.records.schema import Cost
 from hpobench_fds.schedule import HyperparameterSpace
-from hpobench_fds.training.clock import Budget, Clock
+from hpobench_fds.training.clock import Budget, Clock, Cost
 from hpobench_fds.training.problem import Problem, ProblemConfig, load_problem
 from hpobench_fds.training.trainer import Trainer
 
@@ -83,7 +82,7 @@ class Ears:
     def checkpoint(self, state: dict[str, Any]) -> None:
         stored = io.BytesIO()
         torch.save(state, stored)
-        self.checkpoints.append((stored.getvalue(), self.clock.cost.model_copy()))
+        self.checkpoints.append((stored.getvalue(), replace(self.clock.cost)))
         if len(self.checkpoints) == self.dies_after:
             raise KeyboardInterrupt
 

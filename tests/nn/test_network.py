@@ -897,16 +897,19 @@ def test_a_user_s_module_that_is_random_in_any_other_way_is_refused(user_file: P
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("def build(:", "does not load: .*invalid syntax"),
-        ("import nothing_of_this_name", "does not load: No module named 'nothing_of_this_name'"),
-        ("1 / 0", "does not load: division by zero"),
+        ("def build(:", "cannot be imported: SyntaxError: invalid syntax"),
+        (
+            "import nothing_of_this_name",
+            "cannot be imported: ModuleNotFoundError: No module named 'nothing_of_this_name'",
+        ),
+        ("1 / 0", "cannot be imported: ZeroDivisionError: division by zero"),
         pytest.param(
             "import torch; torch.nothing",
-            "does not load: .*'nothing'",
+            "cannot be imported: .*'nothing'",
         ),
     ],
 )
-def test_a_file_that_does_not_load_is_refused_with_its_reason(
+def test_a_file_that_cannot_be_imported_is_refused_with_its_reason(
     tmp_path: Path, content: str, says: str
 ) -> None:
     path = tmp_path / "broken.py"

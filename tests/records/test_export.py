@@ -14,8 +14,9 @@ import pytest
 from real_run import cell, copy_of_results
 
 from hpobench_fds.errors import InputError
+from hpobench_fds.records.cell_files import CellFiles
 from hpobench_fds.records.export import export, merge
-from hpobench_fds.records.folder import CellStore, load_results, load_runs
+from hpobench_fds.records.frames import load_results, load_runs
 from hpobench_fds.records.verify import verify
 
 
@@ -103,7 +104,7 @@ def keep(folder: Path, *cells: tuple[str, int]) -> None:
 
 
 def change(folder: Path, **changes: Any) -> None:
-    files = CellStore(cell(folder))
+    files = CellFiles(cell(folder))
     record = files.record()
     assert record is not None
     files.write_record(record.model_copy(update=changes))
@@ -130,7 +131,7 @@ def test_a_finished_run_goes_before_an_unfinished_one(results: Path, tmp_path: P
     other = copy_of_results(tmp_path / "b")
     change(other, status="interrupted", finished=None, final=None)
     merge([results, other][::order], tmp_path / "whole")
-    record = CellStore(cell(tmp_path / "whole")).record()
+    record = CellFiles(cell(tmp_path / "whole")).record()
     assert record is not None
     assert record.status == "complete"
 
@@ -145,7 +146,7 @@ def test_two_different_results_of_a_cell_are_refused_unless_one_is_preferred(
     assert not (tmp_path / "whole").exists()
     for prefer, jobs in (("first", 1), ("last", 5)):
         merge([results, other], tmp_path / prefer, prefer=prefer)  # type: ignore[arg-type]
-        record = CellStore(cell(tmp_path / prefer)).record()
+        record = CellFiles(cell(tmp_path / prefer)).record()
         assert record is not None
         assert record.jobs == jobs
 

@@ -17,19 +17,15 @@ import pytest
 import torch
 
 from hpobench_fds.errors import InputError
-from hpobench_fds.records.folder import (
-    CellStore,
-    Held,
-    Store,
-    cell_folders,
-    load_results,
-    load_runs,
-    write_atomic,
-)
+from hpobench_fds.records.cell_files import CellFiles, Held
+from hpobench_fds.records.folder import ResultsFolder, cell_folders
+from hpobench_fds.records.frames import load_results, load_runs
+from hpobench_fds.records.safe_files import write_atomic
 from hpobench_fds.records.schema import (
     REPORT_COLUMNS,
     RUN_COLUMNS,
-    Cost,
+    TRAITS,
+    CostRecord,
     FinalRecord,
     ReportRecord,
     RunRecord,
@@ -47,7 +43,7 @@ def report(index: int = 0, **changes: Any) -> ReportRecord:
     values: dict[str, Any] = {
         "report": index,
         "seconds": index + 0.5,
-        "cost": Cost(inner_steps=10 * (index + 1), gradient_equivalents=12.5, products=3),
+        "cost": CostRecord(inner_steps=10 * (index + 1), gradient_equivalents=12.5, products=3),
         "schedule": [0.1, -0.25],
         "val_loss": 1.0 / (index + 1),
         "val_accuracy": 0.5,
@@ -78,12 +74,12 @@ def run_record(**changes: Any) -> RunRecord:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "out", SUITE)
+def store(tmp_path: Path) -> ResultsFolder:
+    return ResultsFolder(tmp_path / "out", SUITE)
 
 
 @pytest.fixture
-def cell(store: Store) -> CellStore:
+def cell(store: ResultsFolder) -> CellFiles:
     cell = store.cell("p", "m", 0)
     cell.lock().release()
     return cell
@@ -120,7 +116,7 @@ def test_a_writer_that_is_killed_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     write_atomic(path, b"old")
     code = (
-        "import os, sys; from pathlib import Path; from hpobench_fds.records.folder import write_atomic\n"
+        "import os, sys; from pathlib import Path; from hpobench_fds.records.safe_files import write_atomic\n"
         "os.fsync = lambda _: os._exit(9)\n"
         "write_atomic(Path(sys.argv[1]), b'new' * 100_000)"
     )
@@ -128,14 +124,14 @@ def test_a_writer_that_is_killed_leaves_the_old_file(tmp_path: Path) -> None:
     assert path.read_bytes() == b"old"
 
 
-def test_reports_are_on_disk_as_soon_as_they_are_added(cell: CellStore) -> None:
+def test_reports_are_on_disk_as_soon_as_they_are_added(cell: CellFiles) -> None:
     for index in range(3):
         cell.append(report(index))
         assert len((cell.folder / "trace.jsonl").read_bytes().splitlines()) == index + 1
     assert cell.reports() == [report(0), report(1), report(2)]
 
 
-def test_half_a_last_line_is_dropped(cell: CellStore) -> None:
+def test_half_a_last_line_is_dropped(cell: CellFiles) -> None:
     cell.append(report(0))
     cell.append(report(1))
     trace = cell.folder / "trace.jsonl"
@@ -148,7 +144,7 @@ def test_half_a_last_line_is_dropped(cell: CellStore) -> None:
     assert cell.reports() == [report(0), report(7)]
 
 
-def test_going_on_drops_what_the_checkpoint_does_not_cover(cell: CellStore) -> None:
+def test_going_on_drops_what_the_checkpoint_does_not_cover(cell: CellFiles) -> None:
     for index in range(4):
         cell.append(report(index))
     cell.keep_reports(2)
@@ -157,7 +153,7 @@ def test_going_on_drops_what_the_checkpoint_does_not_cover(cell: CellStore) -> N
     assert cell.reports() == []
 
 
-def test_a_broken_line_in_the_middle_is_an_error_that_names_it(cell: CellStore) -> None:
+def test_a_broken_line_in_the_middle_is_an_error_that_names_it(cell: CellFiles) -> None:
     cell.append(report(0))
     with (cell.folder / "trace.jsonl").open("a") as file:
         file.write("{broken\n")
@@ -166,7 +162,7 @@ def test_a_broken_line_in_the_middle_is_an_error_that_names_it(cell: CellStore) 
         cell.reports()
 
 
-def test_what_is_not_finite_reads_back_as_it_was(cell: CellStore) -> None:
+def test_what_is_not_finite_reads_back_as_it_was(cell: CellFiles) -> None:
     written = report(0, val_loss=math.inf, hypergradient=[math.inf, -math.inf, 1.0], extra={"a": [math.inf]})
     cell.append(written)
     assert cell.reports() == [written]
@@ -176,7 +172,7 @@ def test_what_is_not_finite_reads_back_as_it_was(cell: CellStore) -> None:
     assert read.extra == {"Infinity": 'said "NaN" twice', "a": '"NaN'}
 
 
-def test_a_run_record_reads_back(cell: CellStore) -> None:
+def test_a_run_record_reads_back(cell: CellFiles) -> None:
     assert cell.record() is None
     record = run_record(final=FinalRecord(test_loss=math.inf, test_accuracy=0.1))
     cell.write_record(record)
@@ -184,7 +180,7 @@ def test_a_run_record_reads_back(cell: CellStore) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"{}", b"[]"])
-def test_a_broken_run_record_is_named(cell: CellStore, content: bytes) -> None:
+def test_a_broken_run_record_is_named(cell: CellFiles, content: bytes) -> None:
     (cell.folder / "run.json").write_bytes(content)
     with pytest.raises(InputError, match=r"run\.json: no run record"):
         cell.record()
@@ -193,7 +189,7 @@ def test_a_broken_run_record_is_named(cell: CellStore, content: bytes) -> None:
 # ----------------------------------------------------------------------------------------- checkpoints
 
 
-def test_a_checkpoint_reads_back(cell: CellStore) -> None:
+def test_a_checkpoint_reads_back(cell: CellFiles) -> None:
     state = {"a": torch.arange(3), "b": [1, 2.5, "c", None, True], "d": {"e": (1, 2)}}
     cell.save_checkpoint(state)
     read = cell.load_checkpoint()
@@ -205,7 +201,7 @@ def test_a_checkpoint_reads_back(cell: CellStore) -> None:
 
 
 @pytest.mark.parametrize("bad", [np.float64(1.0), np.zeros(2), object(), Path(), {1, 2}])
-def test_what_could_not_be_read_back_without_running_code_is_refused(cell: CellStore, bad: object) -> None:
+def test_what_could_not_be_read_back_without_running_code_is_refused(cell: CellFiles, bad: object) -> None:
     with pytest.raises(TypeError, match=r"state\['a'\]\[1\] is a .*, not plain data"):
         cell.save_checkpoint({"a": [0, bad]})
 
@@ -215,19 +211,19 @@ class Malicious:
         return os.system, ("exit 1",)
 
 
-def test_a_checkpoint_cannot_run_code(cell: CellStore) -> None:
+def test_a_checkpoint_cannot_run_code(cell: CellFiles) -> None:
     torch.save({"a": Malicious()}, cell.folder / "checkpoint.pt")
     assert cell.load_checkpoint() is None
 
 
-def test_a_broken_checkpoint_is_no_checkpoint(cell: CellStore) -> None:
+def test_a_broken_checkpoint_is_no_checkpoint(cell: CellFiles) -> None:
     cell.save_checkpoint({"a": 1})
     path = cell.folder / "checkpoint.pt"
     path.write_bytes(path.read_bytes()[:100])
     assert cell.load_checkpoint() is None
 
 
-def test_a_cell_is_held_by_one_runner_at_a_time(store: Store) -> None:
+def test_a_cell_is_held_by_one_runner_at_a_time(store: ResultsFolder) -> None:
     first = store.cell("p", "m", 1).lock()
     with pytest.raises(Held):
         store.cell("p", "m", 1).lock()
@@ -261,60 +257,62 @@ def changed(**changes: Any) -> dict[str, Any]:
     ],
 )
 def test_a_folder_of_another_suite_is_refused_and_left_as_it_is(
-    store: Store, other: dict[str, Any], said: str
+    store: ResultsFolder, other: dict[str, Any], said: str
 ) -> None:
     before = (store.folder / "suite.json").read_bytes()
     with pytest.raises(InputError) as error:
-        Store(store.folder, other)
+        ResultsFolder(store.folder, other)
     assert said in str(error.value)
     assert str(store.folder) in str(error.value)
     assert (store.folder / "suite.json").read_bytes() == before
 
 
-def test_a_suite_that_has_grown_is_the_same_suite(store: Store) -> None:
+def test_a_suite_that_has_grown_is_the_same_suite(store: ResultsFolder) -> None:
     grown = changed(seeds=[0, 1])
     grown["methods"]["n"] = {"adapter": "n", "options": {}}
-    Store(store.folder, grown)
-    Store(store.folder, SUITE)  # a part of it is still the same suite, and nothing is forgotten
+    ResultsFolder(store.folder, grown)
+    ResultsFolder(store.folder, SUITE)  # a part of it is still the same suite, and nothing is forgotten
     kept = json.loads((store.folder / "suite.json").read_text())
     assert kept["seeds"] == [0, 1]
     assert set(kept["methods"]) == {"m", "n"}
 
 
 def test_checking_writes_nothing(tmp_path: Path) -> None:
-    Store.check(tmp_path / "new", SUITE)
+    ResultsFolder.check(tmp_path / "new", SUITE)
     assert not (tmp_path / "new").exists()
 
 
 def test_a_folder_with_other_files_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("precious")
     with pytest.raises(InputError, match=r"holds other files and no suite\.json"):
-        Store(tmp_path, SUITE)
+        ResultsFolder(tmp_path, SUITE)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
 def test_a_file_in_the_folders_place_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("")
     with pytest.raises(InputError, match="not a folder"):
-        Store(tmp_path / "out", SUITE)
+        ResultsFolder(tmp_path / "out", SUITE)
 
 
 def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    assert Store(tmp_path / "out", SUITE).folder.joinpath("suite.json").exists()
+    assert ResultsFolder(tmp_path / "out", SUITE).folder.joinpath("suite.json").exists()
 
 
-def test_a_folder_of_a_newer_version_is_refused(store: Store) -> None:
+def test_a_folder_of_a_newer_version_is_refused(store: ResultsFolder) -> None:
     path = store.folder / "suite.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": 99}))
     with pytest.raises(InputError, match="newer version: schema 99"):
-        Store(store.folder, SUITE)
+        ResultsFolder(store.folder, SUITE)
 
 
 # -------------------------------------------------------------------------------------- reading it all
 
 
-def fill(store: Store, method: str, seed: int, reports: list[ReportRecord], **changes: Any) -> CellStore:
+def fill(
+    store: ResultsFolder, method: str, seed: int, reports: list[ReportRecord], **changes: Any
+) -> CellFiles:
     cell = store.cell("p", method, seed)
     cell.folder.mkdir(parents=True)
     cell.write_record(run_record(method=method, seed=seed, reports=len(reports), **changes))
@@ -323,7 +321,7 @@ def fill(store: Store, method: str, seed: int, reports: list[ReportRecord], **ch
     return cell
 
 
-def test_the_frame_of_reports_holds_every_report(store: Store) -> None:
+def test_the_frame_of_reports_holds_every_report(store: ResultsFolder) -> None:
     fill(store, "m", 10, [report(0)])
     fill(store, "m", 2, [report(0), report(1, val_loss=math.inf, incumbent=False, test_loss=None)])
     fill(store, "a", 0, [report(0, hypergradient=[1.0, math.inf], extra={"k": 1})], family="gradient")
@@ -346,7 +344,7 @@ def test_the_frame_of_reports_holds_every_report(store: Store) -> None:
     assert frame["family"].tolist() == ["gradient", "black box", "black box", "black box"]
 
 
-def test_the_frame_of_runs_holds_every_run_and_its_incumbent(store: Store) -> None:
+def test_the_frame_of_runs_holds_every_run_and_its_incumbent(store: ResultsFolder) -> None:
     best = report(1, val_loss=0.25, test_accuracy=0.875)
     final = FinalRecord(test_loss=0.5, test_accuracy=0.9, last_test_accuracy=0.8)
     worse = report(2, incumbent=False, test_accuracy=None)
@@ -367,14 +365,40 @@ def test_the_frame_of_runs_holds_every_run_and_its_incumbent(store: Store) -> No
     assert first["device"] == "a device"
 
 
-def test_a_folder_without_runs_gives_empty_frames_with_all_columns(store: Store) -> None:
+def test_traits_and_appearance_are_columns_with_defaults(store: ResultsFolder) -> None:
+    traits = {"greedy": True, "searches": False}
+    fill(store, "a", 0, [report(0), report(1)], traits=traits, appearance={"label": "A", "color": None})
+    final = FinalRecord(test_loss=0.5, test_accuracy=0.875, report=0)
+    fill(store, "m", 0, [report(0)], final=final)
+    reports, runs = load_results(store.folder), load_runs(store.folder)
+    assert reports["greedy"].tolist() == [True, True, False]
+    assert reports["searches"].tolist() == [False, False, True]
+    assert runs["greedy"].tolist() == [True, False]
+    assert {str(frame[name].dtype) for frame in (reports, runs) for name in TRAITS} == {"bool"}
+    assert runs["label"].tolist() == ["A", None]
+    assert runs[["color", "marker"]].to_numpy().tolist() == [[None, None], [None, None]]
+    assert np.array_equal(runs["final_report"], [np.nan, 0.0], equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"traits": {"greedy": 1}}, {"traits": None}, {"appearance": {"label": 1}}, {"appearance": []}]
+)
+def test_traits_of_other_types_are_refused_in_a_line(store: ResultsFolder, changes: dict[str, Any]) -> None:
+    path = fill(store, "m", 0, [report(0)]).folder / "run.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    for load in (load_results, load_runs):
+        with pytest.raises(InputError, match=r"run\.json: no run record"):
+            load(store.folder)
+
+
+def test_a_folder_without_runs_gives_empty_frames_with_all_columns(store: ResultsFolder) -> None:
     assert list(load_results(store.folder).columns) == REPORT_COLUMNS
     assert list(load_runs(store.folder).columns) == RUN_COLUMNS
     assert load_results(store.folder).empty
     assert load_runs(store.folder).empty
 
 
-def test_a_half_written_last_line_does_not_hinder_reading(store: Store) -> None:
+def test_a_half_written_last_line_does_not_hinder_reading(store: ResultsFolder) -> None:
     cell = fill(store, "m", 0, [report(0), report(1)], status="running")
     path = cell.folder / "trace.jsonl"
     path.write_bytes(path.read_bytes()[:-10])
@@ -391,7 +415,7 @@ def test_a_folder_without_results_is_told_in_a_line(tmp_path: Path, load: Callab
 
 
 @pytest.mark.parametrize("content", ["{", "{}", '{"suite": "tiny", "problem": "p"}'])
-def test_a_foreign_run_record_is_named(store: Store, content: str) -> None:
+def test_a_foreign_run_record_is_named(store: ResultsFolder, content: str) -> None:
     cell = fill(store, "m", 0, [])
     (cell.folder / "run.json").write_text(content)
     for load in (load_results, load_runs):
@@ -399,7 +423,7 @@ def test_a_foreign_run_record_is_named(store: Store, content: str) -> None:
             load(store.folder)
 
 
-def test_a_foreign_line_is_named(store: Store) -> None:
+def test_a_foreign_line_is_named(store: ResultsFolder) -> None:
     cell = fill(store, "m", 0, [report(0)])
     (cell.folder / "trace.jsonl").write_text('{"foreign": 1}\n')
     with pytest.raises(InputError, match=r"trace\.jsonl: a line is no report"):
@@ -407,7 +431,7 @@ def test_a_foreign_line_is_named(store: Store) -> None:
 
 
 @pytest.mark.slow
-def test_ten_thousand_cells_of_a_hundred_reports_load_in_ten_seconds(store: Store) -> None:
+def test_ten_thousand_cells_of_a_hundred_reports_load_in_ten_seconds(store: ResultsFolder) -> None:
     lines = b"".join(
         report(i, hypergradient=[0.1 * i] * 7, schedule=[0.1] * 7).model_dump_json().encode() + b"\n"
         for i in range(100)

@@ -19,7 +19,7 @@ from real_run import SUITE, cell, copy_of_results
 
 from hpobench_fds.errors import InputError
 from hpobench_fds.records.export import export, merge
-from hpobench_fds.records.folder import load_results, load_runs
+from hpobench_fds.records.frames import load_results, load_runs
 from hpobench_fds.records.verify import verify
 from hpobench_fds.suite.config import Suite, load_suite
 from hpobench_fds.suite.plan import plan

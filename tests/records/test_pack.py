@@ -10,9 +10,10 @@ from hpobench_fds.analysis import loading
 from real_run import SUITE, cell, copy_of_results
 
 from hpobench_fds.errors import InputError
-from hpobench_fds.records import folder as store
+from hpobench_fds.records import cell_files
+from hpobench_fds.records.cell_files import CellFiles
 from hpobench_fds.records.export import merge
-from hpobench_fds.records.folder import CellStore, load_results, load_runs
+from hpobench_fds.records.frames import load_results, load_runs
 from hpobench_fds.records.pack import pack
 from hpobench_fds.records.verify import verify
 from hpobench_fds.run.suite_run import run_suite
@@ -55,12 +56,12 @@ def test_twice_is_once_and_the_bytes_are_always_the_same(results: Path, tmp_path
 
 
 def test_runs_that_may_go_on_and_those_that_a_runner_has_are_left_alone(results: Path) -> None:
-    files = CellStore(cell(results))
+    files = CellFiles(cell(results))
     record = files.record()
     assert record is not None
     record.status = "failed"
     files.write_record(record)
-    with CellStore(cell(results, "fds")).lock():
+    with CellFiles(cell(results, "fds")).lock():
         assert pack(results).cells == 2
     assert (cell(results) / "trace.jsonl").exists()
     assert (cell(results, "fds") / "trace.jsonl").exists()
@@ -99,7 +100,7 @@ def test_a_damaged_one_is_named(results: Path, content: bytes) -> None:
 
 def test_a_small_file_that_holds_too_much_is_refused(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pack(results)
-    monkeypatch.setattr(store, "MOST_UNPACKED", 10_000)
+    monkeypatch.setattr(cell_files, "MOST_UNPACKED", 10_000)
     (cell(results) / "trace.jsonl.gz").write_bytes(gzip.compress(b"\n" * 20_000))
     with pytest.raises(InputError, match=r"trace.jsonl.gz: holds more than 10000 bytes"):
         load_results(results)

@@ -13,8 +13,11 @@ import pytest
 from real_run import cell, copy_of_results
 
 from hpobench_fds.errors import InputError
-from hpobench_fds.records import schema as records
-from hpobench_fds.records.folder import CellStore, load_results, load_runs, record_digest
+from hpobench_fds.records import migrations
+from hpobench_fds.records.cell_files import CellFiles
+from hpobench_fds.records.frames import load_results, load_runs
+from hpobench_fds.records.parsing import record_digest
+from hpobench_fds.records.schema import TRAITS
 from hpobench_fds.records.verify import sentence, verify
 
 
@@ -72,7 +75,7 @@ def test_a_folder_without_results_is_an_input_error(tmp_path: Path) -> None:
         ({"clock": {"method": 0.0, "elapsed": 0.0}}, "after the end"),
         ({"final": None}, "neither a final accuracy nor a reason"),
         ({"status": "failed"}, "failed without a reason"),
-        ({"schema_version": 99}, "newer version: schema 99 (allowed: 1 to 1)"),
+        ({"schema_version": 99}, "newer version: schema 99 (allowed: 1 to 2)"),
         ({"status": "done"}, "no run record"),
         ({"surprise": 1}, "no run record"),
     ],
@@ -172,7 +175,7 @@ def test_an_unfinished_run_is_a_note(results: Path) -> None:
 
 
 def test_rewriting_a_record_renews_its_digest(results: Path) -> None:
-    files = CellStore(cell(results))
+    files = CellFiles(cell(results))
     record = files.record()
     assert record is not None
     record.jobs = 7
@@ -181,9 +184,9 @@ def test_rewriting_a_record_renews_its_digest(results: Path) -> None:
 
 
 @pytest.fixture
-def killed(results: Path) -> CellStore:
+def killed(results: Path) -> CellFiles:
     """A run whose process was killed between a report and its record, in the middle of the next line."""
-    files = CellStore(cell(results))
+    files = CellFiles(cell(results))
     record = files.record()
     assert record is not None
     with (files.folder / "trace.jsonl").open("a") as file:
@@ -196,7 +199,7 @@ def killed(results: Path) -> CellStore:
     return files
 
 
-def test_a_killed_run_has_said_more_than_is_on_record(results: Path, killed: CellStore) -> None:
+def test_a_killed_run_has_said_more_than_is_on_record(results: Path, killed: CellFiles) -> None:
     result = verify(results)
     assert result.sound
     notes = " ".join(str(finding) for finding in result.findings)
@@ -210,7 +213,7 @@ def test_what_a_run_printed_belongs_to_it(results: Path) -> None:
 
 
 def test_numbers_that_json_does_not_have_are_no_edits(results: Path) -> None:
-    files = CellStore(cell(results))
+    files = CellFiles(cell(results))
     record = files.record()
     assert record is not None
     assert record.final is not None
@@ -236,10 +239,12 @@ def test_records_of_schema_1_load_and_are_sound() -> None:
     assert (len(reports), len(runs), reports["incumbent"].sum()) == (18, 1, 4)
     assert runs["final_test_accuracy"].tolist() == [0.9774647887323944]
     assert runs["incumbent_val_loss"].tolist() == [0.027017964257134333]
-    record = CellStore(OLD / "cells" / "digits-mlp" / "fds" / "seed-0").record()
+    record = CellFiles(OLD / "cells" / "digits-mlp" / "fds" / "seed-0").record()
     assert record is not None
     assert record.final is not None
     assert (record.digest, record.final.report) == (None, None)  # fields that there were not
+    assert record.schema_version == 2
+    assert [name for name, holds in record.traits.items() if holds] == ["exact", "searches"]
     result = verify(OLD)
     assert result.sound
     assert [str(finding) for finding in result.findings] == [
@@ -249,15 +254,15 @@ def test_records_of_schema_1_load_and_are_sound() -> None:
 
 @pytest.fixture
 def next_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A version 2 of the schema, which calls the seed ``seed`` where version 1 called it ``number``."""
+    """A version 3 of the schema, which calls the seed ``seed`` where version 2 called it ``number``."""
 
     def renamed(data: dict[str, Any]) -> dict[str, Any]:
-        data = {**data, "seed": data["number"], "schema_version": 2}
+        data = {**data, "seed": data["number"], "schema_version": 3}
         del data["number"]
         return data
 
-    monkeypatch.setattr(records, "SCHEMA_VERSION", 2)
-    monkeypatch.setitem(records.MIGRATIONS, 1, renamed)
+    monkeypatch.setattr(migrations, "SCHEMA_VERSION", 3)
+    monkeypatch.setitem(migrations.MIGRATIONS, 2, renamed)
 
 
 def test_older_records_are_migrated_and_their_digests_hold(results: Path, next_version: None) -> None:
@@ -265,9 +270,9 @@ def test_older_records_are_migrated_and_their_digests_hold(results: Path, next_v
         data = json.loads(path.read_text())
         data["number"] = data.pop("seed")
         path.write_text(json.dumps({**data, "digest": record_digest(json.dumps(data).encode())}))
-    record = CellStore(cell(results, seed=1)).record()
+    record = CellFiles(cell(results, seed=1)).record()
     assert record is not None
-    assert (record.schema_version, record.seed) == (2, 1)
+    assert (record.schema_version, record.seed) == (3, 1)
     assert (
         load_results(results)["seed"].unique().tolist()
         == load_runs(results)["seed"].unique().tolist()
@@ -276,7 +281,7 @@ def test_older_records_are_migrated_and_their_digests_hold(results: Path, next_v
     assert verify(results).findings == []
 
 
-@pytest.mark.parametrize("version", [2, 0, -1, "1", None, True, 1.0])
+@pytest.mark.parametrize("version", [3, 0, -1, "1", None, True, 1.0])
 @pytest.mark.parametrize("name", ["run.json", "suite.json"])
 def test_records_of_no_known_version_are_refused_in_a_line(results: Path, name: str, version: object) -> None:
     path = results / name if name == "suite.json" else cell(results) / name
@@ -285,3 +290,25 @@ def test_records_of_no_known_version_are_refused_in_a_line(results: Path, name: 
         with pytest.raises(InputError, match=rf"{name}: .*schema") as error:
             read(results)
         assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("adapter", "held"),
+    [
+        ("hd", {"greedy", "searches"}),
+        ("one_pass", {"greedy", "searches"}),
+        ("reverse_sharing", {"exact", "searches"}),
+        ("truncated_reverse", {"truncated", "searches"}),
+        ("asha", {"multi_fidelity", "searches"}),
+        ("cosine", set()),
+        ("grid", {"searches"}),
+        ("my_method.py:Mine", {"searches"}),
+    ],
+)
+def test_records_of_schema_1_get_the_traits_of_their_adapter(adapter: str, held: set[str]) -> None:
+    old = {"schema_version": 1, "adapter": adapter, "clock": {"method": 1.0, "compile": 0.0}}
+    new = migrations.migrated(old)
+    assert {name for name, holds in new["traits"].items() if holds} == held
+    assert list(new["traits"]) == list(TRAITS)
+    assert (new["clock"], new["appearance"]) == ({"method": 1.0}, {})
+    assert old["clock"] == {"method": 1.0, "compile": 0.0}  # what was read is left alone

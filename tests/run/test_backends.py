@@ -18,15 +18,17 @@ import pytest
 import torch
 
 from hpobench_fds.errors import InputError
-from hpobench_fds.records.folder import CellStore, Store, cell_store
+from hpobench_fds.records.cell_files import CellFiles
+from hpobench_fds.records.folder import ResultsFolder, files_of_cell
 from hpobench_fds.records.schema import ReportRecord, RunRecord
 from hpobench_fds.run import machine as machine_module
 from hpobench_fds.run.backends import pool
 from hpobench_fds.run.backends import supervisor as workers
 from hpobench_fds.run.backends.shared_data import SharedProblem, SharedTensor
 from hpobench_fds.run.machine import find_devices, threads_each
+from hpobench_fds.run.spent import Spent
 from hpobench_fds.run.suite_run import load_problems, run_suite
-from hpobench_fds.run.watcher import CellResult, RunSummary, Spent
+from hpobench_fds.run.watcher import CellResult, RunSummary
 from hpobench_fds.suite.config import Cell, Suite
 from hpobench_fds.suite.limits import Limits, own_memory
 
@@ -36,8 +38,8 @@ from pathlib import Path
 
 import torch
 
-from hpobench_fds.method.contract import AskTell, Method, Proposal
-from hpobench_fds.training.trainer import Evaluation
+from hpobench_fds.method import AskTell, Method, Proposal
+from hpobench_fds.training.state import Evaluation
 
 MENDED = False
 
@@ -153,8 +155,8 @@ class World:
     def run(self, suite: Suite, out: str = "out", **keywords: Any) -> RunSummary:
         return run_suite(suite, self.folder / out, **{"isolate": True, **keywords})
 
-    def files(self, cell: Cell, out: str = "out") -> CellStore:
-        return cell_store(self.folder / out, cell.problem, cell.method, cell.seed)
+    def files(self, cell: Cell, out: str = "out") -> CellFiles:
+        return files_of_cell(self.folder / out, cell.problem, cell.method, cell.seed)
 
     def record(self, cell: Cell, out: str = "out") -> RunRecord:
         record = self.files(cell, out).record()
@@ -422,7 +424,7 @@ def test_what_does_not_hear_that_it_should_stop_is_killed(
     monkeypatch.setattr(workers, "GRACE", grace)
     suite, stop = world.suite(**{fault: {}}), workers.Stop()
     (cell,) = suite.cells()
-    store = Store(world.folder / "out", suite.describe())
+    store = ResultsFolder(world.folder / "out", suite.describe())
     problems = load_problems(suite, [cell], torch.device("cpu"), None, False)
     shared = SharedProblem.of(*problems["tiny"])
 
@@ -565,7 +567,7 @@ def test_a_disk_that_takes_not_even_the_record_is_told_in_a_line_and_costs_nothi
     for method in ("random_search", "fds"):  # the second one was tried
         (line,) = [x for x in done.stderr.splitlines() if x.startswith(f"failed: tiny/{method}/seed-0: ")]
         assert full in line
-    random_search = CellStore(world.folder / "kept/cells/tiny/random_search/seed-0")
+    random_search = CellFiles(world.folder / "kept/cells/tiny/random_search/seed-0")
     record = random_search.record()
     assert record is not None
     assert record.status == "running"  # it could not be written, and so the next run goes on

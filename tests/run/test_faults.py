@@ -18,7 +18,7 @@ import psutil
 import pytest
 import torch
 
-from hpobench_fds.records.folder import CellStore
+from hpobench_fds.records.cell_files import CellFiles
 from hpobench_fds.records.schema import ReportRecord, RunRecord
 from hpobench_fds.run.suite_run import run_suite
 from hpobench_fds.suite.config import Suite, load_suite
@@ -45,7 +45,7 @@ outer.kind = "adam"
 
 METHODS = '''
 import ctypes, os, time
-from hpobench_fds.method.contract import AskTell, Method, Proposal
+from hpobench_fds.method import AskTell, Method, Proposal
 
 class Counted(AskTell):
     """Leaves a line for each time that it is run."""
@@ -149,9 +149,9 @@ class World:
     def all_gone(self, seconds: float = 30) -> bool:
         return wait_until(lambda: not self.processes(), seconds)
 
-    def cells(self) -> Iterator[tuple[str, CellStore]]:
+    def cells(self) -> Iterator[tuple[str, CellFiles]]:
         for path in sorted(self.out.glob("cells/*/*/seed-*")):
-            yield "/".join(path.parts[-3:]), CellStore(path)
+            yield "/".join(path.parts[-3:]), CellFiles(path)
 
     def records(self) -> dict[str, RunRecord]:
         """Every record there is; reading is a check that none is torn."""
@@ -198,7 +198,7 @@ OF_TIME = {"clock", "started", "finished", "resumed", "attempts", "jobs", "trace
 Timeless = dict[str, tuple[dict[str, Any], list[dict[str, Any]]]]
 
 
-def timeless(cells: Iterator[tuple[str, CellStore]]) -> Timeless:
+def timeless(cells: Iterator[tuple[str, CellFiles]]) -> Timeless:
     """Records and reports of all cells but for what depends on time and interruptions."""
     found = {}
     for name, files in cells:
@@ -434,12 +434,12 @@ def test_parts_of_a_job_array_make_up_the_whole(world: World, whole: Timeless) -
 SAME_MOMENT = """
 import sys, time
 from pathlib import Path
-from hpobench_fds.records.folder import Store
+from hpobench_fds.records.folder import ResultsFolder
 began, suite = float(sys.argv[1]), {"name": "tiny", "seeds": [0], "problems": {}, "methods": {}}
 for number in range(40):
     time.sleep(max(0.0, began + 0.05 * number - time.time()))
-    Store.check(Path(f"new/{number}"), suite)
-    Store(Path(f"new/{number}"), suite)
+    ResultsFolder.check(Path(f"new/{number}"), suite)
+    ResultsFolder(Path(f"new/{number}"), suite)
 """
 
 

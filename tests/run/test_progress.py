@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from hpobench_fds.records.schema import ClockRecord, Cost, FinalRecord, ReportRecord, RunRecord
+from hpobench_fds.records.schema import ClockRecord, CostRecord, FinalRecord, ReportRecord, RunRecord
 from hpobench_fds.run.progress import Lines, Live, TimeLeft, against, duration, outcome
-from hpobench_fds.run.watcher import CellResult, Spent
+from hpobench_fds.run.spent import Spent
+from hpobench_fds.run.watcher import CellResult
 from hpobench_fds.suite.config import BudgetConfig, Cell
 from hpobench_fds.training.problem import ProblemConfig
 
@@ -24,7 +25,7 @@ def cell(method: str, seed: int = 0, seconds: float | None = None, steps: int | 
 
 def spent(method: float, seconds: float | None = None, steps: tuple[int, int] | None = None) -> Spent:
     done, most = steps or (0, None)
-    return Spent(ClockRecord(method=method), Cost(inner_steps=done), seconds, most)
+    return Spent(ClockRecord(method=method), CostRecord(inner_steps=done), seconds, most)
 
 
 def record(of: Cell, **keywords: Any) -> RunRecord:
@@ -37,7 +38,7 @@ def record(of: Cell, **keywords: Any) -> RunRecord:
 
 def report(accuracy: float, incumbent: bool = True) -> ReportRecord:
     return ReportRecord(
-        report=0, seconds=1.0, cost=Cost(), schedule=[], val_loss=1.0, val_accuracy=accuracy,
+        report=0, seconds=1.0, cost=CostRecord(), schedule=[], val_loss=1.0, val_accuracy=accuracy,
         incumbent=incumbent, test_accuracy=accuracy - 0.01 if incumbent else None,
     )  # fmt: skip
 

@@ -12,7 +12,9 @@ import pytest
 from real_run import SUITE, copy_of_results
 
 from hpobench_fds.errors import InputError
-from hpobench_fds.records.folder import CellStore, Store, load_results, load_runs
+from hpobench_fds.records.cell_files import CellFiles
+from hpobench_fds.records.folder import ResultsFolder
+from hpobench_fds.records.frames import load_results, load_runs
 from hpobench_fds.records.verify import verify
 from hpobench_fds.run.backends import ray_cluster as cluster
 from hpobench_fds.run.backends.ray_cluster import Cluster
@@ -24,7 +26,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 METHODS = """
 import os, signal, time
-from hpobench_fds.method.contract import AskTell, Method, Proposal
+from hpobench_fds.method import AskTell, Method, Proposal
 
 class Slow(AskTell):
     # Leaves a line for each time that it is run.
@@ -185,7 +187,7 @@ def test_a_cell_whose_files_cannot_be_written_costs_the_others_nothing(
 ) -> None:
     in_the_way = tmp_path / "out" / "cells" / "tiny" / "random_search" / "seed-0" / "trace.jsonl"
     made = suite(tmp_path, random_search={})
-    Store(tmp_path / "out", made.describe())
+    ResultsFolder(tmp_path / "out", made.describe())
     in_the_way.mkdir(parents=True)
     summary = run_suite(made, tmp_path / "out", seeds=[0, 1], cluster=Cluster())
     assert [result.verdict for result in summary.results] == ["failed", "complete"]
@@ -196,7 +198,7 @@ def test_a_cell_whose_files_cannot_be_written_costs_the_others_nothing(
 def test_what_an_earlier_attempt_left_stays_until_there_is_better(two_nodes: Any, tmp_path: Path) -> None:
     made = suite(tmp_path, Slow={})
     folder = tmp_path / "out" / "cells" / "tiny" / "Slow" / "seed-0"
-    Store(tmp_path / "out", made.describe())
+    ResultsFolder(tmp_path / "out", made.describe())
     folder.mkdir(parents=True)
     (folder / "checkpoint.pt").write_bytes(b"an earlier one")
     seen: list[bool] = []
@@ -217,4 +219,4 @@ def test_locks_are_free_afterwards(two_nodes: Any, tmp_path: Path) -> None:
     made = suite(tmp_path, random_search={})
     run_suite(made, tmp_path / "out", seeds=[0], cluster=Cluster())
     (cell,) = made.cells(seeds=[0])
-    CellStore(tmp_path / "out" / "cells" / cell.problem / cell.method / "seed-0").lock().release()
+    CellFiles(tmp_path / "out" / "cells" / cell.problem / cell.method / "seed-0").lock().release()

@@ -10,15 +10,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from hpobench_fds.method.contract import Task
-from hpobench_fds.records.folder import CellStore
+from hpobench_fds.method import Task
+from hpobench_fds.records.cell_files import CellFiles
 from hpobench_fds.run.recorder import Ears, Recorder
 from hpobench_fds.run.referee import FullTrainer, Referee
 from hpobench_fds.schedule import Schedule
 from hpobench_fds.suite.config import BudgetConfig, Cell
 from hpobench_fds.training.clock import Budget, Clock
 from hpobench_fds.training.problem import Problem, ProblemConfig, TestData, load_problem
-from hpobench_fds.training.trainer import Evaluation, Trainer
+from hpobench_fds.training.state import Evaluation
+from hpobench_fds.training.trainer import Trainer
 
 CONFIG = ProblemConfig(dataset="digits", horizon=12, batch_size=16, train_limit=120, test_limit=60)
 GOOD = Schedule.of({"lr": 0.1, "momentum": 0.5, "weight_decay": 0.0})
@@ -165,7 +166,7 @@ def test_no_attribute_of_a_task_leads_to_the_test_data(
     clock = Clock()
     referee = Referee(problem, test, 0)
     cell = Cell("s", "tiny", CONFIG, "m", "m", {}, 0, BudgetConfig(steps=1), tmp_path)
-    recorder = Recorder(cell, problem, referee, CellStore(tmp_path), clock, Budget(clock))
+    recorder = Recorder(cell, problem, referee, CellFiles(tmp_path), clock, Budget(clock))
     task = Task(Trainer(problem, 0, clock, Budget(clock)), Ears(recorder), method_name="m")
 
     def holds_test_data(thing: object) -> bool:

@@ -18,8 +18,10 @@ from hypothesis import strategies as st
 from real_run import SUITE, cell, copy_of_results
 
 from hpobench_fds.errors import InputError
+from hpobench_fds.records.cell_files import CHECKPOINT_FILE, CellFiles
 from hpobench_fds.records.export import export, merge
-from hpobench_fds.records.folder import CHECKPOINT_FILE, CellStore, cell_store, load_results, load_runs
+from hpobench_fds.records.folder import files_of_cell
+from hpobench_fds.records.frames import load_results, load_runs
 from hpobench_fds.records.schema import RunRecord
 from hpobench_fds.records.verify import verify
 from hpobench_fds.run import machine
@@ -45,9 +47,9 @@ class Malicious:
         return os.mkdir, (str(self.mark),)
 
 
-def interrupted(results: Path) -> tuple[CellStore, RunRecord]:
+def interrupted(results: Path) -> tuple[CellFiles, RunRecord]:
     """A cell that is to go on from its checkpoint."""
-    files = CellStore(cell(results))
+    files = CellFiles(cell(results))
     record = files.record()
     assert record is not None
     record.status, record.finished, record.final, record.stopped = "interrupted", None, None, None
@@ -150,7 +152,7 @@ def test_whatever_name_is_accepted_is_one_folder_inside_the_results(name: str) -
     except InputError:
         return
     root = Path("/results")
-    folder = cell_store(root, made.problem, made.method, made.seed).folder
+    folder = files_of_cell(root, made.problem, made.method, made.seed).folder
     assert os.path.normpath(folder) == str(folder)
     assert folder.relative_to(root).parts == ("cells", name, name, "seed-0")
 

@@ -12,8 +12,10 @@ import pytest
 import torch
 
 from hpobench_fds.errors import InputError
-from hpobench_fds.method.contract import Task
-from hpobench_fds.records.folder import CellStore, Store, load_results, load_runs
+from hpobench_fds.method import Task
+from hpobench_fds.records.cell_files import CellFiles
+from hpobench_fds.records.folder import ResultsFolder
+from hpobench_fds.records.frames import load_results, load_runs
 from hpobench_fds.records.schema import FinalRecord, ReportRecord, RunRecord
 from hpobench_fds.run import recorder
 from hpobench_fds.run import suite_run as runner
@@ -24,10 +26,11 @@ from hpobench_fds.run.suite_run import load_problems, run_suite
 from hpobench_fds.run.watcher import RunSummary
 from hpobench_fds.suite.config import Cell, Suite
 from hpobench_fds.training.problem import load_problem
-from hpobench_fds.training.trainer import Evaluation, Trainer, Training
+from hpobench_fds.training.state import Evaluation
+from hpobench_fds.training.trainer import Trainer, Training
 
 METHODS = '''
-from hpobench_fds.method.contract import AskTell, Method, Proposal
+from hpobench_fds.method import AskTell, Method, Proposal
 from hpobench_fds.schedule import Schedule
 from hpobench_fds.training.trainer import Evaluation
 
@@ -164,13 +167,13 @@ class World:
     def cell(self, suite: Suite, out: str = "out", **keywords: Any) -> tuple[RunRecord, list[ReportRecord]]:
         """Run the suite's only cell by itself."""
         (cell,) = suite.cells()
-        store = Store(self.folder / out, suite.describe())
+        store = ResultsFolder(self.folder / out, suite.describe())
         problems = load_problems(suite, [cell], torch.device("cpu"), None, False)
         run_cell(cell, store, *problems[cell.problem], MACHINE, **keywords)
         return self.read(cell, out)
 
-    def files(self, cell: Cell, out: str = "out") -> CellStore:
-        return CellStore(self.folder / out / "cells" / cell.problem / cell.method / f"seed-{cell.seed}")
+    def files(self, cell: Cell, out: str = "out") -> CellFiles:
+        return CellFiles(self.folder / out / "cells" / cell.problem / cell.method / f"seed-{cell.seed}")
 
     def read(self, cell: Cell, out: str = "out") -> tuple[RunRecord, list[ReportRecord]]:
         files = self.files(cell, out)
@@ -310,13 +313,13 @@ def test_a_slow_referee_and_slow_records_do_not_move_the_methods_clock(
         time.now += 100
         return Evaluation(1.0, 0.5)
 
-    def slow_append(self: CellStore, report: ReportRecord) -> None:
+    def slow_append(self: CellFiles, report: ReportRecord) -> None:
         time.now += 1000
         append(self, report)
 
-    append = CellStore.append
+    append = CellFiles.append
     monkeypatch.setattr(Referee, "measure", slow_measure)
-    monkeypatch.setattr(CellStore, "append", slow_append)
+    monkeypatch.setattr(CellFiles, "append", slow_append)
     record, slow = world.cell(suite, "slow", source=time)
     assert [report.seconds for report in slow] == [report.seconds for report in plain] == [1, 2, 3, 4]
     measured = sum(report.incumbent for report in slow)
@@ -481,14 +484,14 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
     (cell,) = suite.cells()
     files = world.files(cell)
 
-    def stop(self: CellStore, report: ReportRecord) -> None:
+    def stop(self: CellFiles, report: ReportRecord) -> None:
         if report.report == 3:
             raise KeyboardInterrupt
         append(self, report)
 
-    append = CellStore.append
+    append = CellFiles.append
     with monkeypatch.context() as patch:
-        patch.setattr(CellStore, "append", stop)
+        patch.setattr(CellFiles, "append", stop)
         patch.setattr(recorder, "CHECKPOINT_SHARE", 1e9)  # a checkpoint at each opportunity
         with pytest.raises(KeyboardInterrupt):
             world.cell(suite)
@@ -649,7 +652,7 @@ def test_half_written_files_of_a_killed_process_are_cleared_away(world: World) -
     folder = world.files(suite.cells()[0]).folder
     folder.mkdir(parents=True)
     (folder / ".checkpoint.pt.12345.tmp").write_bytes(b"half of it")
-    Store(world.folder / "fresh", suite.describe())
+    ResultsFolder(world.folder / "fresh", suite.describe())
     (world.folder / "out" / "suite.json").write_text((world.folder / "fresh" / "suite.json").read_text())
     world.run(suite)
     assert not list(folder.glob("*.tmp"))
@@ -667,7 +670,7 @@ def test_completed_cells_are_skipped_and_left_as_they_are(world: World) -> None:
 def test_a_cell_that_another_runner_holds_is_left_alone(world: World) -> None:
     suite = world.suite(random_search={})
     lock = world.files(suite.cells()[0]).lock()
-    Store(world.folder / "fresh", suite.describe())
+    ResultsFolder(world.folder / "fresh", suite.describe())
     (world.folder / "out" / "suite.json").write_text((world.folder / "fresh" / "suite.json").read_text())
     assert [result.verdict for result in world.run(suite).results] == ["held"]
     lock.release()
@@ -693,11 +696,11 @@ def test_more_seeds_are_added_to_what_is_there(world: World) -> None:
 def test_checkpoints_take_a_small_share_of_the_time(world: World, time: FakeTime, monkeypatch: Any) -> None:
     saves = []
 
-    def slow(self: CellStore, state: object) -> None:
+    def slow(self: CellFiles, state: object) -> None:
         saves.append(time.now)
         time.now += 0.5
 
-    monkeypatch.setattr(CellStore, "save_checkpoint", slow)
+    monkeypatch.setattr(CellFiles, "save_checkpoint", slow)
     world.cell(world.suite({"budget": {"seconds": 45.5}}, random_search={}), source=time)
     gaps = [later - earlier for earlier, later in pairwise(saves)]
     assert len(saves) > 3

@@ -296,7 +296,7 @@ def test_the_built_in_suites_are_valid() -> None:
 
 def test_an_adapter_by_path_lies_beside_the_suite(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
-        "from hpobench_fds.method.contract import AskTell\n"
+        "from hpobench_fds.method import AskTell\n"
         "class Mine(AskTell):\n    name = 'mine'\n    def ask(self, task):\n        return None\n"
     )
     (tmp_path / "s.toml").write_text(GOOD + '[methods.mine]\nadapter = "mine.py:Mine"\n')

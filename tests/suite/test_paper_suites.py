@@ -12,7 +12,7 @@ import scipy.io
 from true_format import dump
 
 from hpobench_fds.data.dataset import make_split
-from hpobench_fds.records.folder import load_results, load_runs
+from hpobench_fds.records.frames import load_results, load_runs
 from hpobench_fds.records.verify import verify
 from hpobench_fds.run.suite_run import run_suite
 from hpobench_fds.suite.config import load_suite

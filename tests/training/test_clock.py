@@ -7,8 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpobench_fds.records.schema import ClockRecord, Cost
-from hpobench_fds.training.clock import Budget, Clock, synchroniser
+from hpobench_fds.training.clock import Budget, Clock, Cost, Seconds, synchroniser
 
 
 class FakeTime:
@@ -41,7 +40,7 @@ def test_every_moment_is_booked_to_one_account(time: FakeTime, clock: Clock) -> 
             time.now += 100
         time.now += 10
     time.now += 1
-    assert clock.record() == ClockRecord(method=2, referee=20, records=100, elapsed=122)
+    assert clock.sums() == Seconds(method=2, referee=20, records=100, elapsed=122)
 
 
 @given(st.lists(st.tuples(st.sampled_from(["method", "referee", "records"]), st.integers(0, 10**6))))
@@ -54,9 +53,9 @@ def test_method_referee_and_records_are_the_elapsed_time(parts: list[tuple[str, 
         expected[account] += duration
         with clock.charge(account):  # type: ignore[arg-type]
             time.now += duration
-    record = clock.record()
-    assert record.model_dump(include=set(expected)) == expected
-    assert record.method + record.referee + record.records == record.elapsed == time.now - 1000
+    sums = clock.sums()
+    assert sums == Seconds(**expected, elapsed=time.now - 1000)
+    assert sums.method + sums.referee + sums.records == sums.elapsed
 
 
 def test_seconds_are_the_methods_alone(time: FakeTime, clock: Clock) -> None:
@@ -74,7 +73,7 @@ def test_nothing_is_booked_while_stopped(time: FakeTime, clock: Clock) -> None:
     time.now += 1000
     clock.start()
     time.now += 1
-    assert (clock.seconds, clock.record().elapsed) == (3, 3)
+    assert (clock.seconds, clock.sums().elapsed) == (3, 3)
 
 
 def test_an_error_inside_a_charge_gives_the_time_back_to_the_method(time: FakeTime, clock: Clock) -> None:
@@ -87,7 +86,7 @@ def test_an_error_inside_a_charge_gives_the_time_back_to_the_method(time: FakeTi
     with pytest.raises(OSError, match="full"):
         fail()
     time.now += 1
-    assert (clock.seconds, clock.record().records) == (1, 5)
+    assert (clock.seconds, clock.sums().records) == (1, 5)
 
 
 def test_the_device_is_waited_for_before_each_switch(time: FakeTime) -> None:
@@ -101,31 +100,23 @@ def test_the_device_is_waited_for_before_each_switch(time: FakeTime) -> None:
     clock.start()
     with clock.charge("referee"):
         time.now += 1
-    assert clock.record() == ClockRecord(method=7, referee=1, elapsed=8)
+    assert clock.sums() == Seconds(method=7, referee=1, elapsed=8)
 
 
 def test_a_cpu_needs_no_waiting() -> None:
     assert synchroniser(torch.device("cpu"))() is None
 
 
-def test_compilation_is_method_time_that_is_also_recorded_apart(time: FakeTime, clock: Clock) -> None:
-    with clock.compiling():
-        time.now += 4
-    time.now += 1
-    record = clock.record()
-    assert (record.method, record.compile) == (5, 4)
-
-
 def test_a_continued_clock_adds_up_and_keeps_no_origin(time: FakeTime, clock: Clock) -> None:
     time.now += 6
     clock.count(steps=5, gradients=2.5, products=3)
-    earlier, cost = clock.record(), clock.cost
+    earlier, cost = clock.sums(), clock.cost
     later = FakeTime(now=-12345.0)  # another process: its origin has nothing to do with the first one's
-    again = Clock(later, record=earlier, cost=cost)
+    again = Clock(later, earlier=earlier, cost=cost)
     again.start()
     later.now += 1
     again.count(steps=1)
-    assert (again.seconds, again.record().elapsed) == (7, 7)
+    assert (again.seconds, again.sums().elapsed) == (7, 7)
     assert again.cost == Cost(inner_steps=6, gradient_equivalents=2.5, products=3)
     assert clock.cost.inner_steps == 5  # the earlier part's cost is a copy
 
@@ -170,7 +161,7 @@ def test_an_unlimited_budget_never_ends(time: FakeTime, clock: Clock) -> None:
 
 
 def test_budget_goes_on_where_a_run_was_interrupted(time: FakeTime) -> None:
-    again = Clock(time, record=ClockRecord(method=9.0, elapsed=9.0))
+    again = Clock(time, earlier=Seconds(method=9.0, elapsed=9.0))
     budget = Budget(again, seconds=10)
     again.start()
     time.now += 0.9

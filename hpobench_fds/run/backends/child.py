@@ -25,12 +25,13 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from hpobench_fds.errors import InputError
-from hpobench_fds.records.folder import Store
+from hpobench_fds.records.folder import ResultsFolder
 from hpobench_fds.records.schema import ReportRecord
 from hpobench_fds.run.backends.shared_data import SharedProblem
 from hpobench_fds.run.cell_run import in_a_line, run_cell, warm_up
 from hpobench_fds.run.machine import Machine, describe_device
-from hpobench_fds.run.watcher import CellResult, Spent
+from hpobench_fds.run.spent import Spent
+from hpobench_fds.run.watcher import CellResult
 from hpobench_fds.suite.config import Cell
 
 BEAT = 1.0  # seconds between messages when there is nothing to tell
@@ -43,7 +44,7 @@ class Order:
     """A cell, and all that its process has to know. ``output`` is the file for what it prints."""
 
     cell: Cell
-    store: Store
+    store: ResultsFolder
     problem: SharedProblem
     machine: Machine
     threads: int

@@ -11,20 +11,21 @@ from queue import SimpleQueue
 import joblib
 import torch
 
-from hpobench_fds.records.folder import Store
+from hpobench_fds.records.folder import ResultsFolder
 from hpobench_fds.records.schema import ReportRecord
 from hpobench_fds.run.backends.child import STOP_SIGNALS
 from hpobench_fds.run.backends.shared_data import SharedProblem
 from hpobench_fds.run.backends.supervisor import Stop, run_isolated
 from hpobench_fds.run.machine import Machine, describe_commit, threads_each, unnamed_machine
-from hpobench_fds.run.watcher import CellResult, Quiet, Spent, Watcher
+from hpobench_fds.run.spent import Spent
+from hpobench_fds.run.watcher import CellResult, Quiet, Watcher
 from hpobench_fds.suite.config import Cell
 from hpobench_fds.suite.limits import NO_LIMITS, Limits
 
 
 def run_cells(
     cells: Sequence[Cell],
-    store: Store,
+    store: ResultsFolder,
     problems: Mapping[str, SharedProblem],
     devices: Sequence[torch.device],
     jobs: int,

@@ -20,7 +20,9 @@ import torch
 from filelock import BaseFileLock
 
 from hpobench_fds.errors import InputError
-from hpobench_fds.records.folder import ERROR_FILE, RUN_FILE, TRACE_FILE, CellStore, Held, Store, write_atomic
+from hpobench_fds.records.cell_files import ERROR_FILE, RUN_FILE, TRACE_FILE, CellFiles, Held
+from hpobench_fds.records.folder import ResultsFolder
+from hpobench_fds.records.safe_files import write_atomic
 from hpobench_fds.run.backends.shared_data import SharedProblem, SharedTensor
 from hpobench_fds.run.backends.supervisor import run_isolated
 from hpobench_fds.run.cell_run import in_a_line, new_record, now, settled_before, unrecorded
@@ -66,7 +68,7 @@ def ray_module() -> Any:
 
 def run_on_ray(
     cells: Sequence[Cell],
-    store: Store,
+    store: ResultsFolder,
     problems: Mapping[str, tuple[Problem, TestData]],
     cluster: Cluster,
     *,
@@ -120,7 +122,7 @@ class _Driver:
         ray: Any,
         cells: Sequence[Cell],
         sent: Sequence[Mapping[str, bytes]],
-        store: Store,
+        store: ResultsFolder,
         problems: Mapping[str, tuple[Problem, TestData]],
         cluster: Cluster,
         limits: Limits,
@@ -182,7 +184,7 @@ class _Driver:
             lock.release()
         self._settle(index, result)
 
-    def _take(self, cell: Cell, files: CellStore, reference: Any) -> CellResult:
+    def _take(self, cell: Cell, files: CellFiles, reference: Any) -> CellResult:
         """Put a cell's files in place of those of an earlier attempt."""
         exceptions = self.ray.exceptions
         try:
@@ -197,7 +199,7 @@ class _Driver:
                 write_atomic(files.folder / name, contents[name])
         return CellResult(cell, result.verdict, files.record() or result.record)
 
-    def _lost(self, cell: Cell, files: CellStore, reason: str, error: Exception) -> CellResult:
+    def _lost(self, cell: Cell, files: CellFiles, reason: str, error: Exception) -> CellResult:
         """The record of a cell that no node could run, or whose node was lost once too often."""
         problem, _ = self.problems[cell.problem]
         record = new_record(cell, problem.space.names, problem.steps_per_epoch, self._unknown())
@@ -292,7 +294,7 @@ def _run_remotely(
     device = torch.device("cuda:0" if cluster.gpus and torch.cuda.is_available() else "cpu")
     with tempfile.TemporaryDirectory(prefix="hpobench-") as folder:
         base = _place(Path(folder), sent)
-        files = CellStore(Path(folder) / "cell")
+        files = CellFiles(Path(folder) / "cell")
         with chdir(base):  # where a model's path leads from
             result = run_isolated(
                 replace(cell, base=base),
@@ -329,11 +331,11 @@ def _neighbours(threads: int) -> int:
     return max(1, int(sizes[0] // threads)) if sizes else 1
 
 
-class _OneCell(Store):
+class _OneCell(ResultsFolder):
     """A store of one cell."""
 
-    def __init__(self, files: CellStore) -> None:
+    def __init__(self, files: CellFiles) -> None:
         self._files = files
 
-    def cell(self, problem: str, method: str, seed: int) -> CellStore:
+    def cell(self, problem: str, method: str, seed: int) -> CellFiles:
         return self._files

@@ -26,7 +26,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from hpobench_fds.errors import InputError
-from hpobench_fds.records.folder import CHECKPOINT_FILE, CellStore, Held, Store
+from hpobench_fds.records.cell_files import CHECKPOINT_FILE, CellFiles, Held
+from hpobench_fds.records.folder import ResultsFolder
 from hpobench_fds.records.schema import RunRecord
 from hpobench_fds.run.backends.child import (
     STACK_SIGNAL,
@@ -43,7 +44,8 @@ from hpobench_fds.run.backends.child import (
 from hpobench_fds.run.backends.shared_data import SharedProblem
 from hpobench_fds.run.cell_run import in_a_line, lock_soon, new_record, now, settled_before
 from hpobench_fds.run.machine import Machine
-from hpobench_fds.run.watcher import CellResult, Quiet, Spent, Watcher
+from hpobench_fds.run.spent import Spent
+from hpobench_fds.run.watcher import CellResult, Quiet, Watcher
 from hpobench_fds.suite.config import Cell
 from hpobench_fds.suite.limits import GB, NO_LIMITS, Limits, own_memory
 
@@ -80,7 +82,7 @@ class Stop:
 
 def run_isolated(
     cell: Cell,
-    store: Store,
+    store: ResultsFolder,
     problem: SharedProblem,
     machine: Machine,
     *,
@@ -316,7 +318,7 @@ def _signals_blocked() -> Iterator[None]:
 # ----------------------------------------------------------------------------------- what became of it
 
 
-def _verdict(process: _CellProcess, files: CellStore) -> CellResult:
+def _verdict(process: _CellProcess, files: CellFiles) -> CellResult:
     """From the last word; without one, from how it ended and from what is on the disk."""
     order, last = process.order, process.last
     if isinstance(last, Broken) and last.trace is None:
@@ -360,7 +362,7 @@ def _cause(process: _CellProcess) -> str:
     return f"the process died: {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
 
 
-def _record_interruption(process: _CellProcess, files: CellStore, known: RunRecord | None) -> CellResult:
+def _record_interruption(process: _CellProcess, files: CellFiles, known: RunRecord | None) -> CellResult:
     if known is not None and known.status == "running":
         known.status = "interrupted"
         _bring_up_to_date(known, process, files)
@@ -369,7 +371,7 @@ def _record_interruption(process: _CellProcess, files: CellStore, known: RunReco
 
 
 def _record_death(
-    process: _CellProcess, files: CellStore, known: RunRecord | None, reason: str
+    process: _CellProcess, files: CellFiles, known: RunRecord | None, reason: str
 ) -> CellResult:
     """The cell has failed; its checkpoint stays, for those who try again with other limits."""
     _write_error(process, files, reason)
@@ -380,7 +382,7 @@ def _record_death(
     return result
 
 
-def _bring_up_to_date(record: RunRecord, process: _CellProcess, files: CellStore) -> None:
+def _bring_up_to_date(record: RunRecord, process: _CellProcess, files: CellFiles) -> None:
     """What the process would have written about how far it was, had it been able to."""
     if process.spent is None or record.stopped is not None:  # the method's end is there as it was
         return
@@ -399,7 +401,7 @@ def _bring_up_to_date(record: RunRecord, process: _CellProcess, files: CellStore
     record.incumbent = next((r.report for r in reversed(reports) if r.incumbent), None)
 
 
-def _write_error(process: _CellProcess, files: CellStore, reason: str) -> None:
+def _write_error(process: _CellProcess, files: CellFiles, reason: str) -> None:
     trace = process.last.trace if isinstance(process.last, Broken) else None
     printed = _tail(process.order.output)
     parts = [reason, trace, printed and f"The end of what the process printed:\n\n{printed}"]
