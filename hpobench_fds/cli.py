@@ -147,9 +147,8 @@ def show(
         return
     if form not in ("markdown", "latex"):
         raise InputError(f"got {form!r}", key="--format", allowed="terminal, markdown, latex")
-    tables, loaded = _analysis("tables"), _analysis("loading").load(folder)
-    table = tables.verdict(loaded.reports, loaded.runs)
-    typer.echo(tables.to_markdown(table) if form == "markdown" else tables.to_latex(table), nl=False)
+    tables, loaded = _analysis("reports.tables"), _analysis("loading").load(folder)
+    typer.echo(tables.in_form(form, loaded.reports, loaded.runs), nl=False)
 
 
 @app.command()
@@ -179,7 +178,7 @@ def report(
     show_it: Annotated[bool, typer.Option("--open", help="Open it in a browser.")] = False,
 ) -> None:
     """Write one HTML page: verdict, tables, every figure, and how to run it again."""
-    path: Path = _analysis("report").write(folder, out, reference=reference)
+    path: Path = _analysis("reports.page").write(folder, out, reference=reference)
     typer.echo(str(path))
     if show_it:
         typer.launch(str(path))
@@ -325,15 +324,14 @@ def theorem(
     seed: Annotated[int, typer.Option(help="Of the simulation.")] = 0,
 ) -> None:
     """Check by simulation the bound on the error of hypergradients shared over W steps, and the best W."""
-    checks = _analysis("theorem")
+    checks, tables = _analysis("stats.theorem"), _analysis("reports.theorem_tables")
     bound, width = checks.check(draws, seed), checks.check_best_width(draws, seed)
-    console = _console()
-    console.print(checks.to_rich(bound), checks.best_to_rich(width))
+    _console().print(tables.to_rich(bound), tables.best_to_rich(width))
     for case in bound.failed:
         typer.echo(f"above the bound: {case}", err=True)
     for case in width.failed:
         typer.echo(f"not the best: {case}", err=True)
-    typer.echo(checks.verdict(draws, bound, width))
+    typer.echo(tables.verdict(draws, bound, width))
     if bound.failed or width.failed:
         raise typer.Exit(EXIT_FAILED)
 
@@ -383,14 +381,13 @@ def _print_table(folder: Path) -> None:
     if runs.empty:
         typer.echo(f"{folder}: no runs yet")
         return
-    tables = _analysis("tables")
-    _console().print(tables.to_rich(tables.verdict(reports, runs)))
+    _console().print(_analysis("reports.tables").on_terminal(reports, runs))
 
 
 def _print_plan(planned: Plan, jobs: int) -> None:
     from rich.table import Table
 
-    from hpobench_fds.suite.plan import duration
+    from hpobench_fds.wording import duration
 
     table = Table("Cell", "Status", "Method time at most")
     for one in planned.cells:
@@ -399,7 +396,9 @@ def _print_plan(planned: Plan, jobs: int) -> None:
     beside = "" if planned.overhead is None else f", with {100 * planned.overhead:.0f} % for the referee"
     retraining = " plus final retrainings" if planned.overhead is None else ""
     typer.echo(f"{len(planned.todo)} of {len(planned.cells)} cells to run into {planned.folder}")
-    typer.echo(f"time at most: {duration(planned.seconds(jobs))}{beside}{retraining}")
+    seconds = planned.seconds(jobs)
+    time = "unknown: a budget in steps, and no run on record" if seconds is None else duration(seconds)
+    typer.echo(f"time at most: {time}{beside}{retraining}")
 
 
 def _try_to_draw(folder: Path) -> int:

@@ -36,6 +36,7 @@ from hpobench_fds.suite.config import Cell
 from hpobench_fds.training.clock import Budget, Clock, synchroniser
 from hpobench_fds.training.problem import Problem, TestData
 from hpobench_fds.training.trainer import Trainer
+from hpobench_fds.wording import in_a_line
 
 LOCK_WAIT = 0.2  # seconds; other runners hold a lock for a moment when they look whether it is free
 MOST_ATTEMPTS = 3  # a cell whose process died that often without getting any further has failed
@@ -328,13 +329,6 @@ def settled_before(cell: Cell, files: CellFiles, retry_failed: bool) -> CellResu
 def _build(cell: Cell) -> Method:
     method = resolve(cell.adapter, base=cell.base)
     return method(parse_options(method, cell.options))
-
-
-def in_a_line(error: BaseException, most: int = 300) -> str:
-    """An error as a reason: its type and message, cut short."""
-    text = " ".join(str(error).split())
-    text = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def now() -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 import joblib
 import numpy as np
+import psutil
 import torch
 
 from hpobench_fds.errors import InputError
@@ -108,3 +109,17 @@ def describe_commit() -> str | None:
 def unnamed_machine(device: torch.device, commit: str | None, jobs: int = 1) -> Machine:
     """A machine whose device's name a cell's process finds out, which would set up a GPU here."""
     return Machine(device, {"kind": device.type}, describe_software(device), commit, jobs)
+
+
+def own_memory(pid: int) -> int:
+    """Bytes that a process holds in memory for itself, or 0 if it is gone.
+
+    Pages that it shares do not count: the data set, which lies in memory once for all cells, and the
+    files of its libraries. Python and torch as they are after loading do count, at about 0.4 GB. Where
+    the system does not tell shared pages apart (macOS), they count too. Memory of a GPU never does.
+    """
+    try:
+        info = psutil.Process(pid).memory_info()
+    except psutil.Error:
+        return 0
+    return int(info.rss) - int(getattr(info, "shared", 0))

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hpobench_fds.wording import duration
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
@@ -163,11 +165,3 @@ class TimeLeft:
             return left * (self._source() - self._began) / done
         # Budgets in steps say nothing of seconds.
         return left / self._jobs if self._known else None
-
-
-def duration(seconds: float) -> str:
-    """``45 s``, ``12 min``, ``3 h 05 min``."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import psutil
 from pydantic import BaseModel, ConfigDict, Field
 
 from hpobench_fds.errors import InputError
@@ -17,7 +16,7 @@ class Limits(BaseModel):
 
     seconds : wall-clock of one attempt, from the start of the process: set-up, method, referee and
         records. Unlike a budget it is no part of the comparison, but a guard against a hang.
-    memory_gb : the process's own memory in gigabytes (10^9 bytes), as ``own_memory`` counts it.
+    memory_gb : the process's own memory in gigabytes (10^9 bytes), as ``run.machine.own_memory`` counts it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -39,17 +38,3 @@ class Limits(BaseModel):
 
 
 NO_LIMITS = Limits()
-
-
-def own_memory(pid: int) -> int:
-    """Bytes that a process holds in memory for itself, or 0 if it is gone.
-
-    Pages that it shares do not count: the data set, which lies in memory once for all cells, and the
-    files of its libraries. Python and torch as they are after loading do count, at about 0.4 GB. Where
-    the system does not tell shared pages apart (macOS), they count too. Memory of a GPU never does.
-    """
-    try:
-        info = psutil.Process(pid).memory_info()
-    except psutil.Error:
-        return 0
-    return int(info.rss) - int(getattr(info, "shared", 0))

@@ -91,14 +91,3 @@ def _history(folder: Path) -> tuple[dict[tuple[str, str], float], float | None]:
     taken = {(str(key[0]), str(key[1])): float(seconds) for key, seconds in groups.median().items()}  # type: ignore[index]
     beside = (runs["elapsed_seconds"] - runs["seconds"]) / runs["seconds"]
     return taken, float(statistics.median(beside))
-
-
-def duration(seconds: float | None) -> str:
-    """ "1 h 05 min", "12 min 30 s", "8 s"."""
-    if seconds is None:
-        return "unknown: a budget in steps, and no run on record"
-    whole = round(seconds)
-    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

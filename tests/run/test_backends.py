@@ -25,12 +25,12 @@ from hpobench_fds.run import machine as machine_module
 from hpobench_fds.run.backends import pool
 from hpobench_fds.run.backends import supervisor as workers
 from hpobench_fds.run.backends.shared_data import SharedProblem, SharedTensor
-from hpobench_fds.run.machine import find_devices, threads_each
+from hpobench_fds.run.machine import find_devices, own_memory, threads_each
 from hpobench_fds.run.spent import Spent
 from hpobench_fds.run.suite_run import load_problems, run_suite
 from hpobench_fds.run.watcher import CellResult, RunSummary
 from hpobench_fds.suite.config import Cell, Suite
-from hpobench_fds.suite.limits import Limits, own_memory
+from hpobench_fds.suite.limits import Limits
 
 METHODS = '''
 import ctypes, os, signal, subprocess, sys, time

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from hpobench_fds.records.schema import ClockRecord, CostRecord, FinalRecord, ReportRecord, RunRecord
-from hpobench_fds.run.progress import Lines, Live, TimeLeft, against, duration, outcome
+from hpobench_fds.run.progress import Lines, Live, TimeLeft, against, outcome
 from hpobench_fds.run.spent import Spent
 from hpobench_fds.run.watcher import CellResult
 from hpobench_fds.suite.config import BudgetConfig, Cell
@@ -107,7 +107,7 @@ def test_on_a_terminal_every_running_cell_is_seen() -> None:
     live = Live(Console(width=120, file=io.StringIO()))
     cells = [cell(method, seconds=60) for method in ("fds", "gp", "tpe", "bohb")]
     live.plan(cells, cells, 2)
-    assert shown(live) == "cells 0 of 4, 2 min left"
+    assert shown(live) == "cells 0 of 4, 2 min 00 s left"
     live.begin(cells[0], lambda: spent(12.2, 60))
     live.begin(cells[1], lambda: spent(30.0, 60, (40, 100)))
     live.report(cells[0], report(0.912))
@@ -179,11 +179,3 @@ def test_steps_alone_give_a_pace_as_well() -> None:
     left = TimeLeft([cell("fds", seed, steps=100) for seed in range(2)], 2, time)
     time.now += 10
     assert left.seconds({"digits/fds/seed-0": 0.25, "digits/fds/seed-1": 0.25}) == pytest.approx(30)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0.4, "0 s"), (99, "99 s"), (120, "2 min"), (5940, "99 min"), (11_100, "3 h 05 min")],
-)
-def test_durations_are_short(seconds: float, text: str) -> None:
-    assert duration(seconds) == text

@@ -13,7 +13,7 @@ from real_run import SUITE, copy_of_results
 
 from hpobench_fds.errors import InputError
 from hpobench_fds.suite.config import Suite, builtin_suites, suite_schema
-from hpobench_fds.suite.plan import duration, plan
+from hpobench_fds.suite.plan import plan
 
 
 def suite(**changes: Any) -> Suite:
@@ -57,17 +57,6 @@ def test_a_folder_of_another_suite_is_an_input_error(tmp_path: Path) -> None:
     folder = copy_of_results(tmp_path / "out")
     with pytest.raises(InputError, match="holds the suite 'tiny'"):
         plan(suite(name="other"), folder)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(8.2, "8 s"), (750, "12 min 30 s"), (3900, "1 h 05 min"), (3599.9, "1 h 00 min")]
-)
-def test_durations_read_well(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
-
-
-def test_a_duration_that_is_unknown_says_why() -> None:
-    assert "unknown" in duration(None)
 
 
 def accepts(data: dict[str, Any]) -> bool:

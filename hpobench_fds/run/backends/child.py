@@ -28,11 +28,12 @@ from hpobench_fds.errors import InputError
 from hpobench_fds.records.folder import ResultsFolder
 from hpobench_fds.records.schema import ReportRecord
 from hpobench_fds.run.backends.shared_data import SharedProblem
-from hpobench_fds.run.cell_run import in_a_line, run_cell, warm_up
+from hpobench_fds.run.cell_run import run_cell, warm_up
 from hpobench_fds.run.machine import Machine, describe_device
 from hpobench_fds.run.spent import Spent
 from hpobench_fds.run.watcher import CellResult
 from hpobench_fds.suite.config import Cell
+from hpobench_fds.wording import in_a_line
 
 BEAT = 1.0  # seconds between messages when there is nothing to tell
 STACK_SIGNAL = signal.SIGUSR2  # has every thread's stack written to the cell's output, even in C code

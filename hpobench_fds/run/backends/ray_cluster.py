@@ -25,12 +25,13 @@ from hpobench_fds.records.folder import ResultsFolder
 from hpobench_fds.records.safe_files import write_atomic
 from hpobench_fds.run.backends.shared_data import SharedProblem, SharedTensor
 from hpobench_fds.run.backends.supervisor import run_isolated
-from hpobench_fds.run.cell_run import in_a_line, new_record, now, settled_before, unrecorded
+from hpobench_fds.run.cell_run import new_record, now, settled_before, unrecorded
 from hpobench_fds.run.machine import Machine, describe_commit, unnamed_machine
 from hpobench_fds.run.watcher import CellResult, Watcher
 from hpobench_fds.suite.config import Cell
 from hpobench_fds.suite.limits import NO_LIMITS, Limits
 from hpobench_fds.training.problem import Problem, TestData
+from hpobench_fds.wording import in_a_line
 
 AT_ONCE = 200  # cells that Ray knows of at a time; each holds its lock's file open here
 RETRIES = 3  # times that a cell is started again because its node or process was lost

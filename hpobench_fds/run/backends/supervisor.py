@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from hpobench_fds.errors import InputError
-from hpobench_fds.records.cell_files import CHECKPOINT_FILE, CellFiles, Held
+from hpobench_fds.records.cell_files import CHECKPOINT_FILE, OUTPUT_FILE, CellFiles, Held
 from hpobench_fds.records.folder import ResultsFolder
 from hpobench_fds.records.schema import RunRecord
 from hpobench_fds.run.backends.child import (
@@ -42,12 +42,13 @@ from hpobench_fds.run.backends.child import (
     main,
 )
 from hpobench_fds.run.backends.shared_data import SharedProblem
-from hpobench_fds.run.cell_run import in_a_line, lock_soon, new_record, now, settled_before
-from hpobench_fds.run.machine import Machine
+from hpobench_fds.run.cell_run import lock_soon, new_record, now, settled_before
+from hpobench_fds.run.machine import Machine, own_memory
 from hpobench_fds.run.spent import Spent
 from hpobench_fds.run.watcher import CellResult, Quiet, Watcher
 from hpobench_fds.suite.config import Cell
-from hpobench_fds.suite.limits import GB, NO_LIMITS, Limits, own_memory
+from hpobench_fds.suite.limits import GB, NO_LIMITS, Limits
+from hpobench_fds.wording import in_a_line
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerProcess
@@ -56,7 +57,7 @@ LOOK_EVERY = 0.25  # seconds between looks at limits
 GRACE = 5.0  # seconds that a process has for ending, once it should
 STACK_WAIT = 1.0  # seconds at most for the stacks to be written
 LOCK_WAIT = 2.0  # seconds at most until processes that were killed have let go of the lock
-OUTPUT_FILE, OUTPUT_TAIL = "output.txt", 20_000  # bytes of it that go into error.txt
+OUTPUT_TAIL = 20_000  # bytes of a cell's output that go into error.txt
 
 
 class Stop:
