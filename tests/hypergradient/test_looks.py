@@ -1,0 +1,143 @@
+"""No loop reads from the device but at looks, every ``look_every`` steps: on a GPU each read waits for it.
+
+The loops run on tensors of a pretended GPU, which have shapes and a device but no values: reading one
+raises, and so does an operation on tensors of two devices. Looks alone are answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+
+from hpobench_fds.data.dataset import Dataset
+from hpobench_fds.hypergradient import forward, reverse
+from hpobench_fds.hypergradient.forward import ForwardMode
+from hpobench_fds.hypergradient.online import OnlineMode, one_value_space
+from hpobench_fds.hypergradient.outer import OuterOptions, build_outer
+from hpobench_fds.hypergradient.reverse import ReverseMode
+from hpobench_fds.schedule import HyperparameterSpace
+from hpobench_fds.training.clock import Clock
+from hpobench_fds.training.inner_step import InnerStep
+from hpobench_fds.training.problem import Problem, ProblemConfig
+from hpobench_fds.training.state import Evaluation, TrainState
+from hpobench_fds.training.trainer import Trainer
+
+HORIZON, EVERY = 30, 10  # inner steps, and looks in an epoch of so many
+LEARNED = {
+    "sgd": ("lr", "momentum", "weight_decay"),
+    "nesterov": ("lr", "momentum"),
+    "adam": ("lr", "beta1", "eps"),
+    "adamw": ("lr", "beta2", "weight_decay"),
+}
+
+
+def problem_of(model: str, shape: tuple[int, int, int], optimiser: str) -> Problem:
+    """With clipping, a log scale and a hyperparameter that is not learned; on the CPU so far."""
+    space = {
+        name: HyperparameterSpace(
+            windows=3 if name == "lr" else 1,
+            low=0.01,
+            high=0.9,
+            initial=0.1,
+            scale="log" if name == "lr" else "linear",
+        )
+        for name in LEARNED[optimiser]
+    }
+    x, y = torch.randn(100, *shape), torch.randint(4, (100,))
+    config = ProblemConfig(
+        dataset="noise", model=model, horizon=HORIZON, batch_size=8, optimiser=optimiser, space=space,
+        gradient_clip=1.0, validation_fraction=0.2,
+    )  # fmt: skip
+    return Problem(config, Dataset("noise", x, y, x[:4], y[:4], 4))
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Step counts at which a loop looked; what comes after a loop is answered as well."""
+    seen: list[int] = []
+
+    def read(inner: InnerStep, watched: Tensor | None) -> tuple[list[float], bool]:
+        if not inner._replay or watched is not None:  # a replay has no losses: nothing is read
+            seen.append(inner.state.step)
+        return [], True
+
+    def validated(trainer: Trainer, state: TrainState) -> tuple[float, Tensor]:
+        return 1.0, torch.ones_like(state.w)
+
+    monkeypatch.setattr(InnerStep, "_read", read)
+    monkeypatch.setattr(forward, "validation_gradient", validated)
+    monkeypatch.setattr(reverse, "validation_gradient", validated)
+    monkeypatch.setattr(Trainer, "evaluate", lambda trainer, state: Evaluation(1.0, 0.5))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2**40, 2**40))
+    monkeypatch.setattr(Tensor, "numpy", lambda tensor: np.zeros(tuple(tensor.shape)))
+    return seen
+
+
+@contextmanager
+def on_pretended_gpu(problem: Problem) -> Iterator[Trainer]:
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        problem.x = torch.empty(problem.x.shape, device="cuda")
+        problem.y = torch.empty(problem.y.shape, dtype=torch.int64, device="cuda")
+        problem.device, problem.look_every = problem.x.device, EVERY
+        yield Trainer(problem, 0, Clock())
+
+
+def online(trainer: Trainer, mode: OnlineMode, kind: str) -> object:
+    p = trainer.problem
+    options = OuterOptions.model_validate({"kind": kind})
+    return mode(trainer, build_outer(options, one_value_space(p.space), p.device), 0)
+
+
+LOOPS: dict[str, Callable[[Trainer], object]] = {
+    "plain": lambda t: t.train(t.start(0), t.problem.space.initial),
+    "forward": lambda t: ForwardMode()(t, t.problem.space.initial, 0),
+    "forward, clipped": lambda t: ForwardMode(product_clip=1.0)(t, t.problem.space.initial, 0),
+    "reverse": lambda t: ReverseMode()(t, t.problem.space.initial, 0),
+    "reverse, full": lambda t: ReverseMode(full=True)(t, t.problem.space.initial, 0),
+    "truncated": lambda t: ReverseMode(last=12)(t, t.problem.space.initial, 0),
+    "greedy, adam": lambda t: online(t, OnlineMode(), "adam"),
+    "discounted, sign": lambda t: online(t, OnlineMode(discount=0.9), "sign"),
+    "discounted, plain": lambda t: online(t, OnlineMode(discount=1.0, every=3), "plain"),
+}
+MODELS = {"mlp": (1, 8, 8), "lenet": (1, 28, 28), "wrn-10-1": (3, 8, 8)}
+
+
+def assert_looks(name: str, seen: list[int]) -> None:
+    """Every so many steps on the way, and on the way back where there is one."""
+    expected = list(range(EVERY, HORIZON + 1, EVERY))
+    if "reverse" in name:
+        expected += range(HORIZON - EVERY, -1, -EVERY)
+    elif name == "truncated":
+        expected += [20, HORIZON - 12]
+    assert seen == expected
+
+
+@pytest.mark.parametrize("name", LOOPS)
+@pytest.mark.parametrize("optimiser", LEARNED)
+def test_every_rule_and_mode_reads_at_looks_alone(looks: list[int], optimiser: str, name: str) -> None:
+    with on_pretended_gpu(problem_of("mlp", MODELS["mlp"], optimiser)) as trainer:
+        LOOPS[name](trainer)
+    assert_looks(name, looks)
+
+
+@pytest.mark.parametrize("name", ["plain", "forward", "reverse", "discounted, sign"])
+@pytest.mark.parametrize("model", ["lenet", "wrn-10-1"])
+def test_every_model_keeps_to_one_device(looks: list[int], model: str, name: str) -> None:
+    with on_pretended_gpu(problem_of(model, MODELS[model], "sgd")) as trainer:
+        LOOPS[name](trainer)
+    assert_looks(name, looks)
+
+
+def test_a_read_outside_of_a_look_is_seen(looks: list[int]) -> None:
+    with on_pretended_gpu(problem_of("mlp", MODELS["mlp"], "sgd")) as trainer:
+        state = trainer.start(0)
+        inner = trainer.inner(state)
+        step = inner.begin(0, inner.values(trainer.problem.space.initial, 0, HORIZON))
+        with pytest.raises(DataDependentOutputException):
+            float(step.gradient.sum())
