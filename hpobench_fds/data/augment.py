@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hpobench_fds.data.dataset import EpochCache
+from hpobench_fds.data.splits import EpochCache
 from hpobench_fds.errors import InputError
 from hpobench_fds.seeds import generator
 

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hpobench_fds.data.dataset import BatchOrder
+from hpobench_fds.data.splits import BatchOrder
 from hpobench_fds.errors import InputError
 from hpobench_fds.hypergradient.outer import Outer
 from hpobench_fds.hypergradient.trajectory import Trajectory

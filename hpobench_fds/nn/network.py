@@ -1,41 +1,34 @@
 """Models as functions of one flat parameter vector, with gradients and Hessian-vector products.
 
-``LayeredNetwork`` uses the rules of ``layers``; ``ModuleNetwork`` takes any ``torch.nn.Module`` and
-falls back on torch.func.
+``LayeredNetwork`` uses the rules of ``layers``.
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from hpobench_fds.errors import InputError
 from hpobench_fds.nn.layers import (
     BatchNorm2d,
     Conv2d,
     ConvPool2,
-    Flatten,
-    GlobalAvgPool,
     Layer,
     Linear,
     Parameter,
-    ReLU,
     Residual,
     Sequential,
     Shape,
 )
 from hpobench_fds.nn.layers.convolutions import LANES
 from hpobench_fds.nn.tangents import Tangents
-from hpobench_fds.python_file import import_file
 
 
 @dataclass
@@ -234,199 +227,3 @@ def _walk(layer: Layer) -> list[Layer]:
     if isinstance(layer, Residual):
         return [inner for part in (layer.stem, layer.body, layer.shortcut) for inner in _walk(part)]
     return [layer]
-
-
-class ModuleNetwork(Network):
-    """Any ``torch.nn.Module`` without randomness; slower than layers with rules.
-
-    Batch norm uses the batch's statistics in evaluation too, since running statistics cannot be
-    carried through torch.func. Weights of two dimensions and more start as Xavier normal, others as
-    the module made them, the same for every seed. Raises InputError for a module with dropout.
-    """
-
-    def __init__(self, module: nn.Module) -> None:
-        for name, part in module.named_modules():
-            if isinstance(part, nn.modules.dropout._DropoutNd) and part.p > 0:
-                raise InputError("dropout makes the inner step random, so it has no hypergradient", key=name)
-        torch.func.replace_all_batch_norm_modules_(module)
-        self.module = module.train()
-        for parameter in module.parameters():
-            parameter.requires_grad_(False)
-        self._names = [name for name, _ in module.named_parameters()]
-        self._start = [p.detach().clone() for p in module.parameters()]
-        self.shapes = [tuple(p.shape) for p in self._start]
-        self._sizes = [p.numel() for p in self._start]
-        self.size = sum(self._sizes)
-
-    def initial(self, generator: torch.Generator) -> Tensor:
-        parts = []
-        for p in self._start:
-            if p.dim() < 2:
-                parts.append(p.flatten().float().cpu())
-                continue
-            receptive = math.prod(p.shape[2:])
-            std = math.sqrt(2.0 / ((p.shape[0] + p.shape[1]) * receptive))
-            parts.append(torch.randn(p.numel(), generator=generator) * std)
-        return torch.cat(parts)
-
-    def _named(self, w: Tensor) -> dict[str, Tensor]:
-        parts = zip(self._names, w.split_with_sizes(self._sizes), self.shapes, strict=True)
-        return {name: part.view(shape) for name, part, shape in parts}
-
-    def _call(self, named: dict[str, Tensor], x: Tensor) -> Tensor:
-        out: Tensor = torch.func.functional_call(self.module, named, (x,))
-        return out
-
-    def logits(self, w: Tensor, x: Tensor, buffers: Tensor | None = None) -> Tensor:
-        return self._call(self._named(w), x)
-
-    def gradient(self, w: Tensor, x: Tensor, y: Tensor, buffers: Tensor | None = None) -> Tape:
-        leaf = w.detach().requires_grad_()
-        with torch.enable_grad():
-            loss = self.loss(leaf, x, y)
-            (gradient,) = torch.autograd.grad(loss, leaf)
-        return Tape(loss.detach(), gradient, (x, y))
-
-    def products(self, w: Tensor, tape: Tape, directions: Tangents, out: Tangents) -> None:
-        x, y = tape.record
-        named = self._named(w)
-
-        def gradient(parameters: dict[str, Tensor]) -> dict[str, Tensor]:
-            pulled: dict[str, Tensor] = torch.func.grad(lambda q: F.cross_entropy(self._call(q, x), y))(
-                parameters
-            )
-            return pulled
-
-        def product(direction: dict[str, Tensor]) -> dict[str, Tensor]:
-            pushed: dict[str, Tensor] = torch.func.jvp(gradient, (named,), (direction,))[1]
-            return pushed
-
-        tangent = dict(zip(self._names, directions.blocks, strict=True))
-        pushed = torch.func.vmap(product)(tangent)
-        for block, name in zip(out.blocks, self._names, strict=True):
-            block.copy_(pushed[name])
-
-
-def _mlp(shape: Shape, classes: int) -> Sequential:
-    return Sequential(
-        Flatten(), Linear(math.prod(shape), 64, "hidden"), ReLU(), Linear(64, classes, "output")
-    )
-
-
-def _lenet(shape: Shape, classes: int) -> Sequential:
-    """LeNet for 28 or 32 pixels, as the paper uses it; pooling before relu, which commute."""
-    channels, side, _ = shape
-    if shape[1:] not in ((28, 28), (32, 32)):
-        raise InputError(f"lenet takes images of 28 or 32 pixels, not {side}", key="model")
-    flat = 16 * ((side - 4) // 2 - 4) ** 2 // 4
-    return Sequential(
-        ConvPool2(Conv2d(channels, 6, 5, name="conv1")), ReLU(),
-        ConvPool2(Conv2d(6, 16, 5, name="conv2")), ReLU(),
-        Flatten(), Linear(flat, 120, "fc1"), ReLU(), Linear(120, 84, "fc2"), ReLU(),
-        Linear(84, classes, "fc3"),
-    )  # fmt: skip
-
-
-def _block(inputs: int, outputs: int, stride: int, name: str) -> Residual:
-    """Pre-activation block; where the width changes, shortcut and body share the first activation."""
-    first = [BatchNorm2d(inputs, f"{name}.norm1"), ReLU()]
-    convs = [
-        Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False, name=f"{name}.conv1"),
-        BatchNorm2d(outputs, f"{name}.norm2"),
-        ReLU(),
-        Conv2d(outputs, outputs, 3, padding=1, bias=False, name=f"{name}.conv2"),
-    ]
-    if inputs == outputs and stride == 1:
-        return Residual(Sequential(*first, *convs))
-    shortcut = Conv2d(inputs, outputs, 1, bias=False, name=f"{name}.shortcut")
-    return Residual(Sequential(*convs), Sequential(shortcut), Sequential(*first), stride)
-
-
-def _wide_resnet(depth: int, widen: int) -> Callable[[Shape, int], Sequential]:
-    """Wide ResNet (Zagoruyko & Komodakis, BMVC 2016) of the given depth and widening factor."""
-
-    def build(shape: Shape, classes: int) -> Sequential:
-        widths = [16, 16 * widen, 32 * widen, 64 * widen]
-        layers: list[Layer] = [Conv2d(shape[0], 16, 3, padding=1, bias=False, name="stem")]
-        for group in range(3):
-            for index in range((depth - 4) // 6):
-                inputs = widths[group] if index == 0 else widths[group + 1]
-                stride = 2 if group and index == 0 else 1
-                layers.append(_block(inputs, widths[group + 1], stride, f"group{group + 1}.{index}"))
-        layers += [
-            BatchNorm2d(widths[3], "norm"),
-            ReLU(),
-            GlobalAvgPool(),
-            Linear(widths[3], classes, "output"),
-        ]
-        return Sequential(*layers)
-
-    return build
-
-
-Builder = Callable[[Shape, int], Sequential]
-
-MODELS: dict[str, Builder] = {
-    "mlp": _mlp,
-    "lenet": _lenet,
-    "wrn-10-1": _wide_resnet(10, 1),
-    "wrn-16-1": _wide_resnet(16, 1),
-    "wrn-40-2": _wide_resnet(40, 2),
-}
-"""Built-in models by name: (input shape, classes) -> layers."""
-
-
-def build_network(name: str, shape: Shape, classes: int) -> Network:
-    """A network by name, or from a user's file: ``my_model.py:build``.
-
-    ``build(shape, classes)`` returns a Sequential of this package's layers, or any nn.Module.
-    Raises InputError for an unknown name, a file that does not load, a model that does not fit.
-    """
-    builder = _from_file(name) if ":" in name else MODELS.get(name)
-    if builder is None:
-        raise InputError(f"unknown model {name!r}", key="model", allowed=[*MODELS, "FILE.py:FUNCTION"])
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)  # a module draws from the global generator: the same in every process
-            built = builder(shape, classes)
-        network = _network_of(built, shape, classes)
-        _try(network, shape, classes)
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(f"{name!r} does not fit inputs {shape}: {error}", key="model") from error
-    return network
-
-
-def _try(network: Network, shape: Shape, classes: int) -> None:
-    """One small batch, so that what does not fit or is random shows before any training."""
-    generator = torch.Generator().manual_seed(0)
-    w, x = network.initial(generator), torch.randn(4, *shape, generator=generator)
-    with torch.no_grad():
-        logits, again = network.logits(w, x), network.logits(w, x)
-    if logits.shape != (4, classes):
-        raise ValueError(f"it gives {tuple(logits.shape[1:])} logits for {classes} classes")
-    if not torch.equal(logits, again):
-        raise InputError("the model is random, so its inner step has no hypergradient", key="model")
-    network.gradient(w, x, torch.arange(4) % classes)
-
-
-def _network_of(built: object, shape: Shape, classes: int) -> Network:
-    if isinstance(built, Sequential):
-        return LayeredNetwork(built, shape, classes)
-    if isinstance(built, nn.Module):
-        return ModuleNetwork(built)
-    raise InputError(
-        f"the function built a {type(built).__name__}", key="model", allowed="Sequential, nn.Module"
-    )
-
-
-def _from_file(name: str) -> Callable[[Shape, int], Any]:
-    path, _, function = name.rpartition(":")
-    if not Path(path).is_file():
-        raise InputError(f"no file {path!r}", key="model", allowed=[*MODELS, "FILE.py:FUNCTION"])
-    module = import_file(Path(path), key="model")
-    builder: Callable[[Shape, int], Any] | None = getattr(module, function, None)
-    if builder is None:
-        raise InputError(f"{path!r} has no function {function!r}", key="model")
-    return builder

@@ -32,7 +32,7 @@ from hpobench_fds.run.referee import Referee
 from hpobench_fds.run.spent import Spent, clock_record, cost_of, cost_record, seconds_of
 from hpobench_fds.run.watcher import CellResult, Quiet, Watcher
 from hpobench_fds.seeds import derive
-from hpobench_fds.suite.config import Cell
+from hpobench_fds.suite.cell import Cell
 from hpobench_fds.training.clock import Budget, Clock, synchroniser
 from hpobench_fds.training.problem import Problem, TestData
 from hpobench_fds.training.trainer import Trainer

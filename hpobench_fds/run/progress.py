@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hpobench_fds.records.schema import ReportRecord
     from hpobench_fds.run.spent import Spent
     from hpobench_fds.run.watcher import CellResult, Watcher
-    from hpobench_fds.suite.config import Cell
+    from hpobench_fds.suite.cell import Cell
 
 BAR = 16  # columns
 SURE_ENOUGH = 0.02  # share of the work from which on its pace says more than the budgets

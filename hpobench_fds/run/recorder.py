@@ -17,7 +17,7 @@ from hpobench_fds.records.schema import ReportRecord
 from hpobench_fds.run.referee import Referee
 from hpobench_fds.run.spent import clock_record, cost_record
 from hpobench_fds.run.watcher import Quiet, Watcher
-from hpobench_fds.suite.config import Cell
+from hpobench_fds.suite.cell import Cell
 from hpobench_fds.training.clock import Budget, Clock
 from hpobench_fds.training.problem import Problem
 from hpobench_fds.training.state import Evaluation

@@ -9,7 +9,7 @@ import math
 
 import torch
 
-from hpobench_fds.data.dataset import Split
+from hpobench_fds.data.splits import Split
 from hpobench_fds.records.schema import FinalRecord
 from hpobench_fds.schedule import Schedule
 from hpobench_fds.seeds import derive

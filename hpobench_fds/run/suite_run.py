@@ -19,7 +19,8 @@ from hpobench_fds.records.folder import ResultsFolder, files_of_cell
 from hpobench_fds.run.cell_run import run_cell, settled_before, warm_up
 from hpobench_fds.run.machine import describe_machine, find_devices
 from hpobench_fds.run.watcher import CellResult, Quiet, RunSummary, Watcher
-from hpobench_fds.suite.config import Cell, Suite, load_suite, part_of
+from hpobench_fds.suite.cell import Cell, part_of
+from hpobench_fds.suite.config import Suite, load_suite
 from hpobench_fds.suite.limits import Limits
 from hpobench_fds.training.problem import Problem, TestData, load_problem
 from hpobench_fds.typed import dotted

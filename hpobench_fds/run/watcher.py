@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 
 from hpobench_fds.records.schema import ReportRecord, RunRecord
 from hpobench_fds.run.spent import Spent
-from hpobench_fds.suite.config import Cell
+from hpobench_fds.suite.cell import Cell
 
 Verdict = Literal["complete", "failed", "interrupted", "complete before", "failed before", "held"]
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from hpobench_fds.records.folder import ResultsFolder, files_of_cell
 from hpobench_fds.records.frames import load_runs
-from hpobench_fds.suite.config import Cell, Suite, load_suite, part_of
+from hpobench_fds.suite.cell import Cell, part_of
+from hpobench_fds.suite.config import Suite, load_suite
 
 TO_DO = "to do"
 

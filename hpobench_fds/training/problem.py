@@ -14,9 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
 from hpobench_fds.data.augment import Augmentation
-from hpobench_fds.data.dataset import Dataset, load_dataset, make_split
+from hpobench_fds.data.catalogue import load_dataset
+from hpobench_fds.data.dataset import Dataset
+from hpobench_fds.data.splits import make_split
 from hpobench_fds.errors import InputError
-from hpobench_fds.nn.network import Network, build_network
+from hpobench_fds.nn.network import Network
+from hpobench_fds.nn.zoo import build_network
 from hpobench_fds.schedule import HyperparameterSpace, ScheduleSpace
 from hpobench_fds.training.optimisers import RULES, StepRule
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hpobench_fds.data.dataset import Split, make_split
+from hpobench_fds.data.splits import Split, make_split
 from hpobench_fds.schedule import Schedule
 from hpobench_fds.seeds import derive, generator
 from hpobench_fds.training.allocator import keep_freed_memory

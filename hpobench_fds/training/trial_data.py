@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from hpobench_fds.data.augment import Augmenter
-from hpobench_fds.data.dataset import BatchOrder, Split
+from hpobench_fds.data.splits import BatchOrder, Split
 from hpobench_fds.seeds import derive
 from hpobench_fds.training.problem import Problem
 

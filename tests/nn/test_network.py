@@ -28,7 +28,9 @@ from hpobench_fds.nn.layers import (
     Residual,
     Sequential,
 )
-from hpobench_fds.nn.network import MODELS, LayeredNetwork, ModuleNetwork, Network, build_network
+from hpobench_fds.nn.module_network import ModuleNetwork
+from hpobench_fds.nn.network import LayeredNetwork, Network
+from hpobench_fds.nn.zoo import MODELS, build_network
 
 # name, input shape, batch: small, and every kind of layer
 SMALL: list[tuple[str, tuple[int, int, int], int]] = [

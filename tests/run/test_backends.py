@@ -29,7 +29,8 @@ from hpobench_fds.run.machine import find_devices, own_memory, threads_each
 from hpobench_fds.run.spent import Spent
 from hpobench_fds.run.suite_run import load_problems, run_suite
 from hpobench_fds.run.watcher import CellResult, RunSummary
-from hpobench_fds.suite.config import Cell, Suite
+from hpobench_fds.suite.cell import Cell
+from hpobench_fds.suite.config import Suite
 from hpobench_fds.suite.limits import Limits
 
 METHODS = '''

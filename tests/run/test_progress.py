@@ -13,7 +13,7 @@ from hpobench_fds.records.schema import ClockRecord, CostRecord, FinalRecord, Re
 from hpobench_fds.run.progress import Lines, Live, TimeLeft, against, outcome
 from hpobench_fds.run.spent import Spent
 from hpobench_fds.run.watcher import CellResult
-from hpobench_fds.suite.config import BudgetConfig, Cell
+from hpobench_fds.suite.cell import BudgetConfig, Cell
 from hpobench_fds.training.problem import ProblemConfig
 
 

@@ -15,7 +15,7 @@ from hpobench_fds.records.cell_files import CellFiles
 from hpobench_fds.run.recorder import Ears, Recorder
 from hpobench_fds.run.referee import FullTrainer, Referee
 from hpobench_fds.schedule import Schedule
-from hpobench_fds.suite.config import BudgetConfig, Cell
+from hpobench_fds.suite.cell import BudgetConfig, Cell
 from hpobench_fds.training.clock import Budget, Clock
 from hpobench_fds.training.problem import Problem, ProblemConfig, TestData, load_problem
 from hpobench_fds.training.state import Evaluation

@@ -24,7 +24,8 @@ from hpobench_fds.run.machine import Machine, describe_machine, find_device
 from hpobench_fds.run.referee import FullTrainer, Referee
 from hpobench_fds.run.suite_run import load_problems, run_suite
 from hpobench_fds.run.watcher import RunSummary
-from hpobench_fds.suite.config import Cell, Suite
+from hpobench_fds.suite.cell import Cell
+from hpobench_fds.suite.config import Suite
 from hpobench_fds.training.problem import load_problem
 from hpobench_fds.training.state import Evaluation
 from hpobench_fds.training.trainer import Trainer, Training

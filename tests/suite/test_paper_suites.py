@@ -11,7 +11,7 @@ import pytest
 import scipy.io
 from true_format import dump
 
-from hpobench_fds.data.dataset import make_split
+from hpobench_fds.data.splits import make_split
 from hpobench_fds.records.frames import load_results, load_runs
 from hpobench_fds.records.verify import verify
 from hpobench_fds.run.suite_run import run_suite

@@ -32,7 +32,7 @@ from hpobench_fds.run.cell_run import run_cell, warm_up
 from hpobench_fds.run.machine import Machine, describe_device
 from hpobench_fds.run.spent import Spent
 from hpobench_fds.run.watcher import CellResult
-from hpobench_fds.suite.config import Cell
+from hpobench_fds.suite.cell import Cell
 from hpobench_fds.wording import in_a_line
 
 BEAT = 1.0  # seconds between messages when there is nothing to tell

@@ -19,7 +19,7 @@ from hpobench_fds.run.backends.supervisor import Stop, run_isolated
 from hpobench_fds.run.machine import Machine, describe_commit, threads_each, unnamed_machine
 from hpobench_fds.run.spent import Spent
 from hpobench_fds.run.watcher import CellResult, Quiet, Watcher
-from hpobench_fds.suite.config import Cell
+from hpobench_fds.suite.cell import Cell
 from hpobench_fds.suite.limits import NO_LIMITS, Limits
 
 

@@ -28,7 +28,7 @@ from hpobench_fds.run.backends.supervisor import run_isolated
 from hpobench_fds.run.cell_run import new_record, now, settled_before, unrecorded
 from hpobench_fds.run.machine import Machine, describe_commit, unnamed_machine
 from hpobench_fds.run.watcher import CellResult, Watcher
-from hpobench_fds.suite.config import Cell
+from hpobench_fds.suite.cell import Cell
 from hpobench_fds.suite.limits import NO_LIMITS, Limits
 from hpobench_fds.training.problem import Problem, TestData
 from hpobench_fds.wording import in_a_line

@@ -46,7 +46,7 @@ from hpobench_fds.run.cell_run import lock_soon, new_record, now, settled_before
 from hpobench_fds.run.machine import Machine, own_memory
 from hpobench_fds.run.spent import Spent
 from hpobench_fds.run.watcher import CellResult, Quiet, Watcher
-from hpobench_fds.suite.config import Cell
+from hpobench_fds.suite.cell import Cell
 from hpobench_fds.suite.limits import GB, NO_LIMITS, Limits
 from hpobench_fds.wording import in_a_line
 

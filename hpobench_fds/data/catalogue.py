@@ -1,0 +1,231 @@
+"""Data sets by name, built-in and registered: found, read, normalised, cut to size."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+
+import torch
+from torch import Tensor
+
+from hpobench_fds.data.dataset import Dataset
+from hpobench_fds.data.readers import (
+    Part,
+    Request,
+    label_problem,
+    read_cifar,
+    read_digits,
+    read_fashion_mnist,
+    read_mnist,
+    read_svhn,
+)
+from hpobench_fds.data.splits import stratified_subset
+from hpobench_fds.errors import InputError
+
+DATA_ROOT = Path("~/.cache/hpobench_fds")
+"""Where datasets are looked for and downloaded to; the environment variable HPOBENCH_DATA overrides it."""
+
+
+@dataclass(frozen=True)
+class _Source:
+    needs: str
+    read: Callable[[Request], tuple[Part, Part]]
+    shape: tuple[int, int, int]
+    classes: int
+    mean: tuple[float, ...] | None = None  # None: of the training images
+    std: tuple[float, ...] | None = None
+    scale: float = 255.0
+
+
+_GREY = (1, 28, 28)
+_COLOUR = (3, 32, 32)
+
+# Means and standard deviations are the field's usual ones, of the training images in 0..1.
+_BUILTIN: dict[str, _Source] = {
+    "digits": _Source("nothing: bundled with scikit-learn", read_digits, (1, 8, 8), 10, scale=16.0),
+    "mnist": _Source(
+        "the four IDX files in ROOT/MNIST/raw, not gzipped, or a download",
+        read_mnist,
+        _GREY,
+        10,
+        (0.1307,),
+        (0.3081,),
+    ),
+    "fashion_mnist": _Source(
+        "the four IDX files, plain or .gz, in ROOT/FashionMNIST/raw, ROOT/fashion-mnist or ROOT; or Debian's "
+        "package dataset-fashion-mnist, or a folder named by HPOBENCH_FASHION_MNIST_DIR; or a download",
+        read_fashion_mnist,
+        _GREY,
+        10,
+        (0.2860,),
+        (0.3530,),
+    ),
+    "svhn": _Source(
+        "ROOT/train_32x32.mat and ROOT/test_32x32.mat, or a download",
+        read_svhn,
+        _COLOUR,
+        10,
+        (0.4377, 0.4438, 0.4728),
+        (0.1980, 0.2010, 0.1970),
+    ),
+    "cifar10": _Source(
+        "the folder ROOT/cifar-10-batches-py, or a download",
+        lambda request: read_cifar(request, "CIFAR10"),
+        _COLOUR,
+        10,
+        (0.4914, 0.4822, 0.4465),
+        (0.2470, 0.2435, 0.2616),
+    ),
+    "cifar100": _Source(
+        "the folder ROOT/cifar-100-python, or a download",
+        lambda request: read_cifar(request, "CIFAR100"),
+        _COLOUR,
+        100,
+        (0.5071, 0.4865, 0.4409),
+        (0.2673, 0.2564, 0.2762),
+    ),
+}
+
+Loader = Callable[[Path, torch.dtype], Dataset]
+_REGISTERED: dict[str, Loader] = {}
+_needs = {name: source.needs for name, source in _BUILTIN.items()}
+
+DATASETS: Mapping[str, str] = MappingProxyType(_needs)
+"""Every dataset's name and what it needs; grows with register_dataset."""
+
+
+def register_dataset(name: str, loader: Loader, needs: str = "whatever its loader needs") -> None:
+    """Make ``load_dataset(name)`` call ``loader(data root, dtype)``; Dataset.from_images helps to write one.
+
+    A second registration replaces the first (as a re-run notebook cell does).
+
+    Raises
+    ------
+    InputError : the name is a built-in dataset's.
+    """
+    if name in _BUILTIN:
+        raise InputError(f"{name!r} is a built-in dataset", key="dataset", allowed="another name")
+    _REGISTERED[name] = loader
+    _needs[name] = needs
+
+
+def data_root(root: Path | None = None) -> Path:
+    """``root``, else the environment variable HPOBENCH_DATA, else DATA_ROOT."""
+    return Path(root or os.environ.get("HPOBENCH_DATA") or DATA_ROOT).expanduser()
+
+
+def load_dataset(
+    name: str,
+    *,
+    root: Path | None = None,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    download: bool = False,
+    train_limit: int | None = None,
+    test_limit: int | None = None,
+    where: object = None,
+) -> Dataset:
+    """The dataset of that name (see DATASETS), normalised per channel, on the device.
+
+    Parameters
+    ----------
+    root : the data root; see data_root.
+    download : let torchvision download what is missing into the root.
+    train_limit, test_limit : keep that many examples, the same every time, classes in proportion; a smaller
+        subset lies within a larger one. All are kept if there are fewer.
+    where : the place in a suite to name in errors.
+
+    Raises
+    ------
+    InputError : unknown name, missing or corrupt files, a limit below 1, a dtype that is not floating point.
+    """
+    for key, limit in (("train_limit", train_limit), ("test_limit", test_limit)):
+        if limit is not None and limit < 1:
+            raise InputError(f"{limit} examples", where=where, key=key, allowed="at least 1")
+    if not dtype.is_floating_point:
+        raise InputError(f"{dtype}", where=where, key="dtype", allowed="a floating-point dtype")
+    request = Request(name, data_root(root), download, where, DATASETS.get(name, ""))
+    if name in _BUILTIN:
+        return _load_builtin(request, device, dtype, train_limit, test_limit)
+    if name in _REGISTERED:
+        return _load_registered(request, device, dtype, train_limit, test_limit)
+    raise InputError(f"unknown dataset {name!r}", where=where, key="dataset", allowed=sorted(DATASETS))
+
+
+def _load_builtin(
+    request: Request,
+    device: str | torch.device,
+    dtype: torch.dtype,
+    train_limit: int | None,
+    test_limit: int | None,
+) -> Dataset:
+    source = _BUILTIN[request.name]
+    train, test = source.read(request)
+    for part in (train, test):
+        part.check(request, source.shape, source.classes)
+    mean, std = source.mean, source.std
+    if mean is None or std is None:
+        scaled = train.images.double() / source.scale
+        mean, std = (float(scaled.mean()),), (float(scaled.std(correction=0)),)
+    return Dataset.from_images(
+        request.name,
+        _limited(train.images, train.labels, train_limit, "train"),
+        _limited(test.images, test.labels, test_limit, "test"),
+        source.classes,
+        mean=mean,
+        std=std,
+        scale=source.scale,
+        device=device,
+        dtype=dtype,
+    )
+
+
+def _load_registered(
+    request: Request,
+    device: str | torch.device,
+    dtype: torch.dtype,
+    train_limit: int | None,
+    test_limit: int | None,
+) -> Dataset:
+    dataset = _REGISTERED[request.name](request.root, dtype)
+    if not isinstance(dataset, Dataset):
+        raise request.error(f"its loader returned a {type(dataset).__name__}", "a hpobench_fds.data.Dataset")
+    _check_registered(request, dataset)
+    x_train, y_train = _limited(dataset.x_train, dataset.y_train, train_limit, "train")
+    x_test, y_test = _limited(dataset.x_test, dataset.y_test, test_limit, "test")
+    kept = replace(
+        dataset,
+        name=request.name,
+        x_train=x_train.contiguous(),
+        y_train=y_train,
+        x_test=x_test.contiguous(),
+        y_test=y_test,
+    )
+    return kept.to(device, dtype)
+
+
+def _check_registered(request: Request, dataset: Dataset) -> None:
+    for part, x, y in (("train", dataset.x_train, dataset.y_train), ("test", dataset.x_test, dataset.y_test)):
+        if not x.is_floating_point() or y.dtype != torch.int64:
+            raise request.error(
+                f"x_{part} is {x.dtype} and y_{part} {y.dtype}", "floating point and torch.int64"
+            )
+        if x.dim() != 4 or not x.numel() or x.shape[1:] != dataset.x_train.shape[1:]:
+            raise request.error(
+                f"x_{part} has shape {tuple(x.shape)}", "(N, C, H, W), the same for both parts"
+            )
+        problem = label_problem(y, len(x), dataset.classes)
+        if problem:
+            raise request.error(f"y_{part} {problem}")
+    if dataset.black is not None and dataset.black.shape != dataset.x_train.shape[1:2]:
+        raise request.error(f"black has shape {tuple(dataset.black.shape)}", "(C,)")
+
+
+def _limited(images: Tensor, labels: Tensor, limit: int | None, part: str) -> tuple[Tensor, Tensor]:
+    if limit is None or limit >= len(labels):
+        return images, labels
+    chosen = stratified_subset(labels, limit, part).to(labels.device)
+    return images[chosen], labels[chosen]

@@ -1,0 +1,154 @@
+"""Models by name, built-in or from a user's file, as networks that have been tried on a batch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from hpobench_fds.errors import InputError
+from hpobench_fds.nn.layers import (
+    BatchNorm2d,
+    Conv2d,
+    ConvPool2,
+    Flatten,
+    GlobalAvgPool,
+    Layer,
+    Linear,
+    ReLU,
+    Residual,
+    Sequential,
+    Shape,
+)
+from hpobench_fds.nn.module_network import ModuleNetwork
+from hpobench_fds.nn.network import LayeredNetwork, Network
+from hpobench_fds.python_file import import_file
+
+
+def _mlp(shape: Shape, classes: int) -> Sequential:
+    return Sequential(
+        Flatten(), Linear(math.prod(shape), 64, "hidden"), ReLU(), Linear(64, classes, "output")
+    )
+
+
+def _lenet(shape: Shape, classes: int) -> Sequential:
+    """LeNet for 28 or 32 pixels, as the paper uses it; pooling before relu, which commute."""
+    channels, side, _ = shape
+    if shape[1:] not in ((28, 28), (32, 32)):
+        raise InputError(f"lenet takes images of 28 or 32 pixels, not {side}", key="model")
+    flat = 16 * ((side - 4) // 2 - 4) ** 2 // 4
+    return Sequential(
+        ConvPool2(Conv2d(channels, 6, 5, name="conv1")), ReLU(),
+        ConvPool2(Conv2d(6, 16, 5, name="conv2")), ReLU(),
+        Flatten(), Linear(flat, 120, "fc1"), ReLU(), Linear(120, 84, "fc2"), ReLU(),
+        Linear(84, classes, "fc3"),
+    )  # fmt: skip
+
+
+def _block(inputs: int, outputs: int, stride: int, name: str) -> Residual:
+    """Pre-activation block; where the width changes, shortcut and body share the first activation."""
+    first = [BatchNorm2d(inputs, f"{name}.norm1"), ReLU()]
+    convs = [
+        Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False, name=f"{name}.conv1"),
+        BatchNorm2d(outputs, f"{name}.norm2"),
+        ReLU(),
+        Conv2d(outputs, outputs, 3, padding=1, bias=False, name=f"{name}.conv2"),
+    ]
+    if inputs == outputs and stride == 1:
+        return Residual(Sequential(*first, *convs))
+    shortcut = Conv2d(inputs, outputs, 1, bias=False, name=f"{name}.shortcut")
+    return Residual(Sequential(*convs), Sequential(shortcut), Sequential(*first), stride)
+
+
+def _wide_resnet(depth: int, widen: int) -> Callable[[Shape, int], Sequential]:
+    """Wide ResNet (Zagoruyko & Komodakis, BMVC 2016) of the given depth and widening factor."""
+
+    def build(shape: Shape, classes: int) -> Sequential:
+        widths = [16, 16 * widen, 32 * widen, 64 * widen]
+        layers: list[Layer] = [Conv2d(shape[0], 16, 3, padding=1, bias=False, name="stem")]
+        for group in range(3):
+            for index in range((depth - 4) // 6):
+                inputs = widths[group] if index == 0 else widths[group + 1]
+                stride = 2 if group and index == 0 else 1
+                layers.append(_block(inputs, widths[group + 1], stride, f"group{group + 1}.{index}"))
+        layers += [
+            BatchNorm2d(widths[3], "norm"),
+            ReLU(),
+            GlobalAvgPool(),
+            Linear(widths[3], classes, "output"),
+        ]
+        return Sequential(*layers)
+
+    return build
+
+
+Builder = Callable[[Shape, int], Sequential]
+
+MODELS: dict[str, Builder] = {
+    "mlp": _mlp,
+    "lenet": _lenet,
+    "wrn-10-1": _wide_resnet(10, 1),
+    "wrn-16-1": _wide_resnet(16, 1),
+    "wrn-40-2": _wide_resnet(40, 2),
+}
+"""Built-in models by name: (input shape, classes) -> layers."""
+
+
+def build_network(name: str, shape: Shape, classes: int) -> Network:
+    """A network by name, or from a user's file: ``my_model.py:build``.
+
+    ``build(shape, classes)`` returns a Sequential of this package's layers, or any nn.Module.
+    Raises InputError for an unknown name, a file that does not load, a model that does not fit.
+    """
+    builder = _from_file(name) if ":" in name else MODELS.get(name)
+    if builder is None:
+        raise InputError(f"unknown model {name!r}", key="model", allowed=[*MODELS, "FILE.py:FUNCTION"])
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)  # a module draws from the global generator: the same in every process
+            built = builder(shape, classes)
+        network = _network_of(built, shape, classes)
+        _try(network, shape, classes)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"{name!r} does not fit inputs {shape}: {error}", key="model") from error
+    return network
+
+
+def _try(network: Network, shape: Shape, classes: int) -> None:
+    """One small batch, so that what does not fit or is random shows before any training."""
+    generator = torch.Generator().manual_seed(0)
+    w, x = network.initial(generator), torch.randn(4, *shape, generator=generator)
+    with torch.no_grad():
+        logits, again = network.logits(w, x), network.logits(w, x)
+    if logits.shape != (4, classes):
+        raise ValueError(f"it gives {tuple(logits.shape[1:])} logits for {classes} classes")
+    if not torch.equal(logits, again):
+        raise InputError("the model is random, so its inner step has no hypergradient", key="model")
+    network.gradient(w, x, torch.arange(4) % classes)
+
+
+def _network_of(built: object, shape: Shape, classes: int) -> Network:
+    if isinstance(built, Sequential):
+        return LayeredNetwork(built, shape, classes)
+    if isinstance(built, nn.Module):
+        return ModuleNetwork(built)
+    raise InputError(
+        f"the function built a {type(built).__name__}", key="model", allowed="Sequential, nn.Module"
+    )
+
+
+def _from_file(name: str) -> Callable[[Shape, int], Any]:
+    path, _, function = name.rpartition(":")
+    if not Path(path).is_file():
+        raise InputError(f"no file {path!r}", key="model", allowed=[*MODELS, "FILE.py:FUNCTION"])
+    module = import_file(Path(path), key="model")
+    builder: Callable[[Shape, int], Any] | None = getattr(module, function, None)
+    if builder is None:
+        raise InputError(f"{path!r} has no function {function!r}", key="model")
+    return builder

@@ -1,0 +1,87 @@
+"""A cell: one run of a suite, with all that decides its outcome."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from hpobench_fds.errors import InputError
+from hpobench_fds.records.configuration import configuration_hash
+from hpobench_fds.training.problem import ProblemConfig
+
+
+class BudgetConfig(BaseModel):
+    """What each cell may spend: seconds of the fair clock, and inner steps or epochs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seconds: float | None = Field(
+        default=None, gt=0, allow_inf_nan=False, description="Of the method's own time."
+    )
+    steps: int | None = Field(default=None, ge=1, description="Inner steps.")
+    epochs: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="In place of steps: epochs of the training split.",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> BudgetConfig:
+        if self.seconds is None and self.steps is None and self.epochs is None:
+            raise ValueError("no budget: give seconds, steps or epochs")
+        if self.steps is not None and self.epochs is not None:
+            raise ValueError("give steps or epochs, not both")
+        return self
+
+    def inner_steps(self, steps_per_epoch: int) -> int | None:
+        """The limit on inner steps, if there is one."""
+        return self.steps if self.epochs is None else max(1, round(self.epochs * steps_per_epoch))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run: a problem, a method and a seed, with all that decides its outcome. Plain data.
+
+    ``base`` is the folder that an adapter's path is relative to; ``options`` have defaults filled in.
+    """
+
+    suite: str
+    problem: str
+    config: ProblemConfig
+    method: str
+    adapter: str
+    options: dict[str, Any]
+    seed: int
+    budget: BudgetConfig
+    base: Path
+
+    def __str__(self) -> str:
+        return f"{self.problem}/{self.method}/seed-{self.seed}"
+
+    @property
+    def config_hash(self) -> str:
+        """Of the effective configuration: the same whatever the order of keys or the labels."""
+        return configuration_hash(
+            self.config.model_dump(mode="json"),
+            self.adapter,
+            self.options,
+            self.budget.model_dump(mode="json"),
+            self.seed,
+        )
+
+
+def part_of(cells: list[Cell], part: str | tuple[int, int] | None) -> list[Cell]:
+    """The i-th of n parts of the cells. Raises InputError."""
+    if part is None:
+        return cells
+    text = part if isinstance(part, str) else "/".join(map(str, part))
+    found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
+    i, n = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not 1 <= i <= n:
+        raise InputError(f"got {text!r}", key="cell", allowed="i/n, 1 <= i <= n: the i-th of n parts")
+    return cells[i - 1 :: n]
