@@ -36,9 +36,9 @@ EXIT_FAILED, EXIT_INPUT, EXIT_INTERRUPTED = 1, 2, 130
 
 def _version(wanted: bool) -> None:
     if wanted:
-        import hpobench_fds
+        from importlib.metadata import version as installed
 
-        typer.echo(f"hpobench {hpobench_fds.__version__}")
+        typer.echo(f"hpobench {installed('hpobench-fds')}")
         raise typer.Exit
 
 
