@@ -11,11 +11,17 @@ from torch import Tensor
 
 from hpobench_fds.data.dataset import Dataset
 from hpobench_fds.hypergradient.checkpoints import reach, sweeps_needed
+from hpobench_fds.nn.tangents import Tangents
 from hpobench_fds.schedule import HyperparameterSpace, Schedule
 from hpobench_fds.training.clock import Clock
 from hpobench_fds.training.optimisers import RULES, Step
 from hpobench_fds.training.problem import Problem, ProblemConfig
 from hpobench_fds.training.trainer import Trainer
+
+
+def matrix(tangents: Tangents) -> Tensor:
+    """A copy of tangents as [k, P]."""
+    return torch.stack([torch.cat(tangents.row(j)) for j in range(tangents.k)])
 
 
 def tiny_dataset(

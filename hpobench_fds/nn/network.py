@@ -57,7 +57,6 @@ class Network(ABC):
     size: int
     buffer_size: int = 0
     product_cost: float = 2.0  # FLOPs of a Hessian-vector product over those of a gradient
-    gradient_flops: float | None = None  # for one example, where they are known
 
     @abstractmethod
     def initial(self, generator: torch.Generator) -> Tensor:
@@ -109,7 +108,6 @@ class LayeredNetwork(Network):
         self.size = sum(self._sizes)
         self.buffer_size = body.buffers
         gradient, product, _ = _flops(body, shape, first=True)
-        self.gradient_flops = 2.0 * gradient
         if gradient:
             self.product_cost = product / gradient
         convolutions = [layer for layer in _walk(body) if isinstance(layer, (Conv2d, ConvPool2))]

@@ -74,10 +74,6 @@ class Tangents:
         """Tangent j as one vector [P]; a view of the buffer if it is the only tangent."""
         return self.flat if self.k == 1 else torch.cat(self.row(j))
 
-    def matrix(self) -> Tensor:
-        """A copy as [k, P]."""
-        return torch.cat([b.view(self.k, n) for b, n in zip(self.blocks, self.sizes, strict=True)], 1)
-
     def dot(self, vector: Tensor) -> Tensor:
         """Inner products with a vector [P]: [k]."""
         parts = zip(self.blocks, vector.split_with_sizes(self.sizes), self.sizes, strict=True)
