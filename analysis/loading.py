@@ -17,17 +17,10 @@ from typing import Any
 import pandas as pd
 
 from hpobench_fds.errors import InputError
-from hpobench_fds.records.folder import (
-    PACKED_FILE,
-    RUN_FILE,
-    SUITE_FILE,
-    TRACE_FILE,
-    cell_folders,
-    load_results,
-    load_runs,
-    read_plain,
-    read_suite,
-)
+from hpobench_fds.records.cell_files import PACKED_FILE, RUN_FILE, TRACE_FILE
+from hpobench_fds.records.folder import SUITE_FILE, cell_folders, read_suite
+from hpobench_fds.records.frames import load_results, load_runs
+from hpobench_fds.records.safe_files import read_plain
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,10 +12,34 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from hpobench_fds.records.schema import REPORT_COLUMNS, RUN_COLUMNS, RunRecord
+from hpobench_fds.records.schema import (
+    APPEARANCE,
+    REPORT_COLUMNS,
+    RUN_COLUMNS,
+    SCHEMA_VERSION,
+    TRAITS,
+    RunRecord,
+)
 
 Point = tuple[float, float]  # seconds, test accuracy
-FAMILIES = {"fds": "gradient", "hd": "gradient", "reverse": "gradient", "default": "baseline"}
+FAMILIES = {
+    **dict.fromkeys(("fds", "reverse", "reverse_sharing", "truncated_reverse", "implicit"), "gradient"),
+    **dict.fromkeys(("hd", "rtho", "marthe", "one_pass"), "gradient"),
+    **dict.fromkeys(("default", "cosine", "one_cycle", "grid"), "baseline"),
+}
+TRAITS_OF: dict[str, dict[str, bool]] = {
+    **{method: {"exact": True} for method in ("fds", "reverse", "reverse_sharing")},
+    **{method: {"greedy": True} for method in ("hd", "rtho", "marthe", "one_pass")},
+    "truncated_reverse": {"truncated": True},
+    **{method: {"multi_fidelity": True} for method in ("hyperband", "asha", "bohb", "pbt")},
+    **{method: {"searches": False} for method in ("default", "cosine", "one_cycle")},
+}
+"""What the built-in methods' classes say of themselves, as far as it is not the default."""
+
+
+def traits_of(adapter: str) -> dict[str, bool]:
+    """The traits' columns of a run."""
+    return {trait: trait == "searches" for trait in TRAITS} | TRAITS_OF.get(adapter, {})
 
 
 class Results:
@@ -42,12 +66,19 @@ class Results:
         schedules: Sequence[Sequence[float]] | None = None,
         hypergradients: Sequence[Sequence[float] | None] | None = None,
         suite: str = "made",
+        adapter: str | None = None,
+        family: str | None = None,
+        traits: dict[str, bool] | None = None,
+        look: dict[str, str] | None = None,
+        final_report: int | None = None,
     ) -> Results:
         """One run whose incumbents have these times and test accuracies (losses are 1 - accuracy)."""
+        adapter = method if adapter is None else adapter
         flags = [True] * len(points) if incumbent is None else list(incumbent)
         cell = {
-            "suite": suite, "problem": problem, "method": method, "adapter": method, "seed": seed,
-            "family": FAMILIES.get(method, "black box"), "status": status,
+            "suite": suite, "problem": problem, "method": method, "adapter": adapter, "seed": seed,
+            "family": family or FAMILIES.get(adapter, "black box"), "status": status,
+            **traits_of(adapter), **(traits or {}),
             "schedule_names": list(self.names),
         }  # fmt: skip
         for i, (seconds, accuracy) in enumerate(points):
@@ -66,9 +97,10 @@ class Results:
         seconds = used if used is not None else (budget or (points[-1][0] if points else 0.0))
         complete = status == "complete" and last is not None
         self._runs.append({
-            **cell, "reason": "it broke" if status == "failed" else None,
+            **cell, **dict.fromkeys(APPEARANCE), **(look or {}),
+            "reason": "it broke" if status == "failed" else None,
             "stopped": "budget" if status == "complete" else None, "seconds": seconds,
-            "referee_seconds": 1.0, "elapsed_seconds": seconds + 1, "compile_seconds": 0.0,
+            "referee_seconds": 1.0, "elapsed_seconds": seconds + 1, "final_report": final_report,
             "inner_steps": round(seconds * 10), "gradient_equivalents": seconds * 12, "products": 0,
             "reports": len(points), "final_test_accuracy": (final or last) if complete else None,
             "final_test_loss": None, "last_test_accuracy": None,
@@ -191,7 +223,7 @@ def write_folder(made: Results, folder: Path) -> Path:
 def suite_record(runs: pd.DataFrame) -> dict[str, Any]:
     budget = runs["budget_seconds"].iloc[0] if len(runs) else None
     return {
-        "schema_version": 1, "name": "made", "seeds": sorted({int(s) for s in runs["seed"]}),
+        "schema_version": SCHEMA_VERSION, "name": "made", "seeds": sorted({int(s) for s in runs["seed"]}),
         "problems": {
             str(p): {"config": CONFIG, "budget": {"seconds": budget}} for p in dict.fromkeys(runs["problem"])
         },
@@ -214,13 +246,18 @@ def run_record(run: dict[Hashable, Any], reports: Sequence[dict[str, Any]]) -> R
     score, incumbents = run["final_test_accuracy"], [i for i, r in enumerate(reports) if r["incumbent"]]
     retrained = run["status"] == "complete" and score is not None and not np.isnan(score)
     data = {name: None if isinstance(v := run[name], float) and np.isnan(v) else v for name in plain}
+    named = run["final_report"]
+    report = None if named is None or np.isnan(named) else int(named)
+    final = {"test_loss": 0.5, "test_accuracy": score, "report": report}
     data |= {
-        "schema_version": 1, "options": {}, "problem_config": CONFIG, "config_hash": "0",
+        "schema_version": SCHEMA_VERSION, "traits": {name: bool(run[name]) for name in TRAITS},
+        "appearance": {name: run[name] for name in APPEARANCE}, "options": {},
+        "problem_config": CONFIG, "config_hash": "0",
         "budget": {"seconds": run["budget_seconds"], "steps": None}, "reports": len(reports),
         "clock": {"method": run["seconds"], "referee": 1.0, "elapsed": run["elapsed_seconds"]},
         "cost": {name: run[name] for name in ("inner_steps", "gradient_equivalents", "products")},
         "incumbent": incumbents[-1] if incumbents else None,
-        "final": {"test_loss": 0.5, "test_accuracy": score} if retrained else None,
+        "final": final if retrained else None,
         "started": "2026-01-02T03:04:05+00:00", "finished": "2026-01-02T03:05:05+00:00",
         "device": {"kind": "cpu", "name": "a made-up processor", "threads": 1},
         "software": {"hpobench_fds": "0.1.0", "torch": "2.0", "python": "3.11", "platform": "Linux"},

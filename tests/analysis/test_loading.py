@@ -11,7 +11,7 @@ from fabricate import Results, write_folder
 from hpobench_fds.analysis import figures, loading
 
 from hpobench_fds.errors import InputError
-from hpobench_fds.records.folder import load_results, load_runs
+from hpobench_fds.records.frames import load_results, load_runs
 
 
 @pytest.fixture

@@ -1,0 +1,203 @@
+"""All figures by name, and ``draw_all``, which draws those that the results can fill."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from hpobench_fds.errors import InputError
+
+from .. import loading
+from ..stats.engine_tables import TABLES, engine_file
+from ..stats.frames import NoAnswer
+from ..stats.schedules import gradient_methods
+from . import (
+    agreement,
+    anytime,
+    cost,
+    duels,
+    engine,
+    greediness_loss,
+    greediness_schedules,
+    noise_snr,
+    noise_steps,
+    noise_windows,
+    outer_steps,
+    profiles,
+    ranks,
+    scaling,
+    schedules,
+    speedup,
+    speedup_curve,
+    truncation,
+)
+from .saving import Figure, check_formats, save
+from .style import STYLES
+
+Draw = Callable[[pd.DataFrame, pd.DataFrame, str], Figure]
+
+
+def _anytime(**what: Any) -> Draw:
+    return lambda reports, runs, style: anytime.draw(reports, runs, style=style, **what)
+
+
+def _plain(draw: Callable[..., Figure]) -> Draw:
+    return lambda reports, runs, style: draw(reports, runs, style=style)
+
+
+FIGURES: dict[str, Draw] = {
+    "anytime": _anytime(),
+    "anytime_error": _anytime(error=True),
+    "speedup": _plain(speedup.draw),
+    "speedup_curve": _plain(speedup_curve.draw),
+    "schedules": _plain(schedules.draw),
+    "anytime_inner_steps": _anytime(against="inner_steps"),
+    "anytime_gradient_equivalents": _anytime(against="gradient_equivalents"),
+    "anytime_val_loss": _anytime(metric="val_loss"),
+    "anytime_val_loss_inner_steps": _anytime(metric="val_loss", against="inner_steps"),
+    "anytime_val_loss_gradient_equivalents": _anytime(metric="val_loss", against="gradient_equivalents"),
+    "cost": _plain(cost.draw),
+    "ranks": _plain(ranks.draw),
+    "profile": _plain(profiles.draw),
+    "duels": _plain(duels.draw),
+    "greediness_schedules": _plain(greediness_schedules.draw),
+    "greediness_loss": _plain(greediness_loss.draw),
+    "noise_steps": _plain(noise_steps.draw),
+    "noise_windows": _plain(noise_windows.draw),
+    "noise_snr": _plain(noise_snr.draw),
+    "truncation": _plain(truncation.draw),
+    "agreement": _plain(agreement.draw),
+    "scaling": _plain(scaling.draw),
+}
+"""Figures of every suite; ``available`` adds one ``schedules_<method>`` a gradient-based method."""
+
+REFERENCE = "fds"
+_COMPARED: dict[str, Callable[..., Figure]] = {"speedup": speedup.draw, "speedup_curve": speedup_curve.draw}
+"""Figures that compare the other methods with one of them, the reference."""
+
+
+class Drawn(list[Path]):
+    """Files that were written, and of the figures that were not, why.
+
+    Attributes
+    ----------
+    captions : of each figure drawn, what it shows.
+    skipped : of each figure not drawn, the reason.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.captions: dict[str, str] = {}
+        self.skipped: dict[str, str] = {}
+
+
+def available(reports: pd.DataFrame, reference: str = REFERENCE) -> dict[str, Draw]:
+    """Every figure that may be asked for of these results; some compare the others with ``reference``."""
+    found = dict(FIGURES)
+    if reference != REFERENCE:
+        found |= {name: partial(_compared, name=name, reference=reference) for name in _COMPARED}
+    for method in gradient_methods(reports):
+        found[f"schedules_{method}"] = partial(_outer_steps, method=method)
+    return found
+
+
+def _compared(reports: pd.DataFrame, runs: pd.DataFrame, style: str, *, name: str, reference: str) -> Figure:
+    return _COMPARED[name](reports, runs, reference=reference, style=style)
+
+
+def _outer_steps(reports: pd.DataFrame, runs: pd.DataFrame, style: str, *, method: str) -> Figure:
+    return outer_steps.draw(reports, runs, method, style=style)
+
+
+def draw_frames(
+    reports: pd.DataFrame,
+    runs: pd.DataFrame,
+    target: Path,
+    only: Iterable[str] | None = None,
+    formats: Sequence[str] = ("png", "pdf"),
+    style: str = "paper",
+    reference: str = REFERENCE,
+) -> Drawn:
+    """``draw_all`` of results that are loaded already, written into the folder ``target``."""
+    figures = available(reports, reference)
+    chosen = _chosen(only, figures, formats, style)
+    done = Drawn()
+    faults: list[Exception] = []
+    for name in chosen:
+        try:
+            figure = figures[name](reports, runs, style)
+            done.extend(save(figure, target, name, formats))
+            done.captions[name] = figure.caption
+        except (NoAnswer, InputError) as reason:
+            done.skipped[name] = str(reason)
+        except Exception as fault:  # one figure's fault must not cost the others
+            fault.add_note(f"while drawing the figure {name!r}")
+            faults.append(fault)
+    if faults:
+        raise faults[0] if len(faults) == 1 else ExceptionGroup("several figures failed", faults)
+    return done
+
+
+def _chosen(
+    only: Iterable[str] | None, figures: Iterable[str], formats: Sequence[str], style: str
+) -> list[str]:
+    """The figures that are asked for. Raises InputError for a name, format or style that there is not."""
+    if style not in STYLES:
+        raise InputError(f"unknown style {style!r}", key="style", allowed=STYLES)
+    check_formats(formats)
+    figures = list(figures)
+    chosen = figures if only is None else list(dict.fromkeys([only] if isinstance(only, str) else only))
+    for name in chosen:
+        if name not in figures:
+            raise InputError(f"unknown figure {name!r}", key="only", allowed=figures)
+    return chosen
+
+
+def draw_all(
+    folder: str | Path,
+    only: Iterable[str] | None = None,
+    formats: Sequence[str] = ("png", "pdf"),
+    style: str = "paper",
+    reference: str = REFERENCE,
+) -> Drawn:
+    """Draw the figures of a results folder into its folder ``figures``.
+
+    Parameters
+    ----------
+    folder : what ``hpobench run`` wrote, or the folder of the engine's benchmarks.
+    only : names of figures; all if not given.
+    formats : of png, pdf, svg.
+    style : paper or slides.
+    reference : the method that the speedup's figures compare the others with.
+
+    Returns
+    -------
+    The files written, as a list; its attribute ``skipped`` says of each figure that the results cannot
+    fill why not (and of each cell that cannot be read), its attribute ``captions`` what each of the others
+    shows.
+    """
+    folder = Path(folder)
+    if (tables := engine_file(folder)) is not None:
+        return _draw_engine(tables, only, formats, style)
+    loaded = loading.load(folder)
+    done = draw_frames(
+        loaded.reports, loaded.runs, folder / "figures", only, formats, style, reference
+    )  # fmt: skip
+    done.skipped |= {f"the cell {name}": reason for name, reason in loaded.unreadable.items()}
+    return done
+
+
+def _draw_engine(tables: Path, only: Iterable[str] | None, formats: Sequence[str], style: str) -> Drawn:
+    """The figures of the engine's benchmarks."""
+    chosen = _chosen(only, [f"engine_{against}" for against in TABLES], formats, style)
+    done = Drawn()
+    for figure in engine.draw(tables, style):
+        if figure.name in chosen:
+            done.extend(save(figure, tables.parent / "figures", formats=formats))
+            done.captions[figure.name] = figure.caption
+    done.skipped = {name: "its table is empty" for name in chosen if name not in done.captions}
+    return done

@@ -1,0 +1,66 @@
+"""The schedules that gradient-based methods end with, beside those of the best method of any kind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from ..looks import BLACK, Looks
+from ..stats.greediness import KINDS, median_schedules
+from ..stats.schedules import final_schedules
+from . import captions
+from .captions import kinds_named
+from .layout import legend_below, method_handles
+from .saving import Figure
+from .schedule_axes import schedule_axes, stairs
+from .style import Page, page_of, panels
+
+
+def draw(reports: pd.DataFrame, runs: pd.DataFrame, style: str = "paper") -> Figure:
+    """The schedules that gradient-based methods end with beside the best of any: a row a problem."""
+    table, looks = median_schedules(reports, runs), Looks.of(runs)
+    problems, names = list(table["problem"].unique()), list(table["hyperparameter"].unique())
+    methods = [
+        m for kind in reversed(KINDS) for m in dict.fromkeys(table.loc[table["kind"] == kind, "method"])
+    ]
+    methods = list(dict.fromkeys(methods))
+    with page_of(style) as page:
+        height = page.panel * (0.85 * len(problems) + 0.3)
+        canvas, axes = panels(len(problems), len(names), page.width, height)
+        for row, problem in zip(axes, problems, strict=True):
+            for ax, name in zip(row, names, strict=True):
+                own = table[(table["problem"] == problem) & (table["hyperparameter"] == name)]
+                _panel(ax, own, looks, page)
+                schedule_axes(ax, name)
+            row[0].set_title(problem, loc="left")
+        for ax in axes[-1]:
+            ax.set_xlabel("inner step / horizon")
+        best = Line2D([], [], label="best of all methods", **_wide(page))
+        legend_below(canvas, [best, *method_handles(methods, looks, page, markers=False)], columns=3)
+    shown = final_schedules(reports, runs)
+    return Figure("greediness_schedules", canvas, table, _caption(table, shown, looks))
+
+
+def _panel(ax: Axes, table: pd.DataFrame, looks: Looks, page: Page) -> None:
+    for (method, kind), own in table.groupby(["method", "kind"], sort=False):
+        line = looks[str(method)].line() | {"linewidth": page.line}
+        stairs(ax, own, **(_wide(page) if kind == "best" else line))
+
+
+def _wide(page: Page) -> dict[str, Any]:
+    return {"color": BLACK, "alpha": 0.35, "linewidth": page.line * 3}
+
+
+def _caption(table: pd.DataFrame, shown: pd.DataFrame, looks: Looks) -> str:
+    best = table[table["kind"] == "best"].drop_duplicates("problem")
+    named = ", ".join(f"{looks.label(row.method)} on {row.problem}" for row in best.itertuples())
+    words = (
+        "The schedule that each gradient-based method ended with and the referee trained again: median over "
+        f"n = {captions.span(table['seeds'])} seeds of each window's value.{kinds_named(table, looks)} Wide "
+        f"grey: the method with the best mean final test accuracy over seeds, {named}."
+    )
+    there = table[["problem", "method"]].drop_duplicates()
+    return words + captions.not_named(shown.merge(there, on=["problem", "method"]))

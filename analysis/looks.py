@@ -1,0 +1,162 @@
+"""How methods are called, how they are drawn, and of which kind they are; needs no drawing library.
+
+A method wears the same colour, marker and line style in all figures, and no two known methods share
+both marker and line style, so that a greyscale print can still be read. The palette is that of Okabe
+and Ito (2008), which stays distinct under the common colour-vision deficiencies.
+
+A method that is not known here looks as its class says (the columns ``label``, ``color`` and ``marker`` of
+the runs), and as far as that says nothing, as a stable rule says from its name.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
+BLUE, VERMILION, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#7F7F7F"
+PALETTE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK, GREY)
+"""Okabe and Ito's colours, with a grey for their yellow, which a white page swallows."""
+
+_DASHES: dict[str, Any] = {"-": "-", "--": (0, (5, 2)), ":": (0, (1, 1.4)), "-.": (0, (5, 1.5, 1, 1.5))}
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p", "h")
+LONGEST_LABEL = 40
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a method is drawn."""
+
+    label: str
+    color: str
+    marker: str
+    dash: str  # "-", "--", ":" or "-."
+
+    def line(self) -> dict[str, Any]:
+        """Keyword arguments of matplotlib's ``Axes.plot`` for this method's line."""
+        return {"color": self.color, "linestyle": _DASHES[self.dash]}
+
+
+KNOWN: dict[str, Look] = {
+    "fds": Look("FDS", VERMILION, "o", "-"),
+    "reverse_sharing": Look("Reverse (shared)", PURPLE, "D", "-"),
+    "reverse": Look("Reverse", PURPLE, "s", "--"),
+    "truncated_reverse": Look("Truncated reverse", PURPLE, "v", "-."),
+    "implicit": Look("Implicit", PURPLE, "*", ":"),
+    "hd": Look("HD (greedy)", BLUE, "^", "--"),
+    "rtho": Look("RTHO", BLUE, "P", ":"),
+    "marthe": Look("MARTHE", BLUE, "X", "-."),
+    "one_pass": Look("One-pass", BLUE, "h", "-"),
+    "random_search": Look("Random search", BLACK, "s", ":"),
+    "grid": Look("Grid", BLACK, "p", "--"),
+    "tpe": Look("TPE", GREEN, "D", "--"),
+    "optuna_tpe": Look("TPE (Optuna)", GREEN, "v", ":"),
+    "gp": Look("Gaussian process", GREEN, "<", "-."),
+    "cmaes": Look("CMA-ES", GREEN, "*", "-"),
+    "hyperband": Look("Hyperband", ORANGE, "^", "-."),
+    "asha": Look("ASHA", ORANGE, "X", "--"),
+    "bohb": Look("BOHB", ORANGE, "s", "-"),
+    "pbt": Look("PBT", SKY, "o", "--"),
+    "default": Look("Default", GREY, "o", ":"),
+    "cosine": Look("Cosine", GREY, "P", "--"),
+    "one_cycle": Look("One-cycle", GREY, "*", "-."),
+}
+"""The one palette: looks of the built-in methods by name."""
+
+_TAKEN = {(kind.marker, kind.dash) for kind in KNOWN.values()}
+_FREE = [
+    (color, marker, dash)
+    for dash in _DASHES
+    for marker in _MARKERS
+    for color in PALETTE
+    if (marker, dash) not in _TAKEN
+]
+
+KINDS = ("hypergradients", "greedy", "black box", "multi-fidelity", "baselines", "others")
+"""Kinds of method, as figures name them; others are of no known family."""
+
+
+def look_by_rule(method: str) -> Look:
+    """The look of a method of which nothing but its name is known."""
+    if method in KNOWN:
+        return KNOWN[method]
+    # crc32 and not hash(): Python salts hash(), and a colour must not change between two processes.
+    color, marker, dash = _FREE[zlib.crc32(method.encode()) % len(_FREE)]
+    return Look(method, color, marker, dash)
+
+
+@dataclass(frozen=True)
+class Looks:
+    """The looks and kinds of the methods of some results; any other method looks by rule."""
+
+    looks: Mapping[str, Look] = field(default_factory=dict)
+    kind_of: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, runs: pd.DataFrame) -> Looks:
+        """Of the methods of a frame with RUN_COLUMNS."""
+        rows = runs.drop_duplicates("method").to_dict("records")
+        adapters = [row["adapter"] for row in rows]
+        looks = {str(row["method"]): _look(row, adapters.count(row["adapter"]) == 1) for row in rows}
+        return cls(looks, {str(row["method"]): _kind(row) for row in rows})
+
+    def __getitem__(self, method: str) -> Look:
+        return self.looks[method] if method in self.looks else look_by_rule(method)
+
+    def label(self, method: object) -> str:
+        """A method's name as it is printed."""
+        return self[str(method)].label
+
+    def kinds(self, methods: Iterable[str], most: int = 6) -> dict[str, list[str]]:
+        """Methods by kind, in the order of ``KINDS``; a kind with more than ``most`` in several handfuls."""
+        found: dict[str, list[str]] = {kind: [] for kind in KINDS}
+        for method in methods:
+            found[self.kind_of.get(method, "others")].append(method)
+        spread: dict[str, list[str]] = {}
+        for kind, members in found.items():
+            for i in range(0, len(members), most):
+                name = kind if len(members) <= most else f"{kind} {i // most + 1}"
+                spread[name] = members[i : i + most]
+        return spread
+
+
+def _look(row: Mapping[Any, Any], alone: bool) -> Look:
+    """The look of a row's method; its class's own only where no other label of the suite has that class."""
+    method = str(row["method"])
+    rule = look_by_rule(method)
+    if method in KNOWN:
+        return rule
+    label = _label(row["label"])
+    if not alone:  # they would all look the same
+        return Look(method if label is None else f"{label} ({method})", rule.color, rule.marker, rule.dash)
+    color = row["color"] if _matches(r"#[0-9A-Fa-f]{6}", row["color"]) else rule.color
+    marker = row["marker"] if row["marker"] in _MARKERS else rule.marker
+    # Whatever its marker, it has to be told from the known methods without colour.
+    dash = next((dash for dash in (rule.dash, *_DASHES) if (marker, dash) not in _TAKEN), rule.dash)
+    return Look(label or method, color, marker, dash)
+
+
+def _label(text: object) -> str | None:
+    """A label that every figure and table can print: short, in one line, nothing that matplotlib reads."""
+    if not isinstance(text, str) or not text.isprintable() or not 0 < len(text.strip()) <= LONGEST_LABEL:
+        return None
+    # matplotlib reads $ as mathematics, and leaves what begins with _ out of legends.
+    return None if "$" in text or text.strip().startswith("_") else text.strip()
+
+
+def _matches(pattern: str, text: object) -> bool:
+    return isinstance(text, str) and re.fullmatch(pattern, text) is not None
+
+
+def _kind(row: Mapping[Any, Any]) -> str:
+    """Of which kind a method is, by its class's family and traits."""
+    if row["greedy"]:
+        return "greedy"
+    if row["family"] == "black box":
+        return "multi-fidelity" if row["multi_fidelity"] else "black box"
+    return {"gradient": "hypergradients", "baseline": "baselines"}.get(row["family"], "others")

@@ -1,0 +1,114 @@
+"""What methods lose that do not look to the end: the schedules that they end with, and their test accuracy.
+
+A greedy method moves its hyperparameters during one training, by what the loss says now; a truncated one
+judges them by the last K steps. Both stand against exact ones, whose hypergradients see the whole horizon.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from .frames import Floats, NoAnswer, flag, numbers, settled
+from .schedules import final_schedules, long_form
+
+RESAMPLES = 2000
+KINDS = ("greedy", "truncated", "not greedy")
+"""Of gradient-based methods; not greedy are the exact ones. Others, such as implicit ones, have no kind."""
+
+
+def final_accuracy(reports: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """Final test accuracy of every run that has ended, on problems where some method moved its schedule.
+
+    Columns problem, method, kind (of ``KINDS``, or none), seed, accuracy; a run without one (failed, or
+    nothing finite within its budget) counts as 0.
+
+    Raises NoAnswer where no method moved: suites that only measure hypergradients.
+    """
+    own = final_schedules(reports, runs)
+    distinct = own["schedule"].map(tuple).groupby(own["problem"]).nunique()
+    ended = settled(runs)
+    ended = ended[ended["problem"].isin(distinct.index[distinct > 1])]
+    if ended.empty:
+        raise NoAnswer("no problem has runs that ended with different schedules")
+    kind = np.select([flag(ended, "greedy"), flag(ended, "truncated"), flag(ended, "exact")], KINDS, "")
+    table = ended[["problem", "method", "seed"]].assign(kind=kind)
+    return table.assign(accuracy=np.nan_to_num(numbers(ended["final_test_accuracy"]))).reset_index(drop=True)
+
+
+def _gradient_based(accuracy: pd.DataFrame) -> pd.DataFrame:
+    """Rows of methods of some kind, of the problems that have exact ones and others."""
+    own = accuracy[accuracy["kind"] != ""]
+    exact = (own["kind"] == "not greedy").groupby(own["problem"])
+    both = exact.transform("any") & ~exact.transform("all")
+    if not both.any():
+        raise NoAnswer(
+            "no problem has both a greedy and a non-greedy gradient-based method (nor a truncated and an "
+            "exact one)"
+        )
+    return own[both]
+
+
+def median_schedules(reports: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """Median over seeds of the schedules that were retrained, window by window.
+
+    Returns
+    -------
+    problem, method, kind (of ``KINDS``, or "best": the method with the best mean final test accuracy, of
+    any family), hyperparameter, window, start, end (fractions of the horizon), value, seeds.
+
+    Raises NoAnswer where no problem has methods to be compared.
+    """
+    accuracy = final_accuracy(reports, runs)
+    kinds = _gradient_based(accuracy).drop_duplicates(["problem", "method"])[["problem", "method", "kind"]]
+    mean = accuracy.groupby(["problem", "method"], sort=False)["accuracy"].mean()
+    best = mean.groupby(level="problem", sort=False).idxmax()
+    first = [pair for pair in best.tolist() if pair[0] in set(kinds["problem"])]
+    wanted = pd.concat(
+        [pd.DataFrame(first, columns=["problem", "method"]).assign(kind="best"), kinds], ignore_index=True
+    )
+    table = long_form(final_schedules(reports, runs))
+    window = ["problem", "method", "hyperparameter", "window", "start", "end"]
+    medians = table.groupby(window, sort=False)["value"].agg(value="median", seeds="size").reset_index()
+    return wanted.merge(medians, on=["problem", "method"])
+
+
+LOSS_COLUMNS = [
+    "problem", "method", "kind", "accuracy", "reference", "difference", "low", "high", "seeds",
+]  # fmt: skip
+
+
+def losses(reports: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """Final test accuracy of each gradient-based method minus that of the best exact one.
+
+    Means over the seeds that the method has in common with all exact ones; ``low`` and ``high`` are a
+    95 % percentile bootstrap over those seeds, all methods resampled together and the best one chosen anew
+    in each resample. NaN with a single seed. Accuracies are fractions.
+
+    Raises NoAnswer where no problem has methods to be compared.
+    """
+    rows = []
+    for problem, own in _gradient_based(final_accuracy(reports, runs)).groupby("problem", sort=False):
+        wide = own.pivot_table("accuracy", "seed", "method", sort=False)
+        kinds = own.drop_duplicates("method").set_index("method")["kind"]
+        others = [m for m in wide.columns if kinds[m] == "not greedy"]
+        for method in wide.columns:
+            both = wide[list(dict.fromkeys([method, *others]))].dropna()
+            if len(both):
+                reference, values = _against_best(both, str(method), others)
+                rows.append({"problem": problem, "method": method, "kind": kinds[method],
+                             "reference": reference, "seeds": len(both), **values})  # fmt: skip
+    return pd.DataFrame(rows, columns=LOSS_COLUMNS)
+
+
+def _against_best(accuracy: pd.DataFrame, method: str, others: list[str]) -> tuple[str, dict[str, float]]:
+    """The best of the others, and the method's difference from it with its interval."""
+    mine, its = accuracy[method].to_numpy(np.float64), accuracy[others].to_numpy(np.float64)
+    n = len(mine)
+    found = {"accuracy": float(mine.mean()), "low": np.nan, "high": np.nan}
+    found["difference"] = found["accuracy"] - float(its.mean(0).max())
+    if n > 1:
+        drawn = np.random.default_rng(0).integers(n, size=(RESAMPLES, n))
+        gaps: Floats = mine[drawn].mean(1) - its[drawn].mean(1).max(1)
+        found["low"], found["high"] = (float(q) for q in np.quantile(gaps, [0.025, 0.975]))
+    return others[int(its.mean(0).argmax())], found

@@ -1,0 +1,70 @@
+"""Test accuracy at the end of equal budgets, against the number of hyperparameters.
+
+From suites whose problems differ in nothing but that number, and say so by their names, which are the same
+but for a number at the end: ``windows-1``, ``windows-3`` and so on (``scaling.toml``).
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pandas as pd
+
+from .frames import numbers, settled
+from .intervals import median_interval
+
+LEAST = 3  # numbers of hyperparameters that make a curve
+MEASURES = ("incumbent_test_accuracy", "final_test_accuracy")
+COLUMNS = [
+    "series", "problem", "hyperparameters", "method", "family", "measure", "median", "low", "high", "seeds",
+]  # fmt: skip
+
+
+def accuracies(runs: pd.DataFrame) -> pd.DataFrame:
+    """Median over seeds with its 95 % bootstrap interval, by number of hyperparameters, method and measure.
+
+    A run without a value (failed, nothing finite within its budget) counts as accuracy 0; a method that
+    cannot run on a problem has no row there. ``series`` is what the problems' names have in common, and
+    ``family`` the method's ("gradient", "black box", "baseline"). Accuracies are fractions.
+    """
+    done = settled(runs)
+    done = done.assign(
+        series=done["problem"].map(_series), hyperparameters=done["schedule_names"].map(np.size)
+    )
+    sizes = done.groupby("series")["hyperparameters"].transform("nunique")
+    problems = done.groupby("series")["problem"].transform("nunique")
+    own = done[(done["series"] != "") & (sizes >= LEAST) & (problems == sizes)]
+    rows = []
+    keys = ["series", "problem", "hyperparameters", "method", "family"]
+    for key, cells in own.groupby(keys, sort=False):
+        for measure in MEASURES:
+            values = np.nan_to_num(numbers(cells[measure]))
+            low, high = (float(edge) for edge in median_interval(values))
+            rows.append((*key, measure, float(np.median(values)), low, high, len(values)))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _series(problem: str) -> str:
+    """``windows`` of ``windows-81``; nothing of a name without a number at its end."""
+    match = re.fullmatch(r"(.*?)[-_]?\d+", problem)
+    return match[1] if match else ""
+
+
+def overtaken(table: pd.DataFrame, measure: str = "incumbent_test_accuracy") -> pd.DataFrame:
+    """Where each gradient-based method's median is above that of every black-box method.
+
+    Returns
+    -------
+    series, method, ``above``: the numbers of hyperparameters at which it is, ascending; ``of``: all at which
+    both kinds were run.
+    """
+    own, place = table[table["measure"] == measure], ["series", "hyperparameters"]
+    best = own[own["family"] == "black box"].groupby(place, as_index=False)["median"].max()
+    both = own[own["family"] == "gradient"].merge(best, on=place, suffixes=("", "_best"))
+    both = both.sort_values("hyperparameters", kind="stable")
+    rows = []
+    for key, mine in both.groupby(["series", "method"], sort=False):
+        above = mine.loc[mine["median"] > mine["median_best"], "hyperparameters"]
+        rows.append((*key, above.tolist(), mine["hyperparameters"].tolist()))
+    return pd.DataFrame(rows, columns=["series", "method", "above", "of"])

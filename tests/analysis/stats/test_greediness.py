@@ -1,0 +1,87 @@
+"""What greedy methods lose: planted schedules and accuracies come out as they were put in."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from fabricate import Results
+from hpobench_fds.analysis.stats import greediness
+from planted_greediness import finals, schedule
+
+
+@pytest.fixture
+def made(results: Results) -> Results:
+    return finals(results)
+
+
+def test_the_loss_is_the_difference_from_the_best_non_greedy_method(made: Results) -> None:
+    table = greediness.losses(*made.both).set_index("method")
+    assert table["difference"].to_dict() == pytest.approx(
+        {"fds": 0.0, "reverse": -0.05, "hd": -0.2, "truncated_reverse": -0.1}
+    )
+    assert set(table["reference"]) == {"fds"}
+    assert table["kind"].to_dict() == {
+        "fds": "not greedy", "reverse": "not greedy", "hd": "greedy", "truncated_reverse": "truncated",
+    }  # fmt: skip
+    # The luck of a seed is shared by all methods, so that paired differences have none of it.
+    np.testing.assert_allclose(table["low"], table["difference"], atol=1e-12)
+    np.testing.assert_allclose(table["high"], table["difference"], atol=1e-12)
+
+
+def test_the_interval_is_that_of_a_bootstrap_over_seeds(results: Results) -> None:
+    rng = np.random.default_rng(0)
+    for seed in range(30):
+        results.add("fds", seed, [(1, 0.9)], final=0.9, schedules=[schedule(0.1)])
+        results.add("hd", seed, [(1, 0.8)], final=0.8 + rng.normal(0, 0.02), schedules=[schedule(0.2)])
+    row = greediness.losses(*results.both).set_index("method").loc["hd"]
+    half = 1.96 * 0.02 / np.sqrt(30)
+    assert row["high"] - row["low"] == pytest.approx(2 * half, rel=0.35)
+    assert row["low"] < -0.1 < row["high"]
+
+
+def test_which_method_is_the_best_is_uncertain_too(results: Results) -> None:
+    """Two non-greedy methods, each the better in half of the seeds: the best of a resample gains by it."""
+    for seed in range(10):
+        lucky = 0.1 * (seed % 2)
+        results.add("fds", seed, [(1, 0.9)], final=0.8 + lucky, schedules=[schedule(0.1)])
+        results.add("reverse", seed, [(1, 0.9)], final=0.9 - lucky, schedules=[schedule(0.2)])
+        results.add("hd", seed, [(1, 0.9)], final=0.85, schedules=[schedule(0.3)])
+    row = greediness.losses(*results.both).set_index("method").loc["hd"]
+    assert row["difference"] == pytest.approx(0, abs=1e-12)
+    assert row["high"] == pytest.approx(0, abs=1e-9)
+    assert row["low"] < -0.01
+
+
+def test_the_class_says_who_is_greedy_whatever_the_label(made: Results) -> None:
+    reports, runs = (f.replace({"method": {"hd": "mine"}}) for f in made.both)
+    table = greediness.losses(reports, runs).set_index("method")
+    assert table.loc["mine", "kind"] == "greedy"
+
+
+def test_a_single_seed_has_no_interval(results: Results) -> None:
+    for method in ("fds", "hd"):
+        results.add(method, 0, [(1, 0.5)], schedules=[schedule(len(method))])
+    row = greediness.losses(*results.both).iloc[0]
+    assert np.isnan(row["low"])
+    assert np.isnan(row["high"])
+
+
+def test_medians_of_each_method_beside_the_best_of_all(made: Results) -> None:
+    table = greediness.median_schedules(*made.both)
+    first = table[(table["hyperparameter"] == "lr") & (table["window"] == 0)]
+    values = {(row.method, row.kind): row.value for row in first.itertuples()}
+    assert values == pytest.approx(
+        {
+            ("tpe", "best"): 0.95 + 2.5, ("fds", "not greedy"): 0.9 + 2.5,
+            ("reverse", "not greedy"): 0.85 + 2.5, ("hd", "greedy"): 0.7 + 2.5,
+            ("truncated_reverse", "truncated"): 0.8 + 2.5,
+        }
+    )  # fmt: skip
+    assert (table["seeds"] == 6).all()
+
+
+def test_a_truncated_method_beside_an_exact_one_is_enough(results: Results) -> None:
+    for method in ("fds", "truncated_reverse", "implicit"):
+        results.add(method, 0, [(1, 0.5)], schedules=[schedule(len(method))])
+    table = greediness.losses(*results.both)
+    assert table["kind"].tolist() == ["not greedy", "truncated"]
