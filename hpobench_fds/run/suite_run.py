@@ -1,7 +1,7 @@
 """Runs suites: everything is checked first, then the cells are run and recorded, where they are asked to.
 
-In this process one by one, each in a process of its own and several side by side (``pool``), or on a
-cluster (``cluster``). The run of one cell is in ``cell_run``.
+In this process one by one, each in a process of its own and several side by side (``backends.pool``),
+or on a cluster (``backends.ray_cluster``). The run of one cell is in ``cell_run``.
 """
 
 from __future__ import annotations

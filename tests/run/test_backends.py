@@ -22,8 +22,8 @@ from hpobench_fds.records.cell_files import CellFiles
 from hpobench_fds.records.folder import ResultsFolder, files_of_cell
 from hpobench_fds.records.schema import ReportRecord, RunRecord
 from hpobench_fds.run import machine as machine_module
-from hpobench_fds.run.backends import pool
-from hpobench_fds.run.backends import supervisor as workers
+from hpobench_fds.run.backends import pool, supervisor
+from hpobench_fds.run.backends.isolated import run_isolated
 from hpobench_fds.run.backends.shared_data import SharedProblem, SharedTensor
 from hpobench_fds.run.machine import find_devices, own_memory, threads_each
 from hpobench_fds.run.spent import Spent
@@ -238,7 +238,6 @@ def test_jobs_run_side_by_side_and_are_counted(world: World) -> None:
 
 def test_jobs_overlap_in_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     at_once, most, lock = set[str](), [0], threading.Lock()
-    run_isolated = workers.run_isolated
 
     def counted(cell: Cell, *arguments: Any, **keywords: Any) -> CellResult:
         with lock:
@@ -422,8 +421,8 @@ def test_what_does_not_hear_that_it_should_stop_is_killed(
     world: World, monkeypatch: pytest.MonkeyPatch, fault: str, grace: float, asked: int
 ) -> None:
     """After a time of grace; at once if asked twice."""
-    monkeypatch.setattr(workers, "GRACE", grace)
-    suite, stop = world.suite(**{fault: {}}), workers.Stop()
+    monkeypatch.setattr(supervisor, "GRACE", grace)
+    suite, stop = world.suite(**{fault: {}}), supervisor.Stop()
     (cell,) = suite.cells()
     store = ResultsFolder(world.folder / "out", suite.describe())
     problems = load_problems(suite, [cell], torch.device("cpu"), None, False)
@@ -437,7 +436,7 @@ def test_what_does_not_hear_that_it_should_stop_is_killed(
             stop.ask()
 
     threading.Thread(target=ask, daemon=True).start()
-    result = workers.run_isolated(cell, store, shared, machine_of("cpu"), stop=stop)
+    result = run_isolated(cell, store, shared, machine_of("cpu"), stop=stop)
     record = world.record(cell)
     assert (result.verdict, record.status, record.reason, record.reports) == (
         "interrupted",

@@ -1,6 +1,6 @@
 """What runs in the process of one cell: the cell itself, and messages to the runner that started it.
 
-The runner's side is ``workers``. A process that lost its runner ends at once, wherever it is.
+The runner's side is ``supervisor``. A process that lost its runner ends at once, wherever it is.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -25,11 +25,10 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from hpobench_fds.errors import InputError
-from hpobench_fds.records.folder import ResultsFolder
 from hpobench_fds.records.schema import ReportRecord
-from hpobench_fds.run.backends.shared_data import SharedProblem
+from hpobench_fds.run.backends.messages import Beat, Begun, Broken, Ended, Message, Order, Reported
 from hpobench_fds.run.cell_run import run_cell, warm_up
-from hpobench_fds.run.machine import Machine, describe_device
+from hpobench_fds.run.machine import describe_device
 from hpobench_fds.run.spent import Spent
 from hpobench_fds.run.watcher import CellResult
 from hpobench_fds.suite.cell import Cell
@@ -38,60 +37,6 @@ from hpobench_fds.wording import in_a_line
 BEAT = 1.0  # seconds between messages when there is nothing to tell
 STACK_SIGNAL = signal.SIGUSR2  # has every thread's stack written to the cell's output, even in C code
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-@dataclass(frozen=True)
-class Order:
-    """A cell, and all that its process has to know. ``output`` is the file for what it prints."""
-
-    cell: Cell
-    store: ResultsFolder
-    problem: SharedProblem
-    machine: Machine
-    threads: int
-    retry_failed: bool
-    output: Path
-    environment: dict[str, str]
-
-
-@dataclass(frozen=True)
-class Begun:
-    """The cell's record has been opened. Never sent for a cell that turns out to be settled."""
-
-    spent: Spent
-
-
-@dataclass(frozen=True)
-class Beat:
-    """The cell is alive, and so far."""
-
-    spent: Spent
-
-
-@dataclass(frozen=True)
-class Reported:
-    """The method has reported."""
-
-    report: ReportRecord
-    spent: Spent
-
-
-@dataclass(frozen=True)
-class Ended:
-    """What became of the cell; ``interrupted`` if a signal ended it."""
-
-    result: CellResult
-
-
-@dataclass(frozen=True)
-class Broken:
-    """An error outside of the method: bad input (``trace`` is None), or a process that cannot be set up."""
-
-    reason: str
-    trace: str | None = None
-
-
-Message = Begun | Beat | Reported | Ended | Broken
 
 
 class Messenger:

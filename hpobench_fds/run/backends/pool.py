@@ -1,4 +1,4 @@
-"""Many cells side by side, each in a process of its own (``workers``), ended in order by a signal."""
+"""Many cells side by side, each in a process of its own (``isolated``), ended in order by a signal."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ import torch
 from hpobench_fds.records.folder import ResultsFolder
 from hpobench_fds.records.schema import ReportRecord
 from hpobench_fds.run.backends.child import STOP_SIGNALS
+from hpobench_fds.run.backends.isolated import run_isolated
 from hpobench_fds.run.backends.shared_data import SharedProblem
-from hpobench_fds.run.backends.supervisor import Stop, run_isolated
+from hpobench_fds.run.backends.supervisor import Stop
 from hpobench_fds.run.machine import Machine, describe_commit, threads_each, unnamed_machine
 from hpobench_fds.run.spent import Spent
 from hpobench_fds.run.watcher import CellResult, Quiet, Watcher

@@ -23,8 +23,8 @@ from hpobench_fds.errors import InputError
 from hpobench_fds.records.cell_files import ERROR_FILE, RUN_FILE, TRACE_FILE, CellFiles, Held
 from hpobench_fds.records.folder import ResultsFolder
 from hpobench_fds.records.safe_files import write_atomic
+from hpobench_fds.run.backends.isolated import run_isolated
 from hpobench_fds.run.backends.shared_data import SharedProblem, SharedTensor
-from hpobench_fds.run.backends.supervisor import run_isolated
 from hpobench_fds.run.cell_run import new_record, now, settled_before, unrecorded
 from hpobench_fds.run.machine import Machine, describe_commit, unnamed_machine
 from hpobench_fds.run.watcher import CellResult, Watcher
