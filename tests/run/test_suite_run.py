@@ -16,7 +16,7 @@ from hpobench_fds.method import Task
 from hpobench_fds.records.cell_files import CellFiles
 from hpobench_fds.records.folder import ResultsFolder
 from hpobench_fds.records.frames import load_results, load_runs
-from hpobench_fds.records.schema import FinalRecord, ReportRecord, RunRecord
+from hpobench_fds.records.schema import APPEARANCE, TRAITS, FinalRecord, ReportRecord, RunRecord
 from hpobench_fds.run import recorder
 from hpobench_fds.run import suite_run as runner
 from hpobench_fds.run.cell_run import run_cell
@@ -93,6 +93,9 @@ class Scripted(Method):
 
 class Quits(Method):
     name = "quits"
+    greedy = exact = True
+    searches = False
+    label, color = "It quits", "#123456"
     def run(self, task):
         raise SystemExit(0)
 
@@ -210,6 +213,16 @@ def without_clock(reports: list[ReportRecord]) -> list[dict[str, Any]]:
 
 
 # ----------------------------------------------------------------------------------------- a plain run
+
+
+def test_what_a_method_s_class_says_of_it_is_recorded(world: World) -> None:
+    record, _ = world.cell(world.suite(Quits={}))
+    assert record.traits == {
+        "greedy": True, "exact": True, "truncated": False, "multi_fidelity": False, "searches": False
+    }  # fmt: skip
+    assert record.appearance == {"label": "It quits", "color": "#123456", "marker": None}
+    assert list(record.traits) == list(TRAITS)
+    assert list(record.appearance) == list(APPEARANCE)
 
 
 def test_a_run_is_recorded_in_full(world: World) -> None:
