@@ -16,8 +16,12 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from scipy.special import ndtr, ndtri
 
 Vector = NDArray[np.float64]
+
+STEP_SHARE, MOST_STEP_SHARE = 0.05, 0.1  # of a range: a first step if none is given, and the largest
+PRIOR_WIDTH = 2.0  # standard deviation of the prior about the initial schedule, in first steps
 
 
 def window_index(windows: int, step: int, horizon: int) -> int:
@@ -41,9 +45,12 @@ def _number_or_list(value: object) -> object:
 
 
 class HyperparameterSpace(BaseModel):
-    """Range, scale, sharing and initial value of one hyperparameter.
+    """Range, scale, sharing, initial value and first step of one hyperparameter.
 
     ``initial`` is one number, or a list of ``windows`` numbers: the schedule that every method starts from.
+    ``step`` is what a person would call a small change, at most a tenth of the range: methods that move
+    move so far first, and others may take a normal about ``initial`` for a prior. On a log scale it is in
+    natural logarithms. Left out, it is a twentieth of the range.
     ``learn = false`` keeps it at ``initial`` for every method.
     """
 
@@ -53,6 +60,7 @@ class HyperparameterSpace(BaseModel):
     low: float = -1.0
     high: float = 1.0
     initial: Annotated[float | tuple[float, ...], BeforeValidator(_number_or_list)] = 0.0
+    step: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     scale: Literal["linear", "log"] = "linear"
     learn: bool = True
 
@@ -73,7 +81,21 @@ class HyperparameterSpace(BaseModel):
                 raise ValueError(f"{name} = {value:g} is outside [{self.low:g}, {self.high:g}]")
         if self.scale == "log" and self.low <= 0:
             raise ValueError(f"low = {self.low:g} must be above 0 on a log scale")
+        most = MOST_STEP_SHARE * self.width
+        if self.step is not None and self.step > most * (1 + 1e-9):
+            unit = " in natural logarithms" if self.scale == "log" else ""
+            raise ValueError(f"step = {self.step:g} is more than a tenth of the range, {most:g}{unit}")
         return self
+
+    @property
+    def width(self) -> float:
+        """Of the range; on a log scale in natural logarithms."""
+        return math.log(self.high / self.low) if self.scale == "log" else self.high - self.low
+
+    @property
+    def first_step(self) -> float:
+        """``step``, or a twentieth of the range."""
+        return STEP_SHARE * self.width if self.step is None else self.step
 
     def _named_starts(self) -> dict[str, float]:
         if isinstance(self.initial, tuple):
@@ -209,6 +231,30 @@ class ScheduleSpace:
     def sample(self, rng: np.random.Generator) -> Schedule:
         """A schedule drawn uniformly (log-uniformly on log ranges)."""
         return self.from_unit(rng.random(self.size))
+
+    @property
+    def steps(self) -> Vector:
+        """The first step [size] of each flat hyperparameter, in the coordinates of ``to_coordinates``."""
+        return self._flat("first_step")
+
+    def to_coordinates(self, vector: Vector) -> Vector:
+        """A flat vector [size] where steps are equally long everywhere: log scales in natural logarithms."""
+        out, log = np.array(vector, float), self.log
+        out[log] = np.log(out[log])
+        return out
+
+    def from_coordinates(self, coordinates: Vector) -> Vector:
+        """Back from ``to_coordinates``; within the bounds."""
+        out, log = np.array(coordinates, float), self.log
+        out[log] = np.exp(out[log])
+        return self.clip(out)
+
+    def sample_prior(self, rng: np.random.Generator) -> Schedule:
+        """A schedule drawn from the prior: a normal about ``initial``, of two first steps, cut to the box."""
+        centre, scale = self.to_coordinates(self.to_vector(self.initial)), PRIOR_WIDTH * self.steps
+        low, high = (ndtr((self.to_coordinates(edge) - centre) / scale) for edge in (self.low, self.high))
+        drawn = centre + scale * ndtri(low + rng.random(self.size) * (high - low))
+        return self.from_vector(self.from_coordinates(drawn))
 
     def starts(self, horizon: int) -> list[int]:
         """First inner step at which each flat hyperparameter [size] acts."""

@@ -12,7 +12,7 @@ import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.samplers import BaseSampler
 
-from hpobench_fds.method import AskTell, BlackBoxOptions, Outcome, Proposal, Task, score
+from hpobench_fds.method import AskTell, BlackBoxOptions, Outcome, Proposal, Task, first_schedules, score
 from hpobench_fds.schedule import ScheduleSpace
 
 
@@ -22,17 +22,22 @@ class OptunaMethod(AskTell):
     class Options(BlackBoxOptions):
         pass
 
+    def startup(self) -> int:
+        """How many trials at random the sampler begins with."""
+        startup: int = self.options.n_startup_trials
+        return startup
+
     @abstractmethod
-    def sampler(self, seed: int) -> BaseSampler:
+    def sampler(self, task: Task, seed: int) -> BaseSampler:
         """The sampler, with a seed that numpy's RandomState takes."""
 
     def setup(self, task: Task) -> None:
         with quiet():
-            self._study = optuna.create_study(sampler=self.sampler(task.seed % 2**32))
+            self._study = optuna.create_study(sampler=self.sampler(task, task.seed % 2**32))
         self._distributions = distributions(task.space)
-        if self.options.start_from_initial:
-            initial = task.space.to_vector(task.space.initial).tolist()
-            self._study.enqueue_trial(dict(zip(task.space.names, initial, strict=True)))
+        for schedule in first_schedules(task, self.options, self.startup()):
+            point = task.space.to_vector(schedule).tolist()
+            self._study.enqueue_trial(dict(zip(task.space.names, point, strict=True)))
 
     def ask(self, task: Task) -> Proposal:
         self._trial = self._study.ask(self._distributions)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
-from hpobench_fds.method import BlackBoxOptions, Plan, Planned, Proposal, Task, score
+from hpobench_fds.method import Plan, Planned, PriorOptions, Proposal, Task, draw, score
 from hpobench_fds.schedule import Schedule
 
 from ._brackets import inner_steps, most_halvings, rung_resources
@@ -29,6 +29,7 @@ class ASHA(Planned):
 
     eta, units : the paper's 4 and r = R/256: of R units (the horizon, at most one an inner step) a new
         schedule is trained for one.
+    prior : every other new schedule, on average, comes from the space's prior.
     resume : promoted trainings go on from their state; else they are trained again from the start.
     keep : states that a rung keeps, the best ones: any entry may yet be promoted as its rung fills,
         and states take memory. One promoted after all is trained again from the start.
@@ -39,7 +40,7 @@ class ASHA(Planned):
     multi_fidelity = True
     keeps_states = True
 
-    class Options(BlackBoxOptions):
+    class Options(PriorOptions):
         eta: int = Field(default=4, ge=2)
         units: int = Field(default=256, ge=1)
         resume: bool = True
@@ -53,7 +54,7 @@ class ASHA(Planned):
         while True:
             at, entry = self._promotable(rungs)
             if entry is None:
-                schedule, resume = initial or task.space.sample(task.rng), None
+                schedule, resume = initial or draw(task, self.options.prior), None
                 initial = None
             else:
                 schedule = entry.schedule

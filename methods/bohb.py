@@ -53,7 +53,7 @@ class BOHB(Hyperband):
     def propose(self, task: Task) -> Schedule:
         parts = self._good_and_bad(task.space.size)
         if parts is None or task.rng.random() < self.options.random_fraction:
-            return task.space.sample(task.rng)
+            return super().propose(task)
         good, bad = (Density(part, self.options.min_bandwidth) for part in parts)
         drawn = good.sample(task.rng, self.options.samples, self.options.bandwidth_factor)
         best = np.argmax(good.log_density(drawn) - bad.log_density(drawn))

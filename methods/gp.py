@@ -7,7 +7,7 @@ import scipy.stats  # noqa: F401 - both are what the sampler would else import o
 from optuna.samplers import BaseSampler, GPSampler
 from pydantic import Field
 
-from hpobench_fds.method import BlackBoxOptions, Proposal, Task
+from hpobench_fds.method import PriorOptions, Proposal, Task
 
 from ._optuna import OptunaMethod, quiet
 
@@ -26,7 +26,7 @@ class GP(OptunaMethod):
         "NeurIPS 2012; optuna's GPSampler"
     )
 
-    class Options(BlackBoxOptions):
+    class Options(PriorOptions):
         n_startup_trials: int = Field(default=10, ge=1)
         deterministic_objective: bool = False
 
@@ -34,7 +34,7 @@ class GP(OptunaMethod):
         with quiet():  # it complains at its first proposal where greenlet is missing
             return super().ask(task)
 
-    def sampler(self, seed: int) -> BaseSampler:
+    def sampler(self, task: Task, seed: int) -> BaseSampler:
         return GPSampler(
             seed=seed,
             n_startup_trials=self.options.n_startup_trials,

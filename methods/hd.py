@@ -14,4 +14,4 @@ class HD(OnlineLoop):
     paper = "Baydin et al., Online Learning Rate Adaptation with Hypergradient Descent, ICLR 2018"
 
     def train_online(self, task: Task, outer: Outer, trial: int) -> OnlineResult:
-        return self.options.online()(task.trainer, outer, trial)
+        return self.moving()(task.trainer, outer, trial)

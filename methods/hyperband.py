@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from hpobench_fds.method import BlackBoxOptions, Plan, Planned, Proposal, Task, score
+from hpobench_fds.method import Plan, Planned, PriorOptions, Proposal, Task, draw, score
 from hpobench_fds.schedule import Schedule
 
-from ._brackets import Bracket, brackets, inner_steps
+from ._brackets import Bracket, brackets, inner_steps, most_halvings
 
 
 class Hyperband(Planned):
@@ -21,6 +21,8 @@ class Hyperband(Planned):
     eta : one schedule in eta goes on to the next rung.
     units : R, the units of resource that the horizon counts as (at most one an inner step). 81 is the
         paper's table; each unit is then a validation's distance, not a single step.
+    prior : a share of a bracket's first schedules comes from the space's prior: one half in the most
+        exploring bracket, more where their trainings are longer (Mallik et al., NeurIPS 2023).
     resume : promoted trainings go on from their state; else they are trained again from the start.
     """
 
@@ -32,7 +34,7 @@ class Hyperband(Planned):
     multi_fidelity = True
     keeps_states = True
 
-    class Options(BlackBoxOptions):
+    class Options(PriorOptions):
         eta: int = Field(default=3, ge=2)
         units: int = Field(default=81, ge=1)
         resume: bool = True
@@ -45,7 +47,7 @@ class Hyperband(Planned):
 
     def propose(self, task: Task) -> Schedule:
         """A new schedule for a bracket's first rung."""
-        return task.space.sample(task.rng)
+        return draw(task, self.options.prior, self._trusted)
 
     def learn(self, task: Task, schedule: Schedule, steps: int, loss: float) -> None:
         """Told the score of every training, for those whose proposals depend on it."""
@@ -54,6 +56,9 @@ class Hyperband(Planned):
         return min(int(self.options.units), task.problem.horizon)
 
     def _halve(self, task: Task, bracket: Bracket) -> Plan:
+        # As PriorBand has it: the dearer a first training, the more of them the prior proposes.
+        odds = self.options.eta ** (most_halvings(self._units(task), self.options.eta) - bracket.s)
+        self._trusted = odds / (1 + odds)
         entrants: list[tuple[Schedule, int | None]] = []
         for i, rung in enumerate(bracket.rungs):
             steps = inner_steps(rung.r, self._units(task), task.problem.horizon)

@@ -19,4 +19,4 @@ class MARTHE(OnlineLoop):
         discount: float = Field(default=0.99, ge=0.0, le=1.0)
 
     def train_online(self, task: Task, outer: Outer, trial: int) -> OnlineResult:
-        return self.options.online(discount=self.options.discount)(task.trainer, outer, trial)
+        return self.moving(discount=self.options.discount)(task.trainer, outer, trial)

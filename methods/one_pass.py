@@ -22,8 +22,7 @@ class OnePass(OnlineLoop):
         step_scale: float = Field(default=0.1, gt=0.0)
 
     def _mode(self) -> OnlineMode:
-        mode: OnlineMode = self.options.online(neumann_terms=self.options.terms)
-        return mode
+        return self.moving(neumann_terms=self.options.terms)
 
     def skip(self, problem: Problem) -> str | None:
         return self._mode().uncovered(problem)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from hpobench_fds.method import BlackBoxOptions, Plan, Planned, Proposal, Task, score
-from hpobench_fds.schedule import ScheduleSpace, Vector
+from hpobench_fds.schedule import HyperparameterSpace, ScheduleSpace, Vector
 from hpobench_fds.training.problem import Problem
 
 
@@ -37,9 +37,10 @@ class PBT(Planned):
     and only selected afterwards. When the horizon is reached a new population starts.
 
     population : the paper uses 20 to 80. exploit : the share that copies, and the share copied from.
-    perturb : 0.2 is the paper's factors 0.8 and 1.2. A range that reaches zero or below has no factor
-        to go by; there a value moves by half of ``perturb`` times the range's width, up or down, which
-        is what the factors do on average to a value of a range that begins at zero.
+    perturb : None: a value moves by the space's first step, up or down. A number: by such a factor, as
+        in the paper (0.2: 0.8 and 1.2); a range that reaches zero or below has no factor to go by, there
+        it moves by half of ``perturb`` times the range's width, which is what the factors do on average
+        to a value of a range that begins at zero.
     interval : least share of the horizon between two stops.
     """
 
@@ -51,7 +52,7 @@ class PBT(Planned):
     class Options(BlackBoxOptions):
         population: int = Field(default=20, ge=2)
         exploit: float = Field(default=0.2, gt=0, le=0.5)
-        perturb: float = Field(default=0.2, gt=0, lt=1)
+        perturb: float | None = Field(default=None, gt=0, lt=1)
         interval: float = Field(default=0.05, ge=0, le=1)
 
     def skip(self, problem: Problem) -> str | None:
@@ -122,13 +123,21 @@ def constant(task: Task) -> Vector:
     return task.space.to_vector(task.space.from_unit(unit))
 
 
-def perturbed(space: ScheduleSpace, vector: Vector, share: float, rng: np.random.Generator) -> Vector:
+def perturbed(space: ScheduleSpace, vector: Vector, share: float | None, rng: np.random.Generator) -> Vector:
     """Each hyperparameter's last value moved up or down, in all its windows, within its range."""
     out, at = np.array(vector), 0
     for one in space.learned.values():
         sign = 1.0 if rng.random() < 0.5 else -1.0
-        value = vector[at + one.windows - 1]
-        moved = value * (1 + sign * share) if one.low > 0 else value + sign * share / 2 * (one.high - one.low)
-        out[at : at + one.windows] = moved
+        value = float(vector[at + one.windows - 1])
+        out[at : at + one.windows] = _moved(one, value, sign, share)
         at += one.windows
     return space.clip(out)
+
+
+def _moved(space: HyperparameterSpace, value: float, sign: float, share: float | None) -> float:
+    if share is None:
+        step = sign * space.first_step
+        return value * math.exp(step) if space.scale == "log" else value + step
+    if space.low > 0:
+        return value * (1 + sign * share)
+    return value + sign * share / 2 * (space.high - space.low)

@@ -14,4 +14,4 @@ class RTHO(OnlineLoop):
     paper = "Franceschi et al., Forward and Reverse Gradient-Based Hyperparameter Optimization, ICML 2017"
 
     def train_online(self, task: Task, outer: Outer, trial: int) -> OnlineResult:
-        return self.options.online(discount=1.0)(task.trainer, outer, trial)
+        return self.moving(discount=1.0)(task.trainer, outer, trial)

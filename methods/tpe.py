@@ -11,7 +11,7 @@ from hyperopt.base import Domain
 from hyperopt.fmin import generate_trials_to_calculate
 from pydantic import Field
 
-from hpobench_fds.method import AskTell, BlackBoxOptions, Outcome, Proposal, Task, score
+from hpobench_fds.method import AskTell, Outcome, PriorOptions, Proposal, Task, first_schedules, score
 from hpobench_fds.schedule import ScheduleSpace
 
 
@@ -24,7 +24,7 @@ class TPE(AskTell):
     name = "tpe"
     paper = "Bergstra, Bardenet, Bengio & Kegl, Algorithms for Hyper-Parameter Optimization, NeurIPS 2011"
 
-    class Options(BlackBoxOptions):
+    class Options(PriorOptions):
         n_startup_jobs: int = Field(default=20, ge=1)
         n_ei_candidates: int = Field(default=24, ge=1)
         gamma: float = Field(default=0.25, gt=0)
@@ -33,9 +33,11 @@ class TPE(AskTell):
     def setup(self, task: Task) -> None:
         self._domain = Domain(_no_objective, search_space(task.space))
         self._trials = Trials()
-        if self.options.start_from_initial:
-            initial = task.space.to_vector(task.space.initial).tolist()
-            self._trials = generate_trials_to_calculate([dict(zip(task.space.names, initial, strict=True))])
+        if first := first_schedules(task, self.options, self.options.n_startup_jobs):
+            points = [task.space.to_vector(schedule).tolist() for schedule in first]
+            self._trials = generate_trials_to_calculate(
+                [dict(zip(task.space.names, point, strict=True)) for point in points]
+            )
             self._trials.refresh()
 
     def ask(self, task: Task) -> Proposal:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from scipy import stats
 
 from hpobench_fds.schedule import HyperparameterSpace, Schedule, ScheduleSpace, window_index, window_start
 
@@ -316,3 +317,76 @@ def test_a_space_cannot_be_changed() -> None:
     space = HyperparameterSpace()
     with pytest.raises(ValidationError, match="frozen"):
         space.low = 3.0
+
+
+# ------------------------------------------------------------------------------------ first steps and the prior
+
+
+@pytest.mark.parametrize(
+    ("space", "step"),
+    [
+        (HyperparameterSpace(low=-1, high=1), 0.1),
+        (HyperparameterSpace(low=-1, high=1, step=0.02), 0.02),
+        (HyperparameterSpace(low=1e-4, high=1, initial=0.1, scale="log"), 0.05 * math.log(1e4)),
+        (HyperparameterSpace(low=1e-4, high=1, initial=0.1, scale="log", step=0.5), 0.5),
+    ],
+)
+def test_a_first_step_is_a_twentieth_of_the_range_unless_it_is_stated(
+    space: HyperparameterSpace, step: float
+) -> None:
+    assert space.first_step == pytest.approx(step, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        ({"step": 0.21}, "step = 0.21 is more than a tenth of the range, 0.2"),
+        (
+            {"step": 1.0, "low": 1e-4, "initial": 0.1, "scale": "log"},
+            "a tenth of the range, 0.92.* in natural log",
+        ),
+        ({"step": 0.0}, "greater than 0"),
+        ({"step": float("inf")}, "finite"),
+    ],
+)
+def test_a_first_step_is_above_zero_and_at_most_a_tenth_of_the_range(
+    bad: dict[str, object], said: str
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        HyperparameterSpace.model_validate({"low": -1, "high": 1, **bad})
+    assert HyperparameterSpace(low=-1, high=1, step=0.2).first_step == 0.2
+
+
+def test_what_is_not_learned_may_have_any_step() -> None:
+    assert HyperparameterSpace(initial=0.5, learn=False, step=3.0).step == 3.0
+
+
+def test_the_prior_is_a_normal_of_two_first_steps_about_the_initial_schedule_cut_to_the_box() -> None:
+    space = ScheduleSpace(
+        {
+            "lr": HyperparameterSpace(low=1e-3, high=1, initial=0.5, scale="log", step=0.6),
+            "momentum": HyperparameterSpace(windows=2, low=-1.0, high=1.0, initial=(0.0, 0.9), step=0.1),
+        }
+    )
+    rng = np.random.default_rng(0)
+    drawn = np.array([space.to_vector(space.sample_prior(rng)) for _ in range(4000)])
+    for values, centre, scale, low, high in (
+        (np.log(drawn[:, 0]), math.log(0.5), 1.2, math.log(1e-3), 0.0),
+        (drawn[:, 1], 0.0, 0.2, -1.0, 1.0),
+        (drawn[:, 2], 0.9, 0.2, -1.0, 1.0),
+    ):
+        truth = stats.truncnorm((low - centre) / scale, (high - centre) / scale, centre, scale)
+        assert stats.kstest(values, truth.cdf).pvalue > 1e-3  # a seed in a thousand would fail
+
+
+def test_coordinates_go_both_ways() -> None:
+    space = ScheduleSpace(
+        {
+            "lr": HyperparameterSpace(low=1e-3, high=1, initial=0.5, scale="log"),
+            "momentum": HyperparameterSpace(low=-1.0, high=1.0),
+        }
+    )
+    vector = np.array([0.02, -0.3])
+    assert space.to_coordinates(vector) == pytest.approx([math.log(0.02), -0.3])
+    assert space.from_coordinates(space.to_coordinates(vector)) == pytest.approx(vector)
+    assert space.from_coordinates(np.array([7.0, -9.0])).tolist() == [1.0, -1.0]

@@ -19,9 +19,6 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from hpobench_fds.schedule import ScheduleSpace, Vector
 from hpobench_fds.training.optimisers import RULES
 
-# First step sizes of the paper's figure 1; anything else moves by a twentieth of its range.
-PAPER_STEPS = {"lr": 0.1, "momentum": 0.1, "weight_decay": 3e-4}
-RANGE_SHARE = 0.05
 # A hyperparameter whose best value is 0 never has a step below a share of its value.
 CONVERGED_RANGE_SHARE = 1e-3
 
@@ -30,9 +27,8 @@ class OuterOptions(BaseModel):
     """How the outer optimiser steps.
 
     kind : "sign" (the paper's), "adam" (Kingma & Ba 2015) or "plain" gradient descent.
-    step : step size by hyperparameter name; those left out take the paper's first step size, or
-        5 % of their range. For "plain" it multiplies the hypergradient. A name that a problem does
-        not learn has no effect there.
+    step : step size by hyperparameter name, in place of the first step that the space states. For
+        "plain" it multiplies the hypergradient. A name that a problem does not learn has no effect there.
     decay : factor on a hyperparameter's step when its hypergradient's sign flips (sign only).
     converged : the search ends when every step is below this share of its value's magnitude (sign only).
     """
@@ -75,23 +71,13 @@ class Outer:
         self._log = self.array(space.log)
         self._bounds = self.array(space.low), self.array(space.high)
         self._low, self._high = map(self._coordinates, self._bounds)
-        self.steps = self.array(
-            np.concatenate([np.full(s.windows, self._first_step(name)) for name, s in space.learned.items()])
-        )
+        firsts = [(options.step.get(name, s.first_step), s.windows) for name, s in space.learned.items()]
+        self.steps = self.array(np.concatenate([np.full(windows, first) for first, windows in firsts]))
         self._good: Array | None = None  # the last vector whose training did not diverge
 
     def array(self, values: NDArray[Any]) -> Array:
         """An array where vectors live."""
         return values if self._device is None else torch.as_tensor(values, device=self._device)
-
-    def _first_step(self, name: str) -> float:
-        if name in self.options.step:
-            return self.options.step[name]
-        space = self.space.learned[name]
-        if name in PAPER_STEPS and space.scale == "linear":
-            return PAPER_STEPS[name]
-        width = np.log(space.high / space.low) if space.scale == "log" else space.high - space.low
-        return float(RANGE_SHARE * width)
 
     def _coordinates(self, vector: Array) -> Array:
         xp = self._xp

@@ -10,14 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hpobench_fds.method.ask_tell import AskTell, Proposal
-    from hpobench_fds.method.black_box import BlackBoxOptions, Plan, Planned, score
+    from hpobench_fds.method.black_box import (
+        BlackBoxOptions,
+        Plan,
+        Planned,
+        PriorOptions,
+        draw,
+        first_schedules,
+        score,
+    )
     from hpobench_fds.method.contract import Family, Listener, Method, Options, Outcome, Report, Task
     from hpobench_fds.method.online_loop import OnlineLoop, OnlineOptions
     from hpobench_fds.method.outer_loop import ModeLoop, OuterLoop, OuterOptionsMixin
 
 _HOMES = {
     "ask_tell": ("AskTell", "Proposal"),
-    "black_box": ("BlackBoxOptions", "Plan", "Planned", "score"),
+    "black_box": ("BlackBoxOptions", "Plan", "Planned", "PriorOptions", "draw", "first_schedules", "score"),
     "contract": ("Family", "Listener", "Method", "Options", "Outcome", "Report", "Task"),
     "online_loop": ("OnlineLoop", "OnlineOptions"),
     "outer_loop": ("ModeLoop", "OuterLoop", "OuterOptionsMixin"),
@@ -26,8 +34,8 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "AskTell", "BlackBoxOptions", "Family", "Listener", "Method", "ModeLoop", "OnlineLoop", "OnlineOptions",
-    "Options", "Outcome", "OuterLoop", "OuterOptionsMixin", "Plan", "Planned", "Proposal", "Report", "Task",
-    "score",
+    "Options", "Outcome", "OuterLoop", "OuterOptionsMixin", "Plan", "Planned", "PriorOptions", "Proposal",
+    "Report", "Task", "draw", "first_schedules", "score",
 ]  # fmt: skip
 
 

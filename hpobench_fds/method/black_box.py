@@ -8,6 +8,7 @@ from collections.abc import Generator
 
 from hpobench_fds.method.ask_tell import AskTell, Proposal
 from hpobench_fds.method.contract import Options, Outcome, Task
+from hpobench_fds.schedule import Schedule
 
 Plan = Generator[Proposal, Outcome, None]
 
@@ -21,6 +22,38 @@ class BlackBoxOptions(Options):
     """
 
     start_from_initial: bool = True
+
+
+class PriorOptions(BlackBoxOptions):
+    """Options of those that draw schedules at random.
+
+    prior : draw from the space's prior too, a normal about the initial schedule of twice its first steps
+        (see ``ScheduleSpace.sample_prior``): what gradient-based methods are told by their first steps.
+        Uniform draws are mixed in, which keeps a misleading prior from ending a search.
+    """
+
+    prior: bool = False
+
+
+def draw(task: Task, prior: bool, share: float = 0.5) -> Schedule:
+    """A schedule at random: uniform, or with ``prior`` a share of the time from the space's prior.
+
+    One half is what PriorBand (Mallik et al., NeurIPS 2023) begins with.
+    """
+    if prior and task.rng.random() < share:
+        return task.space.sample_prior(task.rng)
+    return task.space.sample(task.rng)
+
+
+def first_schedules(task: Task, options: BlackBoxOptions, startup: int) -> list[Schedule]:
+    """What a model-based search is given to begin with: the initial schedule, and with a prior its draws.
+
+    ``startup`` trials at random come before a model's; of a prior's share of these the search is relieved.
+    """
+    first = [task.space.initial] if options.start_from_initial else []
+    if isinstance(options, PriorOptions) and options.prior:
+        first += [draw(task, True) for _ in range(startup - len(first))]
+    return first
 
 
 def score(task: Task, outcome: Outcome) -> float:

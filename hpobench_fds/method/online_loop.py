@@ -31,10 +31,6 @@ class OnlineOptions(Options):
     validation_batch: int | None = Field(default=None, ge=1)
     frozen: bool = False
 
-    def online(self, discount: float = 0.0, neumann_terms: int = 0) -> OnlineMode:
-        """The engine's mode with these options."""
-        return OnlineMode(discount, self.every, self.validation_batch, neumann_terms)
-
     @model_validator(mode="after")
     def _every_step_if_frozen(self) -> OnlineOptions:
         if self.frozen and self.every != 1:
@@ -69,6 +65,11 @@ class OnlineLoop(Method):
 
     class Options(OnlineOptions):
         pass
+
+    def moving(self, discount: float = 0.0, neumann_terms: int = 0) -> OnlineMode:
+        """The engine's mode with this method's options."""
+        options: OnlineOptions = self.options
+        return OnlineMode(discount, options.every, options.validation_batch, neumann_terms)
 
     @abstractmethod
     def train_online(self, task: Task, outer: Outer, trial: int) -> OnlineResult:

@@ -25,11 +25,11 @@ from hpobench_fds.training.optimisers import RULES, StepRule
 
 LOOK_EVERY = 50  # inner steps between looks at losses and budget, where an inner epoch has that many
 
-# The paper's ranges: linear, with negative values and zero, from 0.
+# The paper's ranges and first steps: linear, with negative values and zero, from 0.
 PAPER_SPACE: dict[str, HyperparameterSpace] = {
-    "lr": HyperparameterSpace(windows=7, low=-1.0, high=1.0),
-    "momentum": HyperparameterSpace(low=-1.5, high=1.5),
-    "weight_decay": HyperparameterSpace(low=-4e-3, high=4e-3),
+    "lr": HyperparameterSpace(windows=7, low=-1.0, high=1.0, step=0.1),
+    "momentum": HyperparameterSpace(low=-1.5, high=1.5, step=0.1),
+    "weight_decay": HyperparameterSpace(low=-4e-3, high=4e-3, step=3e-4),
 }
 
 

@@ -98,16 +98,16 @@ def test_it_finds_the_minimum_of_a_quadratic_and_converges_there() -> None:
 # ---------------------------------------------------------------------------------------------- first steps
 
 
-def test_first_steps_are_the_paper_s_or_a_twentieth_of_the_range() -> None:
+def test_first_steps_are_those_that_the_space_states_or_a_twentieth_of_the_range() -> None:
     space = ScheduleSpace(
         {
-            "lr": HyperparameterSpace(windows=2),
+            "lr": HyperparameterSpace(windows=2, step=0.07),
             "momentum": HyperparameterSpace(low=-1.5, high=1.5),
-            "weight_decay": HyperparameterSpace(low=-4e-3, high=4e-3),
+            "weight_decay": HyperparameterSpace(low=-4e-3, high=4e-3, step=3e-4),
             "beta2": HyperparameterSpace(low=0.9, high=0.999, initial=0.99),
         }
     )
-    assert outer(space).steps == pytest.approx([0.1, 0.1, 0.1, 3e-4, 0.05 * 0.099], rel=1e-12)
+    assert outer(space).steps == pytest.approx([0.07, 0.07, 0.15, 3e-4, 0.05 * 0.099], rel=1e-12)
 
 
 def test_a_first_step_on_a_log_scale_is_a_share_of_the_range_s_logarithm() -> None:

@@ -31,13 +31,13 @@ from hpobench_fds.training.trainer import Trainer
 
 HORIZON = 30
 SPACE = {
-    "lr": HyperparameterSpace(windows=3, low=-1.0, high=1.0),
-    "momentum": HyperparameterSpace(low=-1.5, high=1.5),
-    "weight_decay": HyperparameterSpace(low=-4e-3, high=4e-3),
+    "lr": HyperparameterSpace(windows=3, low=-1.0, high=1.0, step=0.1),
+    "momentum": HyperparameterSpace(low=-1.5, high=1.5, step=0.1),
+    "weight_decay": HyperparameterSpace(low=-4e-3, high=4e-3, step=3e-4),
 }
 DECAY_ONLY = {
     "lr": HyperparameterSpace(initial=0.1, learn=False),
-    "weight_decay": HyperparameterSpace(low=0.0, high=0.1, initial=1e-3),
+    "weight_decay": HyperparameterSpace(low=0.0, high=0.1, initial=1e-3, step=3e-4),
 }
 
 Make = Callable[[], Method]

@@ -28,7 +28,7 @@ def generations(task: ClosedForm, population: int) -> Generations:
 
 @pytest.fixture(scope="module")
 def first() -> Generations:
-    return generations(run(PBT(PBT.Options(population=10)), 10), 10)
+    return generations(run(PBT(PBT.Options(population=10, perturb=0.2)), 10), 10)
 
 
 def test_a_population_stops_at_the_starts_of_windows(first: Generations) -> None:
@@ -123,6 +123,26 @@ def test_it_says_where_it_cannot_work() -> None:
 
     assert "more than one window" in str(PBT().skip(problem(1)))
     assert PBT().skip(problem(2)) is None
+
+
+def test_moves_are_first_steps_of_the_space_unless_a_factor_is_given() -> None:
+    space = ScheduleSpace(
+        {
+            "lr": HyperparameterSpace(windows=2, low=0.1, high=10, initial=1, scale="log", step=0.3),
+            "momentum": HyperparameterSpace(low=-1.5, high=1.5, step=0.25),
+            "weight_decay": HyperparameterSpace(low=0, high=1e-2),
+        }
+    )
+    before = np.array([0.5, 2.0, 0.5, 5e-3])
+    rng = np.random.default_rng(0)
+    moved = np.array([perturbed(space, before, None, rng) for _ in range(200)])
+    lr, momentum, decay = (np.unique(moved[:, i].round(12)) for i in (1, 2, 3))
+    assert lr == pytest.approx([2 * math.exp(-0.3), 2 * math.exp(0.3)])
+    assert momentum == pytest.approx([0.25, 0.75])
+    assert decay == pytest.approx([4.5e-3, 5.5e-3])  # a twentieth of the range
+    assert np.array_equal(moved[:, 0], moved[:, 1])
+    edge = [perturbed(space, np.array([10.0, 10.0, 1.5, 0.0]), None, rng) for _ in range(20)]
+    assert np.array_equal(np.clip(edge, space.low, space.high), edge)
 
 
 def test_perturbations() -> None:

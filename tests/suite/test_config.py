@@ -79,7 +79,7 @@ def test_a_suite_expands_by_problem_then_seed_then_method() -> None:
 
 def test_a_label_is_the_adapter_unless_one_is_given_and_the_other_keys_are_options() -> None:
     methods = Suite.from_dict(suite()).methods
-    assert methods["random_search"] == ("random_search", {})
+    assert methods["random_search"] == ("random_search", {"prior": False})
     adapter, options = methods["fds-adam"]
     assert (adapter, options["outer"]["kind"], options["outer"]["decay"]) == ("fds", "adam", 0.5)
 
@@ -241,7 +241,7 @@ BAD = {
     "adapter": (suite(methods__a={"adapter": "fsd"}), "s.toml: methods.a.adapter: unknown method 'fsd'"),
     "option": (
         suite(methods__random_search={"n": 3}),
-        "s.toml: methods.random_search: unknown key 'n' (allowed: none)",
+        "s.toml: methods.random_search: unknown key 'n' (allowed: prior)",
     ),
     "options in a table": (
         suite(methods__random_search={"options": {"n": 3}}),
