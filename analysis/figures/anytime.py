@@ -69,9 +69,14 @@ def draw(
             share_scale(axes)
         label_outer(axes, len(made.panels), AXES[against], quantity + unit)
         legend_of(canvas, made, methods, looks, page)
-    other = [part for part in (metric, against) if part not in ("test_accuracy", "seconds")]
-    name = "_".join(["anytime", *(["error"] if error else []), *other])
+    name = _name(metric, against, error)
     return Figure(name, canvas, table, _caption(table, runs, metric, spread, made, len(marks) > 0))
+
+
+def _name(metric: str, against: str, error: bool) -> str:
+    """``anytime``, and what is not as usual."""
+    other = [part for part in (metric, against) if part not in ("test_accuracy", "seconds")]
+    return "_".join(["anytime", *(["error"] if error else []), *other])
 
 
 def _best_first(table: pd.DataFrame, metric: str) -> list[str]:

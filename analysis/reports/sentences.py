@@ -45,7 +45,8 @@ def verdict(reports: pd.DataFrame, runs: pd.DataFrame, reference: str = "fds") -
 
 def by_problem(reports: pd.DataFrame, runs: pd.DataFrame, reference: str = "fds") -> dict[str, list[str]]:
     """The sentences on each problem."""
-    looks, told = Looks.of(runs), {}
+    looks = Looks.of(runs)
+    told: dict[str, list[str]] = {}
     for found in findings(reports, runs, reference):
         told.setdefault(found.problem, []).append(sentence(found, looks))
     return told

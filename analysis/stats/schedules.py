@@ -78,7 +78,8 @@ def final_schedules(reports: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     chosen = own[recorded & (own["report"] == named)]
     rest = own[~recorded & own["incumbent"].astype(bool)].sort_values("report", kind="stable")
     last = rest.groupby(CELL, sort=False).tail(1)
-    return pd.concat([chosen.assign(recorded=True), last.assign(recorded=False)]).sort_values(CELL)
+    both: pd.DataFrame = pd.concat([chosen.assign(recorded=True), last.assign(recorded=False)])
+    return both.sort_values(CELL)
 
 
 def gradient_methods(reports: pd.DataFrame) -> list[str]:

@@ -16,7 +16,7 @@ they share their seeds. A default target is computed anew in each resample, as i
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,7 +49,7 @@ class Times:
 
     @property
     def seeds(self) -> int:
-        return self.least.shape[1]
+        return len(self.least[0])
 
     def row(self, target: int) -> Times:
         """The times to one of the targets."""
@@ -150,7 +150,7 @@ def _rows(targets: Floats, mine: Times, its: Times, low: Floats, high: Floats) -
     })  # fmt: skip
 
 
-Pair = tuple[dict[Hashable, object], list[Curve], list[Curve]]
+Pair = tuple[dict[str, str], list[Curve], list[Curve]]
 
 
 def _pairs(reports: pd.DataFrame, runs: pd.DataFrame, reference: str, against: str) -> Iterator[Pair]:
@@ -166,7 +166,7 @@ def _pairs(reports: pd.DataFrame, runs: pd.DataFrame, reference: str, against: s
     for problem, methods in by_problem(curves_of(reports, runs, "test_accuracy", against)).items():
         for method, other in methods.items():
             if method != reference and reference in methods:
-                names: dict[Hashable, object] = {"problem": problem, "method": method, "reference": reference}
+                names = {"problem": problem, "method": method, "reference": reference}
                 yield names, other, methods[reference]
 
 

@@ -246,12 +246,13 @@ def run_record(run: dict[Hashable, Any], reports: Sequence[dict[str, Any]]) -> R
     score, incumbents = run["final_test_accuracy"], [i for i, r in enumerate(reports) if r["incumbent"]]
     retrained = run["status"] == "complete" and score is not None and not np.isnan(score)
     data = {name: None if isinstance(v := run[name], float) and np.isnan(v) else v for name in plain}
+    look = {name: run[name] if isinstance(run[name], str) else None for name in APPEARANCE}
     named = run["final_report"]
     report = None if named is None or np.isnan(named) else int(named)
     final = {"test_loss": 0.5, "test_accuracy": score, "report": report}
     data |= {
         "schema_version": SCHEMA_VERSION, "traits": {name: bool(run[name]) for name in TRAITS},
-        "appearance": {name: run[name] for name in APPEARANCE}, "options": {},
+        "appearance": look, "options": {},
         "problem_config": CONFIG, "config_hash": "0",
         "budget": {"seconds": run["budget_seconds"], "steps": None}, "reports": len(reports),
         "clock": {"method": run["seconds"], "referee": 1.0, "elapsed": run["elapsed_seconds"]},
