@@ -100,7 +100,7 @@ class Results:
             **cell, **dict.fromkeys(APPEARANCE), **(look or {}),
             "reason": "it broke" if status == "failed" else None,
             "stopped": "budget" if status == "complete" else None, "seconds": seconds,
-            "referee_seconds": 1.0, "elapsed_seconds": seconds + 1, "final_report": final_report,
+            "referee_seconds": 1.0, "data_seconds": 0.0, "elapsed_seconds": seconds + 1, "final_report": final_report,
             "inner_steps": round(seconds * 10), "gradient_equivalents": seconds * 12, "products": 0,
             "reports": len(points), "final_test_accuracy": (final or last) if complete else None,
             "final_test_loss": None, "last_test_accuracy": None,

@@ -2,31 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 from fabricate import Results, assert_legible
 from hpobench_fds.analysis.figures import outer_steps, schedules
 from hpobench_fds.analysis.stats.frames import NoAnswer
-from hpobench_fds.analysis.stats.schedules import MOST, long_form
-from hypothesis import given
-from hypothesis import strategies as st
+from hpobench_fds.analysis.stats.schedules import MOST
 from matplotlib.collections import LineCollection, QuadMesh
-
-
-@given(st.integers(1, 12), st.integers(1, 400), st.data())
-def test_a_window_covers_the_trainers_steps(n: int, horizon: int, data: st.DataObject) -> None:
-    step = data.draw(st.integers(0, horizon - 1))
-    results = Results()
-    Results.names, kept = tuple(f"lr[{i}]" for i in range(n)), Results.names
-    try:
-        results.add("fds", 0, [(1, 0.5)], schedules=[list(range(n))])
-    finally:
-        Results.names = kept
-    table = long_form(results.reports)
-    inside = table[(table["start"] <= step / horizon + 1e-12) & (step / horizon + 1e-12 < table["end"])]
-    assert inside["value"].tolist() == [math.floor(n * step / horizon)]
 
 
 def test_the_final_incumbent_is_shown_not_the_last_report(results: Results) -> None:

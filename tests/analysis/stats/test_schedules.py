@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from fabricate import Results
 from hpobench_fds.analysis.stats import schedules
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hpobench_fds.errors import InputError
 
@@ -23,6 +27,20 @@ def test_gradient_methods_by_family_or_by_what_they_recorded(results: Results) -
     results.add("fds", 0, [(1, 0.1)]).add("tpe", 0, [(1, 0.1)])
     results.add("mine", 0, [(1, 0.1)], hypergradients=[[1.0, 1, 1, 1]])
     assert schedules.gradient_methods(results.reports) == ["fds", "mine"]
+
+
+@given(st.integers(1, 12), st.integers(1, 400), st.data())
+def test_a_window_covers_the_trainers_steps(n: int, horizon: int, data: st.DataObject) -> None:
+    step = data.draw(st.integers(0, horizon - 1))
+    results = Results()
+    Results.names, kept = tuple(f"lr[{i}]" for i in range(n)), Results.names
+    try:
+        results.add("fds", 0, [(1, 0.5)], schedules=[list(range(n))])
+    finally:
+        Results.names = kept
+    table = schedules.long_form(results.reports)
+    inside = table[(table["start"] <= step / horizon + 1e-12) & (step / horizon + 1e-12 < table["end"])]
+    assert inside["value"].tolist() == [math.floor(n * step / horizon)]
 
 
 def schedule(first: float) -> list[float]:
