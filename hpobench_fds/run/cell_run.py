@@ -76,12 +76,13 @@ def _earlier(files: CellFiles, known: RunRecord | None, machine: Machine) -> _Ea
     ):
         return None
     try:
-        seconds = {name: checkpoint["clock"][name] for name in ClockRecord.model_fields}
+        # An earlier version's clock may lack an account, or have one that is gone.
+        seconds = {k: v for k, v in checkpoint["clock"].items() if k in ClockRecord.model_fields}
         clock, cost = ClockRecord(**seconds), CostRecord(**checkpoint["cost"])
         count, state = checkpoint["reports"], checkpoint["state"]
         spent = (*clock.model_dump().values(), *cost.model_dump().values())
         sound = 0 <= count <= len(reports) and all(0 <= value < math.inf for value in spent)
-    except (KeyError, TypeError, ValueError):  # no runner wrote it
+    except (AttributeError, KeyError, TypeError, ValueError):  # no runner wrote it
         return None
     return _Earlier(clock, cost, reports[:count], state=state) if sound else None
 
