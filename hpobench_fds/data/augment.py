@@ -6,13 +6,14 @@ draws of an epoch are made at once on the CPU, and are the same on every device.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from hpobench_fds.data.splits import EpochCache
+from hpobench_fds.data.splits import Around, EpochCache
 from hpobench_fds.errors import InputError
 from hpobench_fds.seeds import generator
 
@@ -67,6 +68,7 @@ class Augmenter:
     batch_size, steps_per_epoch : as in BatchOrder.
     image_shape : (C, H, W).
     black : [C], the value to pad crops with (Dataset.black); None pads with 0, the mean.
+    around : entered while the numbers of an epoch are drawn.
 
     Raises
     ------
@@ -83,6 +85,7 @@ class Augmenter:
         device: str | torch.device,
         *,
         black: Tensor | None = None,
+        around: Around = nullcontext,
     ) -> None:
         self.augmentation = augmentation
         self.image_shape = image_shape
@@ -103,7 +106,7 @@ class Augmenter:
         stride = width + 2 * augmentation.crop_padding
         plain = self._rows[:, None] * stride + self._columns
         self._grid = torch.stack([plain.flatten(), plain.flip(1).flatten()])
-        self._draws: EpochCache[_Draw] = EpochCache(self._draw, steps_per_epoch)
+        self._draws: EpochCache[_Draw] = EpochCache(self._draw, steps_per_epoch, around=around)
 
     def __call__(self, x: Tensor, step: int) -> Tensor:
         """x [batch_size, C, H, W], as augmented at that step; x itself is left alone.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -18,6 +19,7 @@ from hpobench_fds.errors import InputError
 from hpobench_fds.seeds import generator
 
 T = TypeVar("T")
+Around = Callable[[], AbstractContextManager[object]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,10 +69,18 @@ class EpochCache(Generic[T]):
     """A value for each step, drawn an epoch at a time by a pure function of the epoch.
 
     Access is random, since reverse mode replays steps backwards; the ``keep`` epochs last used are kept.
+
+    around : entered while an epoch is drawn, e.g. to stop a clock.
     """
 
-    def __init__(self, draw: Callable[[int], Sequence[T]], steps_per_epoch: int, keep: int = 8) -> None:
-        self._draw = draw
+    def __init__(
+        self,
+        draw: Callable[[int], Sequence[T]],
+        steps_per_epoch: int,
+        keep: int = 8,
+        around: Around = nullcontext,
+    ) -> None:
+        self._draw, self._around = draw, around
         self._steps = steps_per_epoch
         self._keep = keep
         self._epochs: OrderedDict[int, Sequence[T]] = OrderedDict()
@@ -89,7 +99,8 @@ class EpochCache(Generic[T]):
         if epoch < 0:
             raise IndexError("steps count from 0")
         if epoch not in self._epochs:
-            self._epochs[epoch] = self._draw(epoch)
+            with self._around():
+                self._epochs[epoch] = self._draw(epoch)
             if len(self._epochs) > self._keep:
                 self._epochs.popitem(last=False)
         self._epochs.move_to_end(epoch)
@@ -106,13 +117,21 @@ class BatchOrder:
     ----------
     indices : [n] int64, the examples to draw from.
     device : where batches are wanted. The order is the same on every device.
+    around : entered while an epoch is drawn.
 
     Raises
     ------
     InputError : the batch size is below 1 or above n.
     """
 
-    def __init__(self, indices: Tensor, batch_size: int, seed: int, device: str | torch.device) -> None:
+    def __init__(
+        self,
+        indices: Tensor,
+        batch_size: int,
+        seed: int,
+        device: str | torch.device,
+        around: Around = nullcontext,
+    ) -> None:
         if not 1 <= batch_size <= len(indices):
             raise InputError(
                 f"{batch_size}", key="batch_size", allowed=f"1 to {len(indices)}, the examples there are"
@@ -122,7 +141,7 @@ class BatchOrder:
         self._indices = indices.to("cpu", torch.int64)
         self._seed = seed
         self._device = torch.device(device)
-        self._batches: EpochCache[Tensor] = EpochCache(self._draw, self.steps_per_epoch)
+        self._batches: EpochCache[Tensor] = EpochCache(self._draw, self.steps_per_epoch, around=around)
 
     def batch(self, step: int) -> Tensor:
         """[batch_size] int64 on the device, for step 0, 1, ... in any order; not to be written to."""

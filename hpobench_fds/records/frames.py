@@ -173,6 +173,7 @@ def _read_reports(folder: str | Path) -> tuple[dict[str, list[Any]], list[int]]:
 _FROM_RUN: dict[str, Callable[[dict[str, Any]], Any]] = {
     "seconds": lambda run: run["clock"]["method"],
     "referee_seconds": lambda run: run["clock"]["referee"],
+    "data_seconds": lambda run: run["clock"].get("data", 0.0),
     "elapsed_seconds": lambda run: run["clock"]["elapsed"],
     "inner_steps": lambda run: run["cost"]["inner_steps"],
     "gradient_equivalents": lambda run: run["cost"]["gradient_equivalents"],

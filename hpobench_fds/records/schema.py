@@ -51,12 +51,18 @@ class CostRecord(_Record):
 
 
 class ClockRecord(_Record):
-    """Where the wall-clock went, in seconds; method + referee + records = elapsed."""
+    """Where the wall-clock went, in seconds; method + referee + records + data = elapsed."""
 
     method: float = 0.0
     referee: float = 0.0
     records: float = 0.0
+    data: float = 0.0  # splits, batch orders and augmentations drawn, for whichever trial
     elapsed: float = 0.0
+
+    @property
+    def booked(self) -> float:
+        """The sum of all accounts."""
+        return self.method + self.referee + self.records + self.data
 
 
 class FinalRecord(_Record):
@@ -166,7 +172,8 @@ REPORT_COLUMNS = [
 
 RUN_COLUMNS = [
     "suite", "problem", "method", "adapter", "family", *TRAITS, *APPEARANCE,
-    "seed", "status", "reason", "stopped", "seconds", "referee_seconds", "elapsed_seconds",
+    "seed", "status", "reason", "stopped", "seconds", "referee_seconds", "data_seconds",
+    "elapsed_seconds",
     "inner_steps", "gradient_equivalents", "products", "reports",
     "final_test_accuracy", "final_test_loss", "last_test_accuracy", "final_report",
     "incumbent_val_loss", "incumbent_val_accuracy", "incumbent_test_accuracy",

@@ -236,10 +236,10 @@ class _Cell:
 
     def _sums(self, record: RunRecord) -> None:
         clock = record.clock
-        parts = clock.method + clock.referee + clock.records
+        parts = clock.booked
         self._expect(
             math.isclose(parts, clock.elapsed, rel_tol=1e-6, abs_tol=CLOCK_SLACK),
-            f"method + referee + records = {parts:.3f} s, elapsed = {clock.elapsed:.3f} s",
+            f"method + referee + records + data = {parts:.3f} s, elapsed = {clock.elapsed:.3f} s",
         )
         last = self.reports[-1].seconds if self.reports else 0.0
         before = last <= clock.method + CLOCK_SLACK

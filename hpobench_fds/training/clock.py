@@ -1,4 +1,4 @@
-"""The fair clock: a method's time runs, the referee's and the records' do not.
+"""The fair clock: a method's time runs; the referee's, the records' and that of making data do not.
 
 One monotonic clock serves budget and record alike. It keeps sums, never an origin, so that a run
 continued in another process goes on where it stopped.
@@ -14,7 +14,7 @@ from typing import Literal
 
 import torch
 
-Account = Literal["method", "referee", "records"]
+Account = Literal["method", "referee", "records", "data"]
 
 
 @dataclass
@@ -34,11 +34,12 @@ class Cost:
 
 @dataclass(frozen=True)
 class Seconds:
-    """Where the wall-clock went, in seconds; method + referee + records = elapsed."""
+    """Where the wall-clock went, in seconds; method + referee + records + data = elapsed."""
 
     method: float = 0.0
     referee: float = 0.0
     records: float = 0.0
+    data: float = 0.0
     elapsed: float = 0.0
 
 
@@ -74,6 +75,7 @@ class Clock:
             "method": earlier.method,
             "referee": earlier.referee,
             "records": earlier.records,
+            "data": earlier.data,
         }
         self._elapsed = earlier.elapsed
         self._account: Account | None = None
@@ -110,6 +112,15 @@ class Clock:
             yield
         finally:
             self._switch(outer)
+
+    @contextmanager
+    def aside(self, account: Account) -> Iterator[None]:
+        """``charge`` if the clock runs; of a clock that was never started nothing is booked."""
+        if self._account is None:
+            yield
+            return
+        with self.charge(account):
+            yield
 
     @property
     def seconds(self) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
@@ -25,7 +26,7 @@ from hpobench_fds.training.state import DIVERGED, Ended, Ending, Evaluation, Tra
 from hpobench_fds.training.trial_data import TrialData
 
 EVALUATION_BATCH = 1000
-KEPT_TRIALS = 8
+KEPT_DRAWS = 8
 
 
 @dataclass(frozen=True)
@@ -54,14 +55,21 @@ class Trainer:
         return derive(self.seed, "trial", trial if self.problem.config.fresh else 0)
 
     def data(self, trial: int) -> TrialData:
-        """Batches and validation data of a trial; the last few trials are kept, for those who resume."""
-        if trial not in self._cached:
-            draw = self._draw(trial)
-            self._cached[trial] = TrialData(self.problem, self._split(draw), draw)
-            if len(self._cached) > KEPT_TRIALS:
+        """Batches and validation data of a trial; those of the last few draws are kept, for those who resume.
+
+        Making them is on nobody's time: a method that begins many trainings would pay for it again and again.
+        """
+        draw = self._draw(trial)
+        if draw not in self._cached:
+            with self._aside():
+                self._cached[draw] = TrialData(self.problem, self._split(draw), draw, self._aside)
+            if len(self._cached) > KEPT_DRAWS:
                 self._cached.popitem(last=False)
-        self._cached.move_to_end(trial)
-        return self._cached[trial]
+        self._cached.move_to_end(draw)
+        return self._cached[draw]
+
+    def _aside(self) -> AbstractContextManager[None]:
+        return self.clock.aside("data")
 
     def _split(self, draw: int) -> Split:
         p = self.problem

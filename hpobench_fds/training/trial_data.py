@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 from torch import Tensor
 
 from hpobench_fds.data.augment import Augmenter
-from hpobench_fds.data.splits import BatchOrder, Split
+from hpobench_fds.data.splits import Around, BatchOrder, Split
 from hpobench_fds.seeds import derive
 from hpobench_fds.training.problem import Problem
 
 
 class TrialData:
-    """Batches and validation data of one trial."""
+    """Batches and validation data of one trial.
 
-    def __init__(self, problem: Problem, split: Split, seed: int) -> None:
+    aside : entered while data is made: now, and whenever an epoch's order or augmentation is drawn.
+    """
+
+    def __init__(self, problem: Problem, split: Split, seed: int, aside: Around = nullcontext) -> None:
         self._x, self._y = problem.x, problem.y
-        self.order = BatchOrder(split.train, problem.batch_size, derive(seed, "order"), problem.device)
+        self.order = BatchOrder(split.train, problem.batch_size, derive(seed, "order"), problem.device, aside)
         self._augment = Augmenter(
             problem.augmentation,
             derive(seed, "augment"),
@@ -24,6 +29,7 @@ class TrialData:
             (problem.x.shape[1], problem.x.shape[2], problem.x.shape[3]),
             problem.device,
             black=problem.black,
+            around=aside,
         )
         validation = split.validation.to(problem.device)
         self.x_validation = problem.x.index_select(0, validation) if len(validation) else problem.x[:0]

@@ -67,7 +67,7 @@ def test_a_folder_without_results_is_an_input_error(tmp_path: Path) -> None:
         ({"seed": 7}, "the record is of tiny/random_search/seed-7"),
         ({"suite": "other"}, "the record is of the suite 'other'"),
         ({"adapter": "tpe"}, 'adapter was "random_search", is "tpe"'),
-        ({"options": {"width": 1}}, "options.width"),
+        ({"options": {"width": 1}}, "not the suite's: options."),
         ({"config_hash": "0" * 16}, "config_hash"),
         ({"reports": 3}, "3 reports, the trace 4"),
         ({"incumbent": 99}, "the incumbent is 99"),
@@ -194,7 +194,7 @@ def killed(results: Path) -> CellFiles:
     record.status, record.reason, record.final, record.stopped = "failed", "killed", None, None
     record.reports, record.incumbent = 2, 0
     record.clock.method = files.reports()[1].seconds
-    record.clock.elapsed = record.clock.method + record.clock.referee + record.clock.records
+    record.clock.elapsed = record.clock.booked
     files.write_record(record)
     return files
 

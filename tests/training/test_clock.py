@@ -55,7 +55,7 @@ def test_method_referee_and_records_are_the_elapsed_time(parts: list[tuple[str, 
             time.now += duration
     sums = clock.sums()
     assert sums == Seconds(**expected, elapsed=time.now - 1000)
-    assert sums.method + sums.referee + sums.records == sums.elapsed
+    assert sums.method + sums.referee + sums.records + sums.data == sums.elapsed
 
 
 def test_seconds_are_the_methods_alone(time: FakeTime, clock: Clock) -> None:

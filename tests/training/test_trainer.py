@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,11 @@ from hypothesis import strategies as st
 from oracles import some_schedule, tiny_dataset, tiny_trainer
 from torch import Tensor, nn
 
+from hpobench_fds.data.augment import Augmenter
+from hpobench_fds.data.splits import BatchOrder
+from hpobench_fds.nn.network import Tape
 from hpobench_fds.schedule import Schedule, window_index
+from hpobench_fds.training import trainer as trainer_module
 from hpobench_fds.training.clock import Budget, Clock
 from hpobench_fds.training.inner_step import constant_segments
 from hpobench_fds.training.optimisers import RULES, Step
@@ -371,10 +376,17 @@ def ticking() -> Callable[[], float]:
     return lambda: float(next(seconds))
 
 
-def test_training_stops_in_mid_run_when_its_time_is_up_and_can_go_on() -> None:
+def test_training_stops_in_mid_run_when_its_time_is_up_and_can_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = tiny_trainer(horizon=400)
-    schedule = some_schedule(trainer)
-    clock = Clock(ticking())
+    schedule, network, now = some_schedule(trainer), trainer.problem.network, [0.0]
+    gradient = network.gradient
+
+    def slow(*arguments: Tensor) -> Tape:
+        now[0] += 1 / trainer.problem.look_every
+        return gradient(*arguments)
+
+    clock = Clock(lambda: now[0])
+    monkeypatch.setattr(network, "gradient", slow)
     hurried = Trainer(trainer.problem, trainer.seed, clock, Budget(clock, seconds=2.5))
     clock.start()
     state = hurried.start(0)
@@ -384,6 +396,45 @@ def test_training_stops_in_mid_run_when_its_time_is_up_and_can_go_on() -> None:
     assert clock.cost.inner_steps == state.step
     trainer.train(state, schedule)
     assert same(state, trained(trainer, schedule))
+
+
+class SlowData:
+    """Time that stands still but for splits, orders and augmentations, each of which takes a second."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = self.made = 0
+        for owner, name in ((trainer_module, "make_split"), (BatchOrder, "_draw"), (Augmenter, "_draw")):
+            monkeypatch.setattr(owner, name, self._slow(getattr(owner, name)))
+
+    def _slow(self, make: Callable[..., Any]) -> Callable[..., Any]:
+        def made(*arguments: Any) -> Any:
+            self.now, self.made = self.now + 1, self.made + 1
+            return make(*arguments)
+
+        return made
+
+
+def test_making_a_trials_data_is_on_nobodys_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow, padded = SlowData(monkeypatch), AugmentationConfig(crop_padding=1)
+    problem = tiny_trainer(horizon=15, augmentation=padded).problem
+    slow.made = 0
+    clock = Clock(lambda: float(slow.now))
+    trainer = Trainer(problem, 0, clock)
+    clock.start()
+    for trial in (0, 1):
+        trainer.train(trainer.start(trial), some_schedule(trainer))
+    assert clock.seconds == 0
+    assert clock.sums().data == slow.made == 2 * (1 + 2 * 3)  # a split, and orders and crops of three epochs
+
+
+@pytest.mark.parametrize(("fresh", "splits"), [(True, 3), (False, 1)])
+def test_data_is_made_once_a_draw(monkeypatch: pytest.MonkeyPatch, fresh: bool, splits: int) -> None:
+    slow = SlowData(monkeypatch)
+    trainer = tiny_trainer(horizon=3, fresh=fresh)
+    before = slow.made
+    for trial in (0, 1, 2, 0, 1):
+        trainer.data(trial)
+    assert slow.made - before == splits
 
 
 @pytest.mark.parametrize(

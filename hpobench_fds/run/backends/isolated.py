@@ -161,7 +161,7 @@ def _bring_up_to_date(record: RunRecord, process: CellProcess, files: CellFiles)
         reports = files.reports()
     except InputError:  # the method itself has written into its trace
         return
-    elapsed = clock.method + clock.referee + clock.records
+    elapsed = clock.booked
     record.clock, record.cost = clock.model_copy(update={"elapsed": elapsed}), process.spent.cost
     if reports and reports[-1].seconds > clock.method:  # it died before it could tell
         late = reports[-1].seconds - clock.method
