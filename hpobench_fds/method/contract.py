@@ -32,6 +32,7 @@ from hpobench_fds.training.state import DIVERGED, Ending, Evaluation, TrainState
 from hpobench_fds.training.trainer import Trainer
 
 Family = Literal["gradient", "black box", "baseline"]
+WARM_STEPS = 2  # tangents are zero before the first step, products come with the second
 TRAITS = ("greedy", "exact", "truncated", "multi_fidelity", "searches")
 
 
@@ -72,6 +73,14 @@ class Report:
 
 class Listener(Protocol):
     """The runner's side of a task: takes reports and checkpoints, on its own time."""
+
+    def report(self, report: Report) -> None: ...
+
+    def checkpoint(self, state: dict[str, Any]) -> None: ...
+
+
+class Deaf:
+    """The listener that keeps nothing."""
 
     def report(self, report: Report) -> None: ...
 
@@ -187,6 +196,14 @@ class Method(ABC):
     def skip(self, problem: Problem) -> str | None:
         """Why this method cannot run on a problem, or None."""
         return None
+
+    def warm_up(self, task: Task) -> None:
+        """Use every kernel once that ``run`` will use, off the clock: what a process sets up at first use
+        (libraries loaded, kernels chosen) is then no method's cost. The task is for this alone.
+        """
+        trainer, state = task.trainer, task.trainer.start(0)
+        trainer.train(state, task.space.initial, until=min(WARM_STEPS, task.problem.horizon))
+        trainer.evaluate(state)
 
     @abstractmethod
     def run(self, task: Task) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,10 @@ from pydantic import Field, model_validator
 
 from hpobench_fds.hypergradient.online import OnlineMode, OnlineResult, one_value_space
 from hpobench_fds.hypergradient.outer import Array, Outer, OuterOptions, build_outer
-from hpobench_fds.method.contract import Method, Options, Task
+from hpobench_fds.method.contract import WARM_STEPS, Deaf, Method, Options, Task
+from hpobench_fds.training.clock import Budget, Clock
 from hpobench_fds.training.problem import Problem
+from hpobench_fds.training.trainer import Trainer
 
 
 class OnlineOptions(Options):
@@ -74,6 +77,15 @@ class OnlineLoop(Method):
     @abstractmethod
     def train_online(self, task: Task, outer: Outer, trial: int) -> OnlineResult:
         """One training with moving hyperparameters."""
+
+    def warm_up(self, task: Task) -> None:
+        super().warm_up(task)
+        problem = copy(task.problem)
+        problem.look_every = 1  # and so the budget ends it there
+        clock = Clock()
+        trainer = Trainer(problem, task.trainer.seed, clock, Budget(clock, steps=WARM_STEPS))
+        brief = Task(trainer, Deaf(), method_name=self.name)
+        self.train_online(brief, self._outer(brief), 0)
 
     def run(self, task: Task) -> str:
         trial = 0 if task.restored is None else int(task.restored["trial"])

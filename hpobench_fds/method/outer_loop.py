@@ -10,7 +10,7 @@ from pydantic import Field
 
 from hpobench_fds.hypergradient.interface import Hypergradient, Mode
 from hpobench_fds.hypergradient.outer import OuterOptions, build_outer
-from hpobench_fds.method.contract import Method, Options, Task
+from hpobench_fds.method.contract import WARM_STEPS, Method, Options, Task
 from hpobench_fds.schedule import Schedule, Vector
 from hpobench_fds.training.problem import Problem
 
@@ -44,6 +44,10 @@ class OuterLoop(Method):
     @abstractmethod
     def hypergradient(self, task: Task, schedule: Schedule, trial: int, horizon: int) -> Hypergradient:
         """Train ``schedule`` as ``trial`` over ``horizon`` inner steps; differentiate its validation loss."""
+
+    def warm_up(self, task: Task) -> None:
+        super().warm_up(task)
+        self.hypergradient(task, task.space.initial, 0, min(WARM_STEPS, task.problem.horizon))
 
     def run(self, task: Task) -> str:
         options: OuterOptionsMixin = self.options

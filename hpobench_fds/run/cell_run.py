@@ -21,7 +21,7 @@ import torch
 from filelock import BaseFileLock
 
 from hpobench_fds.errors import InputError
-from hpobench_fds.method.contract import Method, Task
+from hpobench_fds.method.contract import Deaf, Method, Task
 from hpobench_fds.method.registry import parse_options, resolve
 from hpobench_fds.records.cell_files import CHECKPOINT_FILE, ERROR_FILE, CellFiles, Held
 from hpobench_fds.records.folder import ResultsFolder
@@ -76,8 +76,8 @@ def _earlier(files: CellFiles, known: RunRecord | None, machine: Machine) -> _Ea
     ):
         return None
     try:
-        # An earlier version's clock may lack an account, or have one that is gone.
-        seconds = {k: v for k, v in checkpoint["clock"].items() if k in ClockRecord.model_fields}
+        # The clock of schema 1 had an account that is gone.
+        seconds = {k: v for k, v in checkpoint["clock"].items() if k != "compile"}
         clock, cost = ClockRecord(**seconds), CostRecord(**checkpoint["cost"])
         count, state = checkpoint["reports"], checkpoint["state"]
         spent = (*clock.model_dump().values(), *cost.model_dump().values())
@@ -159,6 +159,7 @@ class _Run:
             self.record.stopped = "skipped"
             self._save("complete", reason=reason)
             return
+        warm_up(method, self.problem)
         self.clock.start()
         try:
             if self.record.stopped is None:
@@ -337,10 +338,9 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def warm_up(problem: Problem) -> None:
-    """Two steps of training, so that no method pays for what torch sets up once in a process."""
+def warm_up(method: Method, problem: Problem) -> None:
+    """Let a method use its kernels for a step or two, so that none pays for what is set up at first use."""
     trainer = Trainer(problem, 0, Clock())
-    state = trainer.start(0)
-    trainer.train(state, problem.space.initial, until=min(2, problem.horizon))
-    trainer.evaluate(state)
+    with suppress(Exception):  # what a method cannot do it will say itself, on its own time
+        method.warm_up(Task(trainer, Deaf(), method_name=method.name))
     synchroniser(problem.device)()

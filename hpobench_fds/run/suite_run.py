@@ -16,7 +16,7 @@ import torch
 
 from hpobench_fds.errors import InputError
 from hpobench_fds.records.folder import ResultsFolder, files_of_cell
-from hpobench_fds.run.cell_run import run_cell, settled_before, warm_up
+from hpobench_fds.run.cell_run import run_cell, settled_before
 from hpobench_fds.run.machine import describe_machine, find_devices
 from hpobench_fds.run.watcher import CellResult, Quiet, RunSummary, Watcher
 from hpobench_fds.suite.cell import Cell, part_of
@@ -125,8 +125,6 @@ def _run_here(
 ) -> Iterator[CellResult]:
     """Run cells one by one in this process."""
     machine = describe_machine(device)
-    for problem, _ in problems.values():
-        warm_up(problem)
     gc.freeze()  # the collector need not look through all of torch, neither between cells nor on a clock
     try:
         for cell in todo:

@@ -651,16 +651,16 @@ def test_a_cell_that_gets_further_each_time_is_not_given_up(
             calls: list[int] = []
             train = Trainer.train
 
-            def dies_second(
+            def dies_in_its_second(  # behind that of the warm-up
                 self: Trainer, *arguments: Any, calls: list[int] = calls, train: Any = train, **keywords: Any
             ) -> Training:
                 calls.append(1)
-                if len(calls) == 2:
+                if len(calls) == 3:
                     raise Died
                 training: Training = train(self, *arguments, **keywords)
                 return training
 
-            patch.setattr(Trainer, "train", dies_second)
+            patch.setattr(Trainer, "train", dies_in_its_second)
             with pytest.raises(Died):
                 world.cell(suite)
         assert world.read(suite.cells()[0])[0].attempts == 1

@@ -27,7 +27,7 @@ from threadpoolctl import threadpool_limits
 from hpobench_fds.errors import InputError
 from hpobench_fds.records.schema import ReportRecord
 from hpobench_fds.run.backends.messages import Beat, Begun, Broken, Ended, Message, Order, Reported
-from hpobench_fds.run.cell_run import run_cell, warm_up
+from hpobench_fds.run.cell_run import run_cell
 from hpobench_fds.run.machine import describe_device
 from hpobench_fds.run.spent import Spent
 from hpobench_fds.run.watcher import CellResult
@@ -110,7 +110,6 @@ def _run(order: Order, messenger: Messenger) -> Message:
         os.environ.update(order.environment)
         _use_threads(order.threads)
         problem, test = order.problem.build(order.machine.device)
-        warm_up(problem)
         machine = replace(order.machine, description=describe_device(order.machine.device))
         result = run_cell(
             order.cell,
