@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
-from hpobench_fds.method import Plan, Planned, PriorOptions, Proposal, Task, draw, score
+from hpobench_fds.method import Fidelity, Plan, Planned, PriorOptions, Task, at_fidelity, draw, score
 from hpobench_fds.schedule import Schedule
 
 from ._brackets import inner_steps, most_halvings, rung_resources
@@ -30,7 +30,9 @@ class ASHA(Planned):
     eta, units : the paper's 4 and r = R/256: of R units (the horizon, at most one an inner step) a new
         schedule is trained for one.
     prior : every other new schedule, on average, comes from the space's prior.
-    resume : promoted trainings go on from their state; else they are trained again from the start.
+    fidelity : at a rung of r steps the whole schedule is stretched over them ("stretched"), or its first r
+        steps are trained ("prefix").
+    resume : of prefixes, promoted trainings go on from their state, or are trained again from the start.
     keep : states that a rung keeps, the best ones: any entry may yet be promoted as its rung fills,
         and states take memory. One promoted after all is trained again from the start.
     """
@@ -43,6 +45,7 @@ class ASHA(Planned):
     class Options(PriorOptions):
         eta: int = Field(default=4, ge=2)
         units: int = Field(default=256, ge=1)
+        fidelity: Fidelity = "stretched"
         resume: bool = True
         keep: int = Field(default=100, ge=0)
 
@@ -62,7 +65,9 @@ class ASHA(Planned):
                 resume = entry.trial if entry.trial in self._states else None
                 entry.promoted = True
             steps = inner_steps(resources[at], R, horizon)
-            outcome = yield Proposal(schedule, steps, resume, {"bracket": 0, "rung": at})
+            outcome = yield at_fidelity(
+                schedule, steps, self.options.fidelity, resume=resume, extra={"bracket": 0, "rung": at}
+            )
             loss = score(task, outcome) if outcome.ending == "ok" else float("inf")
             rungs[at].append(_Entry(loss, outcome.trial, schedule))
             top = at == len(rungs) - 1
@@ -79,7 +84,8 @@ class ASHA(Planned):
 
     def _beyond(self, rung: list[_Entry]) -> set[int]:
         """Trials of a rung whose states are not kept."""
-        keep = self.options.keep if self.options.resume else 0
+        resumes = self.options.resume and self.options.fidelity == "prefix"
+        keep = self.options.keep if resumes else 0
         return {e.trial for rank, e in enumerate(_ranked(rung)) if rank >= keep or e.loss == float("inf")}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from hpobench_fds.method import Plan, Planned, PriorOptions, Proposal, Task, draw, score
+from hpobench_fds.method import Fidelity, Plan, Planned, PriorOptions, Task, at_fidelity, draw, score
 from hpobench_fds.schedule import Schedule
 
 from ._brackets import Bracket, brackets, inner_steps, most_halvings
@@ -13,9 +13,8 @@ from ._brackets import Bracket, brackets, inner_steps, most_halvings
 class Hyperband(Planned):
     """Successive halving over inner steps, in brackets that trade the number of schedules for their length.
 
-    A schedule is never stretched: at a rung of r steps its first r steps have been trained. Brackets
-    follow one another from the most exploring one until the budget ends. Optuna's HyperbandPruner has
-    neither whole brackets (it halves asynchronously) nor promotion by going on, hence
+    Brackets follow one another from the most exploring one until the budget ends. Optuna's HyperbandPruner
+    has neither whole brackets (it halves asynchronously) nor promotion by going on, hence
     ``hpobench_fds.methods._brackets``.
 
     eta : one schedule in eta goes on to the next rung.
@@ -23,7 +22,9 @@ class Hyperband(Planned):
         paper's table; each unit is then a validation's distance, not a single step.
     prior : a share of a bracket's first schedules comes from the space's prior: one half in the most
         exploring bracket, more where their trainings are longer (Mallik et al., NeurIPS 2023).
-    resume : promoted trainings go on from their state; else they are trained again from the start.
+    fidelity : at a rung of r steps the whole schedule is stretched over them ("stretched"), so that every
+        window is tried at every rung, or its first r steps are trained ("prefix").
+    resume : of prefixes, promoted trainings go on from their state, or are trained again from the start.
     """
 
     name = "hyperband"
@@ -37,6 +38,7 @@ class Hyperband(Planned):
     class Options(PriorOptions):
         eta: int = Field(default=3, ge=2)
         units: int = Field(default=81, ge=1)
+        fidelity: Fidelity = "stretched"
         resume: bool = True
 
     def plan(self, task: Task) -> Plan:
@@ -52,6 +54,10 @@ class Hyperband(Planned):
     def learn(self, task: Task, schedule: Schedule, steps: int, loss: float) -> None:
         """Told the score of every training, for those whose proposals depend on it."""
 
+    @property
+    def _resumes(self) -> bool:
+        return bool(self.options.resume) and self.options.fidelity == "prefix"
+
     def _units(self, task: Task) -> int:
         return min(int(self.options.units), task.problem.horizon)
 
@@ -66,13 +72,16 @@ class Hyperband(Planned):
             best: list[tuple[float, int, Schedule]] = []  # score, trial
             for j in range(rung.n if i == 0 else len(entrants)):
                 schedule, trial = (self._first(task), None) if i == 0 else entrants[j]
-                extra = {"bracket": bracket.s, "rung": i}
-                outcome = yield Proposal(schedule, steps, trial if self.options.resume else None, extra)
+                resume = trial if self.options.resume else None
+                outcome = yield at_fidelity(
+                    schedule, steps, self.options.fidelity, resume=resume,
+                    extra={"bracket": bracket.s, "rung": i},
+                )  # fmt: skip
                 loss = score(task, outcome)
                 self.learn(task, schedule, steps, loss)
                 if outcome.ending == "ok":  # a diverged training is never promoted
                     best = sorted([*best, (loss, outcome.trial, schedule)], key=lambda one: one[:2])
-                kept = {trial for _, trial, _ in best[:places]} if self.options.resume else set()
+                kept = {trial for _, trial, _ in best[:places]} if self._resumes else set()
                 self.forget({outcome.trial, *(trial for _, trial, _ in best)} - kept)
                 best = best[:places]
             entrants = [(schedule, trial) for _, trial, schedule in best]

@@ -91,7 +91,8 @@ class PBT(Planned):
     def _evolve(self, task: Task, members: list[_Member], to_come: NDArray[np.bool_]) -> bool:
         """Exploit and explore; False if the whole population has diverged."""
         ranked = sorted(members, key=lambda member: (member.loss, member.index))
-        share = max(1, round(self.options.exploit * len(members)))
+        # At most half of them, so that nobody is among the best and the worst.
+        share = min(max(1, round(self.options.exploit * len(members))), len(members) // 2)
         best = [member for member in ranked[:share] if member.loss < math.inf]
         if not best:
             return False

@@ -55,10 +55,12 @@ SUITE: dict[str, Any] = {
     },
     "methods": {
         **{name: {} for name in (
-            "asha", "bohb", "cmaes", "cosine", "default", "fds", "gp", "grid", "hd", "hyperband", "implicit",
+            "cmaes", "cosine", "default", "fds", "gp", "grid", "hd", "implicit",
             "marthe", "one_cycle", "one_pass", "optuna_tpe", "random_search", "reverse",
             "reverse_sharing", "rtho", "tpe",
         )},
+        **{name: {"fidelity": "prefix"} for name in ("asha", "bohb", "hyperband")},
+        "bohb-stretched": {"adapter": "bohb"},
         "pbt": {"perturb": 0.2},
         "truncated_reverse": {"last": 7},
         "fds-adam": {"adapter": "fds", "outer": {"kind": "adam"}, "inner_fractions": [0.5, 1.0],

@@ -25,7 +25,17 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "ask_tell": ("AskTell", "Proposal"),
-    "black_box": ("BlackBoxOptions", "Plan", "Planned", "PriorOptions", "draw", "first_schedules", "score"),
+    "black_box": (
+        "BlackBoxOptions",
+        "Fidelity",
+        "Plan",
+        "Planned",
+        "PriorOptions",
+        "at_fidelity",
+        "draw",
+        "first_schedules",
+        "score",
+    ),
     "contract": ("Family", "Listener", "Method", "Options", "Outcome", "Report", "Task"),
     "online_loop": ("OnlineLoop", "OnlineOptions"),
     "outer_loop": ("ModeLoop", "OuterLoop", "OuterOptionsMixin"),
@@ -33,9 +43,9 @@ _HOMES = {
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "AskTell", "BlackBoxOptions", "Family", "Listener", "Method", "ModeLoop", "OnlineLoop", "OnlineOptions",
-    "Options", "Outcome", "OuterLoop", "OuterOptionsMixin", "Plan", "Planned", "PriorOptions", "Proposal",
-    "Report", "Task", "draw", "first_schedules", "score",
+    "AskTell", "BlackBoxOptions", "Family", "Fidelity", "Listener", "Method", "ModeLoop", "OnlineLoop",
+    "OnlineOptions", "Options", "Outcome", "OuterLoop", "OuterOptionsMixin", "Plan", "Planned",
+    "PriorOptions", "Proposal", "Report", "Task", "at_fidelity", "draw", "first_schedules", "score",
 ]  # fmt: skip
 
 

@@ -16,13 +16,16 @@ from hpobench_fds.training.state import Evaluation, TrainState
 class Proposal:
     """A schedule to try: ``until`` inner steps (default: the horizon), going on from trial ``resume``.
 
-    ``extra`` goes into the record, e.g. ``{"bracket": 2, "rung": 0}``.
+    ``extra`` goes into the record, e.g. ``{"bracket": 2, "rung": 0}``. With ``horizon`` the whole schedule is
+    stretched over so many inner steps, in place of the problem's: a low fidelity that tries every window,
+    where ``until`` tries the first ones alone.
     """
 
     schedule: Schedule
     until: int | None = None
     resume: int | None = None
     extra: dict[str, Any] = field(default_factory=dict)
+    horizon: int | None = None
 
 
 class AskTell(Method):
@@ -60,7 +63,9 @@ class AskTell(Method):
                 return "done"
             trial = len(history)
             state = None if proposal.resume is None else self._states.pop(proposal.resume)
-            outcome = task.train(proposal.schedule, trial=fresh, until=proposal.until, state=state)
+            outcome = task.train(
+                proposal.schedule, trial=fresh, until=proposal.until, state=state, horizon=proposal.horizon
+            )
             outcome = replace(outcome, trial=trial)
             if outcome.ending == "out of budget":
                 break
@@ -81,6 +86,8 @@ class AskTell(Method):
 
     def _report(self, task: Task, proposal: Proposal, outcome: Outcome) -> None:
         extra = dict(proposal.extra)
+        if proposal.horizon not in (None, task.problem.horizon):
+            extra["stretched_over"] = proposal.horizon
         if outcome.diverged_at is not None:
             extra["diverged_at"] = outcome.diverged_at
         task.report(
@@ -95,7 +102,9 @@ class AskTell(Method):
         history: list[dict[str, Any]] = []
         for entry in restored["history"]:
             proposal = self.ask(task)
-            if proposal is None or any(entry[key] != value for key, value in _asked(task, proposal).items()):
+            if proposal is None or any(
+                entry.get(key) != value for key, value in _asked(task, proposal).items()
+            ):
                 raise RuntimeError(
                     f"{self.name}: trial {len(history)} of the interrupted run was another proposal; "
                     "ask must depend on task.rng and on what it was told alone"
@@ -110,7 +119,8 @@ class AskTell(Method):
 
 def _asked(task: Task, proposal: Proposal) -> dict[str, Any]:
     schedule = task.space.to_vector(proposal.schedule).tolist()
-    return {"schedule": schedule, "until": proposal.until}
+    stretched = {} if proposal.horizon is None else {"horizon": proposal.horizon}
+    return {"schedule": schedule, "until": proposal.until, **stretched}
 
 
 def _remember(task: Task, proposal: Proposal, outcome: Outcome) -> dict[str, Any]:

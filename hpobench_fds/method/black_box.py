@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Generator
+from typing import Any, Literal
 
 from hpobench_fds.method.ask_tell import AskTell, Proposal
 from hpobench_fds.method.contract import Options, Outcome, Task
@@ -56,17 +57,33 @@ def first_schedules(task: Task, options: BlackBoxOptions, startup: int) -> list[
     return first
 
 
+Fidelity = Literal["stretched", "prefix"]
+
+
+def at_fidelity(schedule: Schedule, steps: int, fidelity: Fidelity, **more: Any) -> Proposal:
+    """A proposal to train for so many inner steps: the whole schedule stretched over them, or its first ones.
+
+    ``more`` are the other arguments of ``Proposal``; a stretched training cannot go on from another.
+    """
+    if fidelity == "stretched":
+        return Proposal(schedule, horizon=steps, **{**more, "resume": None})
+    return Proposal(schedule, until=steps, **more)
+
+
 def score(task: Task, outcome: Outcome) -> float:
     """What a trial came to, to be minimised and always finite: every library takes it.
 
     Validation loss, or 1 - accuracy where the problem's objective is accuracy. A loss counts at most
-    twice that of guessing, and so does a diverged training: beyond that nothing has been learned, and
-    a surrogate fitted to 1e30 would see no difference between the others. Depends on nothing else, so
-    that replayed trials score as they did.
+    twice that of guessing: beyond that nothing has been learned, and a surrogate fitted to 1e30 would see
+    no difference between the others. A diverged training scores worse than that, up to twice as much, by
+    how early in the horizon it diverged. Depends on nothing else, so that replayed trials score as they
+    did.
     """
-    if task.problem.config.objective == "val_accuracy":
-        return 1.0 - outcome.evaluation.accuracy
-    return min(outcome.evaluation.loss, 2.0 * math.log(max(2, task.problem.classes)))
+    by_accuracy = task.problem.config.objective == "val_accuracy"
+    worst = 1.0 if by_accuracy else 2.0 * math.log(max(2, task.problem.classes))
+    if outcome.ending == "diverged":
+        return worst * (2.0 - min(1.0, (outcome.diverged_at or 0) / task.problem.horizon))
+    return 1.0 - outcome.evaluation.accuracy if by_accuracy else min(outcome.evaluation.loss, worst)
 
 
 class Planned(AskTell):

@@ -117,14 +117,26 @@ class Task:
         self._listener = listener
 
     def train(
-        self, schedule: Schedule, *, trial: int, until: int | None = None, state: TrainState | None = None
+        self,
+        schedule: Schedule,
+        *,
+        trial: int,
+        until: int | None = None,
+        state: TrainState | None = None,
+        horizon: int | None = None,
     ) -> Outcome:
-        """Train a schedule from ``state``, else afresh as ``trial``, up to step ``until``; validate it."""
+        """Train a schedule from ``state``, else afresh as ``trial``, up to step ``until``; validate it.
+
+        ``horizon`` stretches the whole schedule over another number of steps than the problem's. Weights
+        whose validation loss is not finite have diverged, whatever the losses of training were.
+        """
         state = self.trainer.start(trial) if state is None else state
-        training = self.trainer.train(state, schedule, until)
-        bad = training.ending == "diverged"
-        evaluation = DIVERGED if bad else self.trainer.evaluate(state)
-        return Outcome(trial, state.step, training.ending, evaluation, training.diverged_at, state)
+        training = self.trainer.train(state, schedule, until, horizon)
+        ending, diverged_at = training.ending, training.diverged_at
+        evaluation = DIVERGED if ending == "diverged" else self.trainer.evaluate(state)
+        if ending == "ok" and evaluation == DIVERGED:
+            ending, diverged_at = "diverged", state.step
+        return Outcome(trial, state.step, ending, evaluation, diverged_at, state)
 
     def report(
         self,

@@ -44,6 +44,7 @@ class Trained:
     vector: tuple[float, ...]
     loss: float
     draw: int  # the trial whose initialisation and data it has
+    over: int  # the horizon that its schedule was stretched over
 
 
 @dataclass
@@ -86,9 +87,17 @@ class ClosedForm(Task):
         self._loss, self.trained = loss, list[Trained]()
 
     def train(
-        self, schedule: Schedule, *, trial: int, until: int | None = None, state: TrainState | None = None
+        self,
+        schedule: Schedule,
+        *,
+        trial: int,
+        until: int | None = None,
+        state: TrainState | None = None,
+        horizon: int | None = None,
     ) -> Outcome:
-        until = until or self.problem.horizon
+        over = horizon or self.problem.horizon
+        until = until or over
+        assert state is None or over == self.problem.horizon, "a stretched training goes on from nothing"
         none = torch.zeros(1)
         state = state or TrainState(none, none, none, 0, trial)
         begin, vector = state.step, self.space.to_vector(schedule)
@@ -97,7 +106,7 @@ class ClosedForm(Task):
         state.step = until
         self.clock.count(steps=until - begin)
         loss = self._loss(vector, until)
-        self.trained.append(Trained(trial, begin, until, tuple(vector.tolist()), loss, state.trial))
+        self.trained.append(Trained(trial, begin, until, tuple(vector.tolist()), loss, state.trial, over))
         if math.isinf(loss):
             return Outcome(trial, until, "diverged", DIVERGED, begin, state)
         return Outcome(trial, until, "ok", Evaluation(loss, 1 / (1 + loss)), None, state)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,11 @@ from closed_form import ClosedForm, Trained, bowl, gone_on, run
 from hpobench_fds.methods.hyperband import Hyperband
 
 from hpobench_fds.schedule import Vector
+
+
+def prefix(**options: Any) -> Hyperband:
+    """Trains the first steps of schedules."""
+    return Hyperband(Hyperband.Options(fidelity="prefix", **options))
 
 
 def rungs(task: ClosedForm) -> dict[tuple[int, int], list[Trained]]:
@@ -33,7 +39,7 @@ def by_step(vector: Vector, step: int) -> float:
 
 @pytest.mark.parametrize("resume", [True, False])
 def test_a_round_follows_the_papers_table(resume: bool) -> None:
-    task = run(Hyperband(Hyperband.Options(resume=resume)), 25, loss=by_step)
+    task = run(prefix(resume=resume), 25, loss=by_step)
     counts = {key: len(trained) for key, trained in rungs(task).items()}
     assert [counts[4, i] for i in range(5)] == [81, 27, 9, 3, 1]
     assert [counts[3, i] for i in range(4)] == [34, 11, 3, 1]
@@ -43,7 +49,7 @@ def test_a_round_follows_the_papers_table(resume: bool) -> None:
 
 
 def test_the_best_of_a_rung_go_on_from_their_state() -> None:
-    found = rungs(run(Hyperband(), 25, loss=by_step))
+    found = rungs(run(prefix(), 25, loss=by_step))
     for s, i in found:
         if i == 0:
             assert all(t.begin == 0 and t.draw == t.trial for t in found[s, i])
@@ -56,24 +62,24 @@ def test_the_best_of_a_rung_go_on_from_their_state() -> None:
 
 
 def test_without_resuming_they_start_over() -> None:
-    task = run(Hyperband(Hyperband.Options(resume=False)), 25, loss=by_step)
+    task = run(prefix(resume=False), 25, loss=by_step)
     assert all(t.begin == 0 and t.draw == t.trial for t in task.trained)
 
 
 def test_the_initial_schedule_is_the_first_of_the_first_bracket_alone() -> None:
-    task = run(Hyperband(), 25)
+    task = run(prefix(), 25)
     initial = tuple(task.space.to_vector(task.space.initial).tolist())
     assert task.trained[0].vector == initial
     later = [
         t for t, report in zip(task.trained, task.ears.reports, strict=True) if report.extra["rung"] == 0
     ]
     assert sum(t.vector == initial for t in later) == 1
-    without = run(Hyperband(Hyperband.Options(start_from_initial=False)), 1)
+    without = run(prefix(start_from_initial=False), 1)
     assert without.trained[0].vector != initial
 
 
 def test_a_diverged_training_is_never_promoted() -> None:
-    found = rungs(run(Hyperband(), 25, loss=lambda v, step: math.inf if v[3] > -1.2 else bowl(v, step)))
+    found = rungs(run(prefix(), 25, loss=lambda v, step: math.inf if v[3] > -1.2 else bowl(v, step)))
     assert any(math.isinf(t.loss) for t in found[4, 0])
     assert all(math.isfinite(t.loss) for (s, i), trained in found.items() for t in trained if i)
     # A tenth survives: fewer than there are places.
@@ -82,14 +88,14 @@ def test_a_diverged_training_is_never_promoted() -> None:
 
 
 def test_when_all_diverge_it_goes_on_with_the_next_bracket() -> None:
-    task = run(Hyperband(), 10, loss=lambda v, step: math.inf)
+    task = run(prefix(), 10, loss=lambda v, step: math.inf)
     assert {report.extra["rung"] for report in task.ears.reports} == {0}
     assert len({report.extra["bracket"] for report in task.ears.reports}) > 2
 
 
 @pytest.mark.parametrize("resume", [True, False])
 def test_states_are_kept_for_the_places_of_the_next_rung_alone(resume: bool) -> None:
-    task = run(Hyperband(Hyperband.Options(resume=resume)), 25, loss=by_step)
+    task = run(prefix(resume=resume), 25, loss=by_step)
     kept = [len(checkpoint["states"]) for checkpoint in task.ears.checkpoints]
     # 27 places, one training just told, and those that wait while the next rung's 9 are found.
     assert max(kept) <= (28 if resume else 1)
@@ -97,26 +103,52 @@ def test_states_are_kept_for_the_places_of_the_next_rung_alone(resume: bool) -> 
 
 @pytest.mark.parametrize("at", [3, 90, 117, 140])
 def test_an_interrupted_run_goes_on(at: int) -> None:
-    gone_on(Hyperband, 15, at, loss=by_step)
+    gone_on(prefix, 15, at, loss=by_step)
 
 
 def test_a_short_horizon_has_fewer_brackets_and_distinct_rungs() -> None:
-    task = run(Hyperband(), 30, horizon=10)
+    task = run(prefix(), 30, horizon=10)
     assert {report.extra["bracket"] for report in task.ears.reports} == {0, 1, 2}
     assert sorted({t.end for t in task.trained}) == [1, 3, 10]
-    one = run(Hyperband(), 5, horizon=1)
+    one = run(prefix(), 5, horizon=1)
     assert Counter(t.end for t in one.trained) == {1: 5}
 
 
 def test_fidelity_is_the_share_of_the_horizon() -> None:
-    task = run(Hyperband(), 5)
+    task = run(prefix(), 5)
     for report, trained in zip(task.ears.reports, task.trained, strict=True):
         assert report.fidelity == trained.end / 81
 
 
 def test_it_spends_less_on_bad_schedules_than_random_search() -> None:
-    found = run(Hyperband(), 40)
+    found = run(prefix(), 40)
     best = np.sort([t.loss for t in found.trained if t.end == 81])
     draws = np.random.default_rng(0).random((200, 40, 4))
     random = [min(bowl(found.space.to_vector(found.space.from_unit(u)), 81) for u in draw) for draw in draws]
     assert best[0] < np.median(random)
+
+
+# ------------------------------------------------------------------------------------------------- stretched
+
+
+def test_stretched_is_how_it_trains_unless_told_otherwise() -> None:
+    task = run(Hyperband(), 25, loss=by_step)
+    assert all(t.begin == 0 and t.end == t.over and t.draw == t.trial for t in task.trained)
+    assert {t.over for t in task.trained} == {1, 3, 9, 27, 81}
+    for report, trained in zip(task.ears.reports, task.trained, strict=True):
+        assert report.extra.get("stretched_over") == (trained.over if trained.over < 81 else None)
+        assert report.fidelity == trained.over / 81
+    assert all(len(checkpoint["states"]) <= 1 for checkpoint in task.ears.checkpoints)  # that of the last
+
+
+def test_the_best_stretched_ones_are_trained_again_over_more_steps() -> None:
+    found = rungs(run(Hyperband(), 40, loss=by_step))
+    for s, i in found:
+        if i:
+            best = sorted(found[s, i - 1], key=lambda t: t.loss)[: len(found[s, i])]
+            assert [t.vector for t in best] == [t.vector for t in found[s, i]]
+
+
+@pytest.mark.parametrize("at", [3, 90, 117])
+def test_an_interrupted_stretched_run_goes_on(at: int) -> None:
+    gone_on(Hyperband, 15, at, loss=by_step)

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from closed_form import SPACE, ClosedForm, Trained, bowl, gone_on, run
 from hpobench_fds.methods.pbt import PBT, perturbed
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hpobench_fds.method import Report
 from hpobench_fds.schedule import HyperparameterSpace, ScheduleSpace
@@ -160,3 +162,25 @@ def test_perturbations() -> None:
     assert sorted(set(moved[:, 2].round(9))) == [-0.3, 0.3]  # a tenth of the width, across zero
     assert sorted(set(moved[:, 3].round(9))) == [8.5e-3, 1e-2]  # held at the bound
     assert len({tuple(np.sign(row - [5.0, 2.0, 0.0, 9.5e-3])[1:]) for row in moved}) == 8  # independently
+
+
+@given(
+    population=st.integers(2, 9), exploit=st.floats(0.01, 0.5), seed=st.integers(0, 50),
+    bad=st.floats(-1.5, 1.5), windows=st.integers(2, 5), horizon=st.integers(5, 40),
+)  # fmt: skip
+@settings(max_examples=40, deadline=None)
+def test_with_any_legal_options_nobody_copies_itself(
+    population: int, exploit: float, seed: int, bad: float, windows: int, horizon: int
+) -> None:
+    """Whatever share copies, however many have diverged."""
+    space = ScheduleSpace(
+        {
+            "lr": HyperparameterSpace(windows=windows, low=1e-3, high=1.0, initial=0.1, scale="log"),
+            "momentum": HyperparameterSpace(low=-1.5, high=1.5),
+        }
+    )
+    loss = lambda v, step: math.inf if v[-1] > bad else 1.0 + float(v[0])  # noqa: E731
+    method = PBT(PBT.Options(population=population, exploit=exploit, interval=0.0))
+    task = run(method, 3 * population, space=space, horizon=horizon, loss=loss, seed=seed)
+    for report in task.ears.reports:
+        assert report.extra["parent"] != report.extra["member"]
