@@ -234,7 +234,7 @@ BAD: dict[str, tuple[tuple[str, str], list[str], list[str]]] = {
         ["problems.tiny.space.lr", "low = 0.3", "below high"],
     ),
     "horizon 0": (("horizon = 10", "horizon = 0"), [], ["problems.tiny.horizon", "got 0", "1 or more"]),
-    "no budget": (("steps = 30", ""), [], ["budget", "seconds, steps or epochs"]),
+    "no budget": (("steps = 30", ""), [], ["budget", "seconds, steps, epochs or gradient_equivalents"]),
     "unknown key": (
         ("horizon", "horizn = 3\nhorizon"),
         [],

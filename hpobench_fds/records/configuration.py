@@ -7,13 +7,16 @@ from typing import Any
 
 from hpobench_fds.plain import content_hash
 
-CAME_LATER = ("final_epochs",)  # keys of a problem that hashes of older records know nothing of
+CAME_LATER = ("final_epochs", "gradient_equivalents")  # keys that hashes of older records know nothing of
 
 
 def configuration_hash(
     problem: Mapping[str, Any], adapter: str, options: Mapping[str, Any], budget: Mapping[str, Any], seed: int
 ) -> str:
     """The hash of all that decides a cell's outcome, given as plain data."""
-    known = {key: value for key, value in problem.items() if key not in CAME_LATER or value is not None}
-    cell = {"problem": known, "adapter": adapter, "options": options, "budget": budget, "seed": seed}
+    problem, budget = (
+        {key: value for key, value in table.items() if key not in CAME_LATER or value is not None}
+        for table in (problem, budget)
+    )
+    cell = {"problem": problem, "adapter": adapter, "options": options, "budget": budget, "seed": seed}
     return content_hash(cell)

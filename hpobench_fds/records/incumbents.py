@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 
@@ -13,9 +14,9 @@ class Scores(NamedTuple):
     accuracy: float
 
 
-def is_in_time(seconds: float, steps: int, *, most_seconds: float | None, most_steps: float | None) -> bool:
+def is_in_time(spent: Mapping[str, float], limits: Mapping[str, float | None]) -> bool:
     """Whether a report came within the budget (None: no limit). One that did not is nobody's incumbent."""
-    return (most_seconds is None or seconds <= most_seconds) and (most_steps is None or steps <= most_steps)
+    return all(limit is None or spent[name] <= limit for name, limit in limits.items())
 
 
 def is_better(new: Scores, best: Scores | None, objective: str) -> bool:

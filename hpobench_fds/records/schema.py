@@ -98,6 +98,15 @@ class ReportRecord(_Record):
     peak_memory: int | None = None
     extra: dict[str, Any] = Field(default_factory=dict)  # e.g. step_sizes, diverged_at, bracket, rung
 
+    @property
+    def spent(self) -> dict[str, float]:
+        """What the method had spent, by the names of a budget's limits."""
+        return {
+            "seconds": self.seconds,
+            "steps": self.cost.inner_steps,
+            "gradient_equivalents": self.cost.gradient_equivalents,
+        }
+
 
 class RunRecord(_Record):
     """One cell (problem x method x seed)."""
@@ -114,7 +123,7 @@ class RunRecord(_Record):
     options: dict[str, Any]
     problem_config: dict[str, Any]
     schedule_names: list[str]  # e.g. lr[0], lr[1], momentum[0]
-    budget: dict[str, float | None]  # {"seconds": ..., "steps": ...}
+    budget: dict[str, float | None]  # by what is limited, as ``ReportRecord.spent`` has it
     config_hash: str
     status: Status
     reason: str | None = None  # why it failed or stopped, in a line

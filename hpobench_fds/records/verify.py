@@ -217,10 +217,9 @@ class _Cell:
 
     def _incumbents(self, record: RunRecord) -> None:
         best: ReportRecord | None = None
-        limits = {"most_seconds": record.budget.get("seconds"), "most_steps": record.budget.get("steps")}
         objective = str(record.problem_config.get("objective"))
         for report in self.reports:
-            in_time = is_in_time(report.seconds, report.cost.inner_steps, **limits)
+            in_time = is_in_time(report.spent, record.budget)
             better = in_time and is_better(
                 _scores(report), None if best is None else _scores(best), objective
             )

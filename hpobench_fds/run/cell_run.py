@@ -113,7 +113,7 @@ class _Run:
         seconds, cost = (seconds_of(earlier.clock), cost_of(earlier.cost)) if earlier else (None, None)
         self.clock = Clock(source, synchroniser(machine.device), seconds, cost)
         steps = cell.budget.inner_steps(problem.steps_per_epoch)
-        self.budget = Budget(self.clock, cell.budget.seconds, steps)
+        self.budget = Budget(self.clock, cell.budget.seconds, steps, cell.budget.gradient_equivalents)
         self.referee = Referee(problem, test, cell.seed)
         self.recorder = Recorder(
             cell, problem, self.referee, files, self.clock, self.budget,
@@ -292,7 +292,11 @@ def new_record(cell: Cell, schedule_names: list[str], steps_per_epoch: int, mach
         options=cell.options,
         problem_config=cell.config.model_dump(mode="json"),
         schedule_names=schedule_names,
-        budget={"seconds": cell.budget.seconds, "steps": steps},
+        budget={
+            "seconds": cell.budget.seconds,
+            "steps": steps,
+            "gradient_equivalents": cell.budget.gradient_equivalents,
+        },
         config_hash=cell.config_hash,
         status="running",
         started=now(),

@@ -135,10 +135,15 @@ class Live(Lines):
 
 
 def against(spent: Spent) -> str:
-    """The clock against the budget: ``12 s of 60 s``, with steps if they are limited."""
-    text = f"{spent.clock.method:.0f} s" + (f" of {spent.seconds:g} s" if spent.seconds else "")
-    if spent.steps:
-        text += f", {spent.cost.inner_steps} of {spent.steps} steps"
+    """The clock against the budget: ``12 s of 60 s``, with steps and gradients if they are limited."""
+    seconds, steps, gradients = (
+        spent.limits.get(name) for name in ("seconds", "steps", "gradient_equivalents")
+    )
+    text = f"{spent.clock.method:.0f} s" + (f" of {seconds:g} s" if seconds else "")
+    if steps:
+        text += f", {spent.cost.inner_steps} of {steps:.0f} steps"
+    if gradients:
+        text += f", {spent.cost.gradient_equivalents:.0f} of {gradients:.0f} gradients"
     return text
 
 

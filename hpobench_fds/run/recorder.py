@@ -18,7 +18,7 @@ from hpobench_fds.run.referee import Referee
 from hpobench_fds.run.spent import clock_record, cost_record
 from hpobench_fds.run.watcher import Quiet, Watcher
 from hpobench_fds.suite.cell import Cell
-from hpobench_fds.training.clock import Budget, Clock
+from hpobench_fds.training.clock import Budget, Clock, amounts
 from hpobench_fds.training.problem import Problem
 from hpobench_fds.training.state import Evaluation
 
@@ -61,7 +61,8 @@ class Recorder:
             peak = self._memory.read()
             schedule = self._checked(report)
             scores = Scores(float(report.evaluation.loss), float(report.evaluation.accuracy))
-            incumbent = self._in_time(seconds, cost.inner_steps) and self._beats(scores, self.incumbent)
+            in_time = self._in_time(amounts(seconds, self._clock.cost))
+            incumbent = in_time and self._beats(scores, self.incumbent)
             test = self._measure(report) if incumbent else None
             self._memory.reset()
             gradient = report.hypergradient
@@ -111,9 +112,8 @@ class Recorder:
         values: list[float] = vector.tolist()
         return values
 
-    def _in_time(self, seconds: float, steps: int) -> bool:
-        budget = self._budget
-        return is_in_time(seconds, steps, most_seconds=budget.seconds, most_steps=budget.steps)
+    def _in_time(self, spent: Mapping[str, float]) -> bool:
+        return is_in_time(spent, self._budget.limits)
 
     def _beats(self, new: Scores, old: ReportRecord | None) -> bool:
         """By the problem's objective."""
@@ -125,7 +125,7 @@ class Recorder:
         A short rung never tried the later windows of its schedule: however good it looked, it says
         nothing of a training over the horizon.
         """
-        if not self._in_time(report.seconds, report.cost.inner_steps):
+        if not self._in_time(report.spent):
             return
         rival = self.candidate
         longer = rival is not None and report.fidelity > rival.fidelity

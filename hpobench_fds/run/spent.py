@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from hpobench_fds.records.schema import ClockRecord, CostRecord
-from hpobench_fds.training.clock import Budget, Clock, Cost, Seconds, share_used
+from hpobench_fds.training.clock import Budget, Clock, Cost, Seconds, amounts, share_used
 
 
 def clock_record(clock: Clock) -> ClockRecord:
@@ -34,17 +34,15 @@ class Spent:
 
     clock: ClockRecord
     cost: CostRecord
-    seconds: float | None
-    steps: int | None
+    limits: dict[str, float | None]
 
     @classmethod
     def of(cls, budget: Budget) -> Spent:
         """How much of a budget is spent at this moment."""
         clock = budget.clock
-        return cls(clock_record(clock), cost_record(clock), budget.seconds, budget.steps)
+        return cls(clock_record(clock), cost_record(clock), budget.limits)
 
     @property
     def used(self) -> float:
-        """Share of the budget that is spent, in [0, 1]; the larger one if both limits are set."""
-        seconds, steps = self.clock.method, self.cost.inner_steps
-        return share_used(seconds, steps, most_seconds=self.seconds, most_steps=self.steps)
+        """Share of the budget that is spent, in [0, 1]; the largest one if several limits are set."""
+        return share_used(amounts(self.clock.method, cost_of(self.cost)), self.limits)

@@ -13,9 +13,11 @@ from hpobench_fds.errors import InputError
 from hpobench_fds.records.configuration import configuration_hash
 from hpobench_fds.training.problem import ProblemConfig
 
+BUDGETS = "seconds, steps, epochs or gradient_equivalents"
+
 
 class BudgetConfig(BaseModel):
-    """What each cell may spend: seconds of the fair clock, and inner steps or epochs."""
+    """What each cell may spend: seconds of the fair clock, inner steps or epochs, gradient-equivalents."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -29,11 +31,17 @@ class BudgetConfig(BaseModel):
         allow_inf_nan=False,
         description="In place of steps: epochs of the training split.",
     )
+    gradient_equivalents: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="Passes over a training batch, forward and backward; products by their FLOPs.",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> BudgetConfig:
-        if self.seconds is None and self.steps is None and self.epochs is None:
-            raise ValueError("no budget: give seconds, steps or epochs")
+        if all(getattr(self, name) is None for name in type(self).model_fields):
+            raise ValueError(f"no budget: give {BUDGETS}")
         if self.steps is not None and self.epochs is not None:
             raise ValueError("give steps or epochs, not both")
         return self

@@ -50,7 +50,7 @@ from hpobench_fds.data.catalogue import DATASETS
 from hpobench_fds.errors import InputError
 from hpobench_fds.method.registry import options_as_data, parse_options, resolve
 from hpobench_fds.nn.zoo import MODELS
-from hpobench_fds.suite.cell import BudgetConfig, Cell
+from hpobench_fds.suite.cell import BUDGETS, BudgetConfig, Cell
 from hpobench_fds.suite.limits import NO_LIMITS, Limits
 from hpobench_fds.training.problem import ProblemConfig
 from hpobench_fds.typed import dotted, shown, unknown, validated
@@ -157,7 +157,7 @@ class _SuiteTable(BaseModel):
         _distinct(self.methods)
         for name, problem in self.problems.items():
             if self.budget is None and problem.budget is None:
-                raise ValueError(f"no budget for problem {name!r}: add [budget] seconds, steps or epochs")
+                raise ValueError(f"no budget for problem {name!r}: add [budget] {BUDGETS}")
         return self
 
 

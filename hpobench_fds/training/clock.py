@@ -7,7 +7,7 @@ continued in another process goes on where it stopped.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -142,25 +142,45 @@ class Clock:
         return Seconds(**sums, elapsed=self._elapsed + running)
 
 
-def share_used(seconds: float, steps: int, *, most_seconds: float | None, most_steps: int | None) -> float:
-    """Share of a budget that is spent, in [0, 1]; the larger one of two limits, 0 without any."""
-    shares = [0.0]
-    if most_seconds:
-        shares.append(seconds / most_seconds)
-    if most_steps:
-        shares.append(steps / most_steps)
-    return min(1.0, max(shares))
+def share_used(spent: Mapping[str, float], limits: Mapping[str, float | None]) -> float:
+    """Share of a budget that is spent, in [0, 1]; the largest of several limits, 0 without any."""
+    return min(1.0, max([0.0, *(spent[name] / limit for name, limit in limits.items() if limit)]))
 
 
 class Budget:
-    """What a method may spend: seconds of the fair clock, inner steps, or whichever ends first."""
+    """What a method may spend: seconds of the fair clock, inner steps, gradient-equivalents.
 
-    def __init__(self, clock: Clock, seconds: float | None = None, steps: int | None = None) -> None:
+    Whichever limit is reached first ends it; None: no limit.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        seconds: float | None = None,
+        steps: int | None = None,
+        gradient_equivalents: float | None = None,
+    ) -> None:
         self.clock, self.seconds, self.steps = clock, seconds, steps
+        self.gradient_equivalents = gradient_equivalents
+
+    @property
+    def limits(self) -> dict[str, float | None]:
+        """By name, as records have them."""
+        return {
+            "seconds": self.seconds, "steps": self.steps, "gradient_equivalents": self.gradient_equivalents,
+        }  # fmt: skip
+
+    @property
+    def spent(self) -> dict[str, float]:
+        """What has been spent of each."""
+        return amounts(self.clock.seconds, self.clock.cost)
 
     @property
     def out_of_time(self) -> bool:
-        """Whether the seconds are spent; what costs no inner steps asks this alone."""
+        """Whether seconds or gradients are spent; what costs no inner steps asks this alone."""
+        gradients = self.gradient_equivalents
+        if gradients is not None and self.clock.cost.gradient_equivalents >= gradients:
+            return True
         return self.seconds is not None and self.clock.seconds >= self.seconds
 
     @property
@@ -172,6 +192,12 @@ class Budget:
 
     @property
     def used(self) -> float:
-        """Share of the budget that is spent, in [0, 1]; the larger one if both limits are set."""
-        steps = self.clock.cost.inner_steps
-        return share_used(self.clock.seconds, steps, most_seconds=self.seconds, most_steps=self.steps)
+        """Share of the budget that is spent, in [0, 1]; the largest one if several limits are set."""
+        return share_used(self.spent, self.limits)
+
+
+def amounts(seconds: float, cost: Cost) -> dict[str, float]:
+    """What is limited, by the names of a budget's limits."""
+    return {
+        "seconds": seconds, "steps": cost.inner_steps, "gradient_equivalents": cost.gradient_equivalents,
+    }  # fmt: skip

@@ -25,7 +25,9 @@ def cell(method: str, seed: int = 0, seconds: float | None = None, steps: int | 
 
 def spent(method: float, seconds: float | None = None, steps: tuple[int, int] | None = None) -> Spent:
     done, most = steps or (0, None)
-    return Spent(ClockRecord(method=method), CostRecord(inner_steps=done), seconds, most)
+    return Spent(
+        ClockRecord(method=method), CostRecord(inner_steps=done), {"seconds": seconds, "steps": most}
+    )
 
 
 def record(of: Cell, **keywords: Any) -> RunRecord:

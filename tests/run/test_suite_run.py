@@ -235,7 +235,7 @@ def test_a_run_is_recorded_in_full(world: World) -> None:
         "black box",
     )
     assert record.schedule_names == ["lr[0]", "lr[1]", "momentum[0]"]
-    assert record.budget == {"seconds": None, "steps": 40}
+    assert record.budget == {"seconds": None, "steps": 40, "gradient_equivalents": None}
     assert record.reports == len(reports) == 4
     assert record.cost.inner_steps == reports[-1].cost.inner_steps == 40
     assert [report.report for report in reports] == [0, 1, 2, 3]

@@ -222,7 +222,10 @@ BAD = {
         "s.toml: problems.one: sgd has no hyperparameter 'beta'",
     ),
     "no budget": (suite(budget=None), "s.toml: no budget for problem 'one'"),
-    "empty budget": (suite(budget={}), "s.toml: budget: no budget: give seconds, steps or epochs"),
+    "empty budget": (
+        suite(budget={}),
+        "s.toml: budget: no budget: give seconds, steps, epochs or gradient_equivalents",
+    ),
     "budget 0": (suite(budget__steps=0), "s.toml: budget.steps: got 0 (allowed: 1 or more)"),
     "negative budget": (suite(budget__seconds=-1.5), "s.toml: budget.seconds: got -1.5 (allowed: above 0)"),
     "infinite budget": (

@@ -168,3 +168,16 @@ def test_budget_goes_on_where_a_run_was_interrupted(time: FakeTime) -> None:
     assert not budget.exhausted
     time.now += 0.2
     assert budget.exhausted
+
+
+def test_a_budget_of_gradients_counts_products_and_ends_replays_too() -> None:
+    clock = Clock()
+    budget = Budget(clock, gradient_equivalents=100.0)
+    clock.count(steps=60, gradients=60.0)
+    assert not budget.exhausted
+    assert budget.used == pytest.approx(0.6)
+    clock.count(gradients=40.0, products=20)
+    assert budget.exhausted
+    assert budget.out_of_time
+    assert budget.used == 1.0
+    assert budget.limits == {"seconds": None, "steps": None, "gradient_equivalents": 100.0}
