@@ -245,7 +245,8 @@ class ScheduleSpace:
 
     def from_coordinates(self, coordinates: Vector) -> Vector:
         """Back from ``to_coordinates``; within the bounds."""
-        out, log = np.array(coordinates, float), self.log
+        edges = self.to_coordinates(self.low), self.to_coordinates(self.high)
+        out, log = np.clip(coordinates, *edges), self.log
         out[log] = np.exp(out[log])
         return self.clip(out)
 

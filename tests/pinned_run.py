@@ -55,9 +55,10 @@ SUITE: dict[str, Any] = {
     },
     "methods": {
         **{name: {} for name in (
-            "cmaes", "cosine", "default", "fds", "gp", "grid", "hd", "implicit",
-            "marthe", "one_cycle", "one_pass", "optuna_tpe", "random_search", "reverse",
-            "reverse_sharing", "rtho", "tpe",
+            "cmaes", "cosine", "default", "es", "fds", "gp", "grid", "hd", "implicit",
+            "marthe", "one_cycle", "one_pass", "optuna_tpe", "random_search", "random_signs",
+            "reverse",
+            "reverse_sharing", "rtho", "spsa", "tpe",
         )},
         **{name: {"fidelity": "prefix"} for name in ("asha", "bohb", "hyperband")},
         "bohb-stretched": {"adapter": "bohb"},
