@@ -10,12 +10,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hpobench_fds.records.frames import load_results, load_runs
+    from hpobench_fds.records.frames import load_results, load_retrained, load_runs
     from hpobench_fds.run.suite_run import run_suite
 
-__all__ = ["__version__", "load_results", "load_runs", "run_suite"]
+__all__ = ["__version__", "load_results", "load_retrained", "load_runs", "run_suite"]
 
-_HOMES = {"run_suite": "run.suite_run", "load_results": "records.frames", "load_runs": "records.frames"}
+_HOMES = {
+    "run_suite": "run.suite_run",
+    **dict.fromkeys(("load_results", "load_retrained", "load_runs"), "records.frames"),
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,15 +1,16 @@
-"""All of a results folder as tidy frames: one row a report, one row a run."""
+"""All of a results folder as tidy frames: one row a report, one row a run, one row a retraining."""
 
 from __future__ import annotations
 
 import gc
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from hpobench_fds.errors import InputError
@@ -18,7 +19,15 @@ from hpobench_fds.records.folder import cell_folders, read_suite
 from hpobench_fds.records.migrations import migrated
 from hpobench_fds.records.parsing import invalid, parse_lines, unquote_infinity, whole_lines
 from hpobench_fds.records.safe_files import read_plain
-from hpobench_fds.records.schema import APPEARANCE, REPORT_COLUMNS, RUN_COLUMNS, TRAITS, RunRecord
+from hpobench_fds.records.schema import (
+    APPEARANCE,
+    REPORT_COLUMNS,
+    RETRAINED_COLUMNS,
+    RUN_COLUMNS,
+    TRAITS,
+    RetrainedRecord,
+    RunRecord,
+)
 
 if TYPE_CHECKING:  # it takes seconds to import
     import pandas as pd
@@ -227,3 +236,57 @@ def _incumbent(cell: Path, index: int | None) -> dict[str, Any]:
         if report.get("incumbent"):
             return report
     return {}
+
+
+# ------------------------------------------------------------------------------------------ retrainings
+
+_RETRAINED = TypeAdapter(list[RetrainedRecord])
+
+
+def load_retrained(folder: str | Path) -> pd.DataFrame:
+    """Every retraining of a results folder, one row each, with the columns ``records.RETRAINED_COLUMNS``.
+
+    Rows stand by problem, method, seed, report and draw. Runs that were never retrained so, such as those
+    of schemas 1 and 2, have none. Raises InputError for a folder without results.
+    """
+    import pandas as pd
+
+    rows: list[list[Any]] = []
+    for cell, run in _cells(folder):
+        rows += _retrained_rows(cell, run)
+    frame = pd.DataFrame(rows, columns=RETRAINED_COLUMNS)
+    kinds = {
+        **dict.fromkeys(("suite", "problem", "method"), object),
+        **dict.fromkeys(("seed", "report", "inner_steps", "draw"), int),
+        **dict.fromkeys(("seconds", "gradient_equivalents", "test_accuracy", "test_loss"), float),
+        "diverged": bool,
+    }
+    try:
+        return frame.astype(kinds)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"no table can be made of it: {error}", where=folder) from error
+
+
+def _retrained_rows(cell: Path, run: dict[str, Any]) -> list[list[Any]]:
+    """One row a retraining of a cell, by report and draw."""
+    path = cell / RUN_FILE
+    try:
+        found = _RETRAINED.validate_python(run.get("retrained") or [])
+    except ValidationError as error:
+        raise invalid("no run record: retrained", path, error) from error
+    if not found:
+        return []
+    reports = {row.get("report"): row for row in parse_lines(read_trace(cell) or b"", cell / TRACE_FILE)}
+    place = [run[name] for name in ("suite", "problem", "method", "seed")]
+    rows = []
+    for one in sorted(found, key=lambda one: (one.report, one.draw)):
+        try:
+            report = reports[one.report]
+            spent = [report["seconds"], *(report["cost"][name] for name in _OF_COST[:2])]
+        except (KeyError, TypeError) as error:
+            problem = f"report {one.report} was retrained, and is not in the trace"
+            raise InputError(problem, where=path) from error
+        diverged = one.diverged_at is not None or not math.isfinite(one.test_loss)
+        scores = [math.nan, math.inf] if diverged else [one.test_accuracy, one.test_loss]
+        rows.append([*place, one.report, *spent, one.draw, *scores, diverged])
+    return rows

@@ -47,6 +47,11 @@ def _from_1(data: dict[str, Any]) -> dict[str, Any]:
     return {**data, "schema_version": 2, "traits": traits, "appearance": {}}
 
 
-MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1}
+def _from_2(data: dict[str, Any]) -> dict[str, Any]:
+    """Version 3 takes for its incumbent the best of those trained longest, not the best of all."""
+    return {**data, "schema_version": 3, "incumbent_rule": "best"}
+
+
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1, 2: _from_2}
 """From a schema version to the next: a run record's data in, the same in the newer schema out.
 A new field with a default needs none: records without it load as they are."""

@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 TRAITS = ("greedy", "exact", "truncated", "multi_fidelity", "searches")
 """What a method's class says of it. Of those that a record does not name, ``searches`` alone is true."""
@@ -30,6 +30,9 @@ APPEARANCE = ("label", "color", "marker")
 """How figures are to show a method, as its class says."""
 
 Status = Literal["running", "complete", "failed", "interrupted"]
+
+IncumbentRule = Literal["best of the longest trained", "best"]
+"""What a run calls its incumbent, see ``incumbents``; ``best`` is what schemas 1 and 2 did."""
 
 
 class _Record(BaseModel):
@@ -51,13 +54,20 @@ class CostRecord(_Record):
 
 
 class ClockRecord(_Record):
-    """Where the wall-clock went, in seconds; method + referee + records + data = elapsed."""
+    """Where the wall-clock went, in seconds; method + referee + records + data = elapsed.
+
+    ``cpu``, ``gap`` and ``stalled`` tell of a run that was crowded or suspended (``crowding``); they are
+    None in records of before they were measured.
+    """
 
     method: float = 0.0
     referee: float = 0.0
     records: float = 0.0
     data: float = 0.0  # splits, batch orders and augmentations drawn, for whichever trial
     elapsed: float = 0.0
+    cpu: float | None = None  # CPU seconds of all threads of the process within ``elapsed``
+    gap: float | None = None  # the longest time between two readings of the clock
+    stalled: float | None = None  # the most of any such time in which no CPU was at work for the process
 
     @property
     def booked(self) -> float:
@@ -66,10 +76,10 @@ class ClockRecord(_Record):
 
 
 class FinalRecord(_Record):
-    """The referee's last word: the best schedule retrained from scratch on training + validation data.
+    """The referee's last word: the last incumbent's schedule retrained from scratch, in draw 0.
 
-    That is the incumbent's, if it was trained over the whole horizon; else the best by validation of
-    those trained longest. A retraining that diverges has the accuracy of chance and an infinite loss.
+    The last incumbent is the best by validation of those trained longest. It is trained on training and
+    validation data. A retraining that diverges has the accuracy of chance and an infinite loss.
     """
 
     test_loss: float
@@ -79,6 +89,33 @@ class FinalRecord(_Record):
     # The paper reports the last schedule rather than the best by validation: both are kept.
     last_test_loss: float | None = None
     last_test_accuracy: float | None = None
+
+
+class RetrainedRecord(_Record):
+    """A report's schedule retrained from scratch on training + validation data, in one draw.
+
+    A draw is an initialisation and an order of batches; draw k of a seed is the same for every method.
+    A retraining that diverges has the accuracy of chance and an infinite loss.
+    """
+
+    report: int  # whose schedule it is
+    draw: int  # 0, 1, 2, ...
+    test_loss: float
+    test_accuracy: float
+    diverged_at: int | None = None  # the inner step
+
+
+class SegmentRecord(_Record):
+    """A part of a run between a start, or a going on, and the next: where it ran."""
+
+    seconds: float  # of the method's clock when it began
+    started: str = ""  # ISO 8601, UTC
+    threads: int | None = None
+    jobs: int = 1
+    kind: str | None = None  # of the device, as its name
+    name: str | None = None
+    commit: str | None = None
+    software: dict[str, str] = Field(default_factory=dict)
 
 
 class ReportRecord(_Record):
@@ -91,7 +128,7 @@ class ReportRecord(_Record):
     fidelity: float = 1.0  # inner steps trained / horizon
     val_loss: float  # of this evaluation; infinite if training diverged
     val_accuracy: float
-    incumbent: bool  # whether this evaluation became the best so far by the problem's objective
+    incumbent: bool  # whether this is what a user who stopped now would be handed
     test_loss: float | None = None  # referee, of the reported weights; measured when incumbent
     test_accuracy: float | None = None
     hypergradient: list[float] | None = None  # d(validation loss)/d(schedule), same order
@@ -132,7 +169,9 @@ class RunRecord(_Record):
     cost: CostRecord = Field(default_factory=CostRecord)
     reports: int = 0
     incumbent: int | None = None  # index of the incumbent's report
+    incumbent_rule: IncumbentRule = "best of the longest trained"  # by which reports are flagged
     final: FinalRecord | None = None
+    retrained: list[RetrainedRecord] = Field(default_factory=list)  # by report and draw
     started: str = ""  # ISO 8601, UTC
     finished: str | None = None
     resumed: int = 0  # how many times an interrupted run was continued
@@ -141,6 +180,8 @@ class RunRecord(_Record):
     device: dict[str, Any] = Field(default_factory=dict)
     software: dict[str, str] = Field(default_factory=dict)
     commit: str | None = None
+    segments: list[SegmentRecord] = Field(default_factory=list)  # none in records of before there were any
+    mixed_clock: bool = False  # whether unlike segments were allowed where seconds are limited
     # Of a settled run: SHA-256 of its trace, and of this record without the field itself.
     trace_sha256: str | None = None
     digest: str | None = None
@@ -190,3 +231,11 @@ RUN_COLUMNS = [
 ]  # fmt: skip
 """Columns of the frame of runs that ``load_runs`` returns, one row a cell. Traits are bool, label, color
 and marker text or None; ``final_report`` is the report whose schedule the referee retrained, or NaN."""
+
+RETRAINED_COLUMNS = [
+    "suite", "problem", "method", "seed", "report", "seconds", "inner_steps", "gradient_equivalents",
+    "draw", "test_accuracy", "test_loss", "diverged",
+]  # fmt: skip
+"""Columns of the frame of retrainings that ``load_retrained`` returns, one row a cell, report and draw.
+``seconds``, ``inner_steps`` and ``gradient_equivalents`` are those of the report; ``test_accuracy`` is NaN
+and ``test_loss`` infinite where that draw diverged; ``diverged`` is bool."""

@@ -75,7 +75,7 @@ def test_a_folder_without_results_is_an_input_error(tmp_path: Path) -> None:
         ({"clock": {"method": 0.0, "elapsed": 0.0}}, "after the end"),
         ({"final": None}, "neither a final accuracy nor a reason"),
         ({"status": "failed"}, "failed without a reason"),
-        ({"schema_version": 99}, "newer version: schema 99 (allowed: 1 to 2)"),
+        ({"schema_version": 99}, "newer version: schema 99 (allowed: 1 to 3)"),
         ({"status": "done"}, "no run record"),
         ({"surprise": 1}, "no run record"),
     ],
@@ -243,7 +243,7 @@ def test_records_of_schema_1_load_and_are_sound() -> None:
     assert record is not None
     assert record.final is not None
     assert (record.digest, record.final.report) == (None, None)  # fields that there were not
-    assert record.schema_version == 2
+    assert (record.schema_version, record.incumbent_rule) == (3, "best")
     assert [name for name, holds in record.traits.items() if holds] == ["exact", "searches"]
     result = verify(OLD)
     assert result.sound
@@ -254,15 +254,15 @@ def test_records_of_schema_1_load_and_are_sound() -> None:
 
 @pytest.fixture
 def next_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A version 3 of the schema, which calls the seed ``seed`` where version 2 called it ``number``."""
+    """A version 4 of the schema, which calls the seed ``seed`` where version 3 called it ``number``."""
 
     def renamed(data: dict[str, Any]) -> dict[str, Any]:
-        data = {**data, "seed": data["number"], "schema_version": 3}
+        data = {**data, "seed": data["number"], "schema_version": 4}
         del data["number"]
         return data
 
-    monkeypatch.setattr(migrations, "SCHEMA_VERSION", 3)
-    monkeypatch.setitem(migrations.MIGRATIONS, 2, renamed)
+    monkeypatch.setattr(migrations, "SCHEMA_VERSION", 4)
+    monkeypatch.setitem(migrations.MIGRATIONS, 3, renamed)
 
 
 def test_older_records_are_migrated_and_their_digests_hold(results: Path, next_version: None) -> None:
@@ -272,7 +272,7 @@ def test_older_records_are_migrated_and_their_digests_hold(results: Path, next_v
         path.write_text(json.dumps({**data, "digest": record_digest(json.dumps(data).encode())}))
     record = CellFiles(cell(results, seed=1)).record()
     assert record is not None
-    assert (record.schema_version, record.seed) == (3, 1)
+    assert (record.schema_version, record.seed) == (4, 1)
     assert (
         load_results(results)["seed"].unique().tolist()
         == load_runs(results)["seed"].unique().tolist()
@@ -281,7 +281,7 @@ def test_older_records_are_migrated_and_their_digests_hold(results: Path, next_v
     assert verify(results).findings == []
 
 
-@pytest.mark.parametrize("version", [3, 0, -1, "1", None, True, 1.0])
+@pytest.mark.parametrize("version", [4, 0, -1, "1", None, True, 1.0])
 @pytest.mark.parametrize("name", ["run.json", "suite.json"])
 def test_records_of_no_known_version_are_refused_in_a_line(results: Path, name: str, version: object) -> None:
     path = results / name if name == "suite.json" else cell(results) / name
