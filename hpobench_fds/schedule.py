@@ -81,6 +81,9 @@ class HyperparameterSpace(BaseModel):
                 raise ValueError(f"{name} = {value:g} is outside [{self.low:g}, {self.high:g}]")
         if self.scale == "log" and self.low <= 0:
             raise ValueError(f"low = {self.low:g} must be above 0 on a log scale")
+        ratio = self.high / self.low if self.scale == "log" else 0.0
+        if not (math.isfinite(self.high - self.low) and math.isfinite(ratio)):
+            raise ValueError(f"low = {self.low:g} and high = {self.high:g} are too far apart for a number")
         most = MOST_STEP_SHARE * self.width
         if self.step is not None and self.step > most * (1 + 1e-9):
             unit = " in natural logarithms" if self.scale == "log" else ""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
 import torch
+from filelock import FileLock
 from torch import Tensor
 
 from hpobench_fds.data.dataset import Dataset
@@ -155,6 +157,27 @@ def load_dataset(
     raise InputError(f"unknown dataset {name!r}", where=where, key="dataset", allowed=sorted(DATASETS))
 
 
+@contextmanager
+def _downloading_alone(request: Request) -> Iterator[None]:
+    """One runner at a time downloads into a data root; the others wait, and find what it has fetched.
+
+    Raises InputError for a root that cannot be written to.
+    """
+    if not request.download:
+        yield
+        return
+    try:
+        request.root.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(request.root / ".download.lock")
+        lock.acquire()
+    except OSError as error:
+        raise request.error(f"{request.root} cannot be written: {error.strerror or error}") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def _load_builtin(
     request: Request,
     device: str | torch.device,
@@ -163,7 +186,8 @@ def _load_builtin(
     test_limit: int | None,
 ) -> Dataset:
     source = _BUILTIN[request.name]
-    train, test = source.read(request)
+    with _downloading_alone(request):
+        train, test = source.read(request)
     for part in (train, test):
         part.check(request, source.shape, source.classes)
     mean, std = source.mean, source.std

@@ -40,6 +40,14 @@ class Request:
         return self.error(f"not found: {problem}; the data root is {self.root}", self.needs)
 
     @contextmanager
+    def fetching(self, folder: Path) -> Iterator[None]:
+        """Whatever a download raises becomes an InputError that names the folder."""
+        try:
+            yield
+        except Exception as err:
+            raise self.error(f"the download into {folder} failed: {type(err).__name__}: {err}") from err
+
+    @contextmanager
     def reading(self, source: object) -> Iterator[None]:
         """Whatever a third party's reader raises becomes an InputError that names ``source``.
 
@@ -50,7 +58,11 @@ class Request:
         except InputError:
             raise
         except Exception as err:
-            raise self.error(f"{source} cannot be read: {type(err).__name__}: {err}") from err
+            raise self.damaged(f"{source} cannot be read: {type(err).__name__}: {err}") from err
+
+    def damaged(self, problem: str) -> InputError:
+        """Of a file that is there and is no good, as a download that was cut off leaves one."""
+        return self.error(f"{problem} -- delete it, and --download fetches it again")
 
 
 @dataclass(frozen=True)
@@ -139,7 +151,7 @@ def read_fashion_mnist(request: Request) -> tuple[Part, Part]:
     if paths is None and request.download:
         from torchvision.datasets import FashionMNIST
 
-        with request.reading(f"the download into {raw}"):
+        with request.fetching(raw):
             FashionMNIST(root, download=True)
         paths = _find_idx(raw)
     if paths is None:
@@ -160,7 +172,7 @@ def _prefixed(request: Request) -> Iterator[None]:
     try:
         yield
     except InputError as err:
-        raise request.error(str(err)) from err
+        raise request.damaged(str(err)) from err
 
 
 def _require(request: Request, *paths: Path) -> None:

@@ -33,7 +33,7 @@ class OuterOptions(BaseModel):
     converged : the search ends when every step is below this share of its value's magnitude (sign only).
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     kind: Literal["sign", "adam", "plain"] = "sign"
     step: dict[str, float] = Field(default_factory=dict)

@@ -37,9 +37,9 @@ TRAITS = ("greedy", "exact", "truncated", "multi_fidelity", "searches")
 
 
 class Options(BaseModel):
-    """Base of a method's options; unknown keys are refused."""
+    """Base of a method's options; unknown keys are refused, and so are numbers that are not finite."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 @dataclass(frozen=True)

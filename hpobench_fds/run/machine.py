@@ -51,9 +51,13 @@ def find_devices(text: str, where: object = None) -> list[torch.device]:
 
 
 def threads_each(jobs: int) -> int:
-    """CPU threads of each of so many cells side by side: a share of the cores, no more than now."""
-    threads = torch.get_num_threads()
-    return threads if jobs == 1 else max(1, min(threads, joblib.cpu_count() // jobs))
+    """CPU threads of each of so many cells side by side: a share of the cores, no more than now.
+
+    The cores are those that this process may use, by its affinity and its container's quota: torch counts
+    the host's.
+    """
+    cores: int = joblib.cpu_count()
+    return max(1, min(torch.get_num_threads(), cores // jobs))
 
 
 def describe_machine(device: torch.device, jobs: int = 1) -> Machine:

@@ -13,6 +13,10 @@
     seconds = 600                     # of wall-clock, all that a cell does
     memory_gb = 4                     # of its process
 
+    [referee]                         # optional: what is retrained on all data, off every clock
+    draws = 3                         # in so many fresh draws each (1)
+    points = 4                        # so many incumbents of a run, the last among them, or "all" (1)
+
     [problems.digits-mlp]             # the keys of ProblemConfig
     dataset = "digits"
     horizon = 200
@@ -50,9 +54,9 @@ from hpobench_fds.data.catalogue import DATASETS
 from hpobench_fds.errors import InputError
 from hpobench_fds.method.registry import options_as_data, parse_options, resolve
 from hpobench_fds.nn.zoo import MODELS
-from hpobench_fds.suite.cell import BUDGETS, BudgetConfig, Cell
+from hpobench_fds.suite.cell import BUDGETS, LEAST_RETRAINED, BudgetConfig, Cell, RefereeConfig
 from hpobench_fds.suite.limits import NO_LIMITS, Limits
-from hpobench_fds.training.problem import ProblemConfig
+from hpobench_fds.training.problem import ProblemConfig, too_many_windows
 from hpobench_fds.typed import dotted, shown, unknown, validated
 
 MOST_SEEDS = 10_000  # a slip such as "0-1000000000" must not fill the memory
@@ -148,6 +152,7 @@ class _SuiteTable(BaseModel):
     device: Annotated[str, AfterValidator(_device)] = Field(default="auto", description=f"One of {DEVICES}.")
     budget: BudgetConfig | None = Field(default=None, description="Of each cell that has none of its own.")
     limits: Limits = Field(default=Limits(), description="Over which a cell is stopped and has failed.")
+    referee: RefereeConfig = Field(default=RefereeConfig(), description="What is retrained, off every clock.")
     problems: dict[str, _ProblemTable] = Field(min_length=1, description="Problems by name.")
     methods: dict[str, _MethodTable] = Field(min_length=1, description="Methods by label.")
 
@@ -179,6 +184,7 @@ class Suite:
     where: str
     base: Path
     limits: Limits = NO_LIMITS
+    referee: RefereeConfig = LEAST_RETRAINED
 
     @classmethod
     def from_dict(
@@ -202,6 +208,7 @@ class Suite:
             where=str(where),
             base=base,
             limits=table.limits,
+            referee=table.referee,
         )
 
     def cells(self, *, methods: str | Iterable[str] | None = None, seeds: object = None) -> list[Cell]:
@@ -216,7 +223,9 @@ class Suite:
         except ValueError as error:
             raise InputError(str(error), key="seeds") from error
         return [
-            Cell(self.name, problem, config, label, *self.methods[label], seed, budget, self.base)
+            Cell(
+                self.name, problem, config, label, *self.methods[label], seed, budget, self.base, self.referee
+            )
             for problem, (config, budget) in self.problems.items()
             for seed in numbers
             for label in labels
@@ -256,6 +265,9 @@ def _check_names(problem: ProblemConfig, where: object, key: str) -> None:
     for kind, name, allowed in known:
         if name not in allowed:
             raise InputError(unknown(kind, name, allowed), where=where, key=f"{key}.{kind}", allowed=allowed)
+    too_many = problem.horizon is not None and too_many_windows(problem.space, problem.horizon)
+    if too_many:
+        raise InputError(too_many, where=where, key=key)
 
 
 def _method(label: str, table: _MethodTable, where: object, base: Path) -> tuple[str, dict[str, Any]]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -36,7 +37,7 @@ PAPER_SPACE: dict[str, HyperparameterSpace] = {
 class AugmentationConfig(BaseModel):
     """Random crop after zero padding, horizontal flip, cutout; all off by default."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     crop_padding: int = Field(default=0, ge=0)  # pixels
     flip: bool = False
@@ -47,7 +48,7 @@ class AugmentationConfig(BaseModel):
 class ProblemConfig(BaseModel):
     """One problem of a suite, as the suite file states it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     dataset: str
     model: str = "mlp"
@@ -91,6 +92,14 @@ class ProblemConfig(BaseModel):
                 for name, value in RULES[self.optimiser].defaults.items()
             }
         )
+
+
+def too_many_windows(space: Mapping[str, HyperparameterSpace], horizon: int) -> str | None:
+    """Which hyperparameter has windows without a single inner step, in words; None if none has."""
+    for name, one in space.items():
+        if one.windows > horizon:
+            return f"space.{name}.windows: got {one.windows} (allowed: at most {horizon}, the inner steps)"
+    return None
 
 
 @dataclass(frozen=True)
@@ -164,4 +173,7 @@ def load_problem(
         train_limit=config.train_limit,
         test_limit=config.test_limit,
     )
-    return Problem(config, dataset, name), TestData(dataset.x_test, dataset.y_test)
+    problem = Problem(config, dataset, name)
+    if too_many := too_many_windows(config.space, problem.horizon):
+        raise InputError(too_many, where=name)
+    return problem, TestData(dataset.x_test, dataset.y_test)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import pickle
 import struct
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -541,3 +543,45 @@ def test_the_real_fashion_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert torch.bincount(dataset.y_test).tolist() == [1_000] * 10
     assert abs(dataset.x_train.mean().item()) < 1e-3
     assert abs(dataset.x_train.std().item() - 1) < 1e-3
+
+
+# ----------------------------------------------------------------------------------------- damaged downloads
+
+
+@pytest.mark.parametrize("download", [False, True])
+def test_a_file_that_is_there_and_is_damaged_is_named_with_what_to_do(tmp_path: Path, download: bool) -> None:
+    folder = write_idx(tmp_path / "FashionMNIST" / "raw", gz=True)
+    path = spoil(folder / f"{TRAIN_X}.gz", lambda b: b[: len(b) // 2])
+    with pytest.raises(InputError, match=rf"{path}.*delete it, and --download fetches it again"):
+        load_dataset("fashion_mnist", root=tmp_path, download=download)
+    assert path.exists()
+
+
+def test_one_runner_at_a_time_downloads_and_the_others_find_what_it_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HPOBENCH_FASHION_MNIST_DIR", str(tmp_path / "none"))
+    inside: list[int] = []
+    most: list[int] = []
+
+    def download(self: object) -> None:
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.1)
+        write_idx(tmp_path / "FashionMNIST" / "raw", gz=False)
+        inside.pop()
+
+    def load(_: int) -> Dataset:
+        return load_dataset("fashion_mnist", root=tmp_path, download=True)
+
+    monkeypatch.setattr("torchvision.datasets.FashionMNIST.download", download)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(load, range(4)))
+    assert most == [1]
+    assert all(torch.equal(one.x_train, found[0].x_train) for one in found)
+
+
+def test_a_data_root_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"file/root cannot be written"):
+        load_dataset("fashion_mnist", root=tmp_path / "file" / "root", download=True)

@@ -596,7 +596,7 @@ class Heard:
         seen: Spent = self.spent()
         self.used.append(seen.used)
         self.reports.append(report)
-        assert (seen.seconds, seen.steps) == (None, 40)
+        assert (seen.limits["seconds"], seen.limits["steps"]) == (None, 40)
 
     def end(self, result: CellResult) -> None:
         self.told.append(f"end {result.cell.method} {result.verdict}")

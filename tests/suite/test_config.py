@@ -233,6 +233,42 @@ BAD = {
         "s.toml: budget.seconds: got inf (allowed: a finite",
     ),
     "nan budget": (suite(budget__seconds=float("nan")), "s.toml: budget.seconds: got nan (allowed: a finite"),
+    "windows above the horizon": (
+        suite(problems={"one": {"dataset": "digits", "horizon": 6}}),
+        "s.toml: problems.one: space.lr.windows: got 7 (allowed: at most 6, the inner steps)",
+    ),
+    "infinite epochs": (
+        suite(problems={"one": {"dataset": "digits", "epochs": float("inf")}}),
+        "s.toml: problems.one.epochs: got inf (allowed: a finite number)",
+    ),
+    "nan option": (
+        suite(methods__fds={"product_clip": float("nan")}),
+        "s.toml: methods.fds.product_clip: got nan (allowed: a finite number)",
+    ),
+    "nan share of the validation data": (
+        suite(problems={"one": {"dataset": "digits", "horizon": 9, "validation_fraction": float("nan")}}),
+        "s.toml: problems.one.validation_fraction: got nan (allowed: a finite number)",
+    ),
+    "range too wide for a number": (
+        suite(
+            problems={
+                "one": {"dataset": "digits", "horizon": 9, "space": {"lr": {"low": -1e308, "high": 1e308}}}
+            }
+        ),
+        "s.toml: problems.one.space.lr: low = -1e+308 and high = 1e+308 are too far apart for a number",
+    ),
+    "ratio too wide for a number": (
+        suite(
+            problems={
+                "one": {
+                    "dataset": "digits",
+                    "horizon": 9,
+                    "space": {"lr": {"low": 1e-300, "high": 1e100, "initial": 1.0, "scale": "log"}},
+                }
+            }
+        ),
+        "are too far apart for a number",
+    ),
     "steps and epochs": (suite(budget__epochs=1.0), "s.toml: budget: give steps or epochs, not both"),
     "device": (suite(device="gpu"), 's.toml: device: got "gpu" (allowed: auto, cpu, cuda, cuda:N)'),
     "seeds": (suite(seeds=[1, 1]), "s.toml: seeds: seed 1 is there twice"),

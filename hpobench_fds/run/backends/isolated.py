@@ -7,8 +7,6 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 
-import torch
-
 from hpobench_fds.errors import InputError
 from hpobench_fds.records.cell_files import CHECKPOINT_FILE, OUTPUT_FILE, CellFiles, Held
 from hpobench_fds.records.folder import ResultsFolder
@@ -17,7 +15,7 @@ from hpobench_fds.run.backends.messages import Broken, Ended, Order
 from hpobench_fds.run.backends.shared_data import SharedProblem
 from hpobench_fds.run.backends.supervisor import CellProcess, Stop, size_of
 from hpobench_fds.run.cell_run import lock_soon, new_record, now, settled_before
-from hpobench_fds.run.machine import Machine
+from hpobench_fds.run.machine import Machine, threads_each
 from hpobench_fds.run.watcher import CellResult, Quiet, Watcher
 from hpobench_fds.suite.cell import Cell
 from hpobench_fds.suite.limits import NO_LIMITS, Limits
@@ -48,7 +46,7 @@ def run_isolated(
     Parameters
     ----------
     machine : the device to use; the process fills in the device's name.
-    threads : CPU threads of the process; as many as here if None.
+    threads : CPU threads of the process; if None as many as here, but no more than this process has cores.
     limits : over which the process is killed and the cell has failed.
     retry_failed : run a failed cell again, see ``run_cell``.
     watch : is told of its beginning and its reports.
@@ -64,7 +62,7 @@ def run_isolated(
         store=store,
         problem=problem,
         machine=machine,
-        threads=threads or torch.get_num_threads(),
+        threads=threads or threads_each(1),
         retry_failed=retry_failed,
         output=files.folder / OUTPUT_FILE,
         environment=dict(os.environ),
