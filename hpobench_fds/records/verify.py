@@ -29,8 +29,9 @@ from hpobench_fds.records.cell_files import (
     reports_of,
 )
 from hpobench_fds.records.configuration import configuration_hash
+from hpobench_fds.records.crowding import crowding
 from hpobench_fds.records.folder import read_suite
-from hpobench_fds.records.incumbents import Scores, is_better, is_in_time
+from hpobench_fds.records.incumbents import incumbents
 from hpobench_fds.records.parsing import record_digest, trace_digest, whole_lines
 from hpobench_fds.records.safe_files import read_plain
 from hpobench_fds.records.schema import CostRecord, ReportRecord, RunRecord
@@ -129,7 +130,9 @@ class _Cell:
         self._place(record)
         self._trace(record)
         self._incumbents(record)
+        self._retrained(record)
         self._sums(record)
+        self._segments(record)
         self._digests(record)
         return self.findings
 
@@ -216,22 +219,43 @@ class _Cell:
             )
 
     def _incumbents(self, record: RunRecord) -> None:
-        best: ReportRecord | None = None
         objective = str(record.problem_config.get("objective"))
+        by_numbers = incumbents(self.reports, record.budget, objective, record.incumbent_rule)
+        better = {report.report for report in by_numbers}
         for report in self.reports:
-            in_time = is_in_time(report.spent, record.budget)
-            better = in_time and is_better(
-                _scores(report), None if best is None else _scores(best), objective
-            )
-            if report.incumbent != better:
+            if report.incumbent != (report.report in better):
                 said = "an incumbent" if report.incumbent else "no incumbent"
                 self._error(f"report {report.report} is {said} by its flag, not by its numbers", TRACE_FILE)
-            best = report if report.incumbent else best
+        flagged = [report for report in self.reports if report.incumbent]
+        best = flagged[-1] if flagged else None
         index, count = None if best is None else best.report, len(self.reports)
         same = record.reports == count
         self._expect_at_the_end(record, same, f"{record.reports} reports, the trace {count}")
         same = record.incumbent == index
         self._expect_at_the_end(record, same, f"the incumbent is {record.incumbent}, by the trace {index}")
+
+    def _retrained(self, record: RunRecord) -> None:
+        """Each draw of an incumbent (by the rule as it is now) once, and as the last word has it."""
+        objective = str(record.problem_config.get("objective"))
+        found = {report.report for report in incumbents(self.reports, record.budget, objective)}
+        places = [(one.report, one.draw) for one in record.retrained]
+        self._expect(len(set(places)) == len(places), "a draw of a report was retrained twice")
+        final = record.final
+        for one in record.retrained:
+            self._expect(one.report in found, f"report {one.report} was retrained, and is no incumbent")
+            if final is not None and (final.report, 0) == (one.report, one.draw):
+                same = (final.test_loss, final.test_accuracy) == (one.test_loss, one.test_accuracy)
+                self._expect(same, f"report {one.report}: draw 0 is not what the last word says of it")
+
+    def _segments(self, record: RunRecord) -> None:
+        """Where its parts ran, and whether it had the machine to itself."""
+        began = [segment.seconds for segment in record.segments]
+        in_order = began == sorted(began) and (not began or began[-1] <= record.clock.method + CLOCK_SLACK)
+        self._expect(in_order, "the segments do not follow each other on its clock")
+        if record.mixed_clock:
+            self._note("its seconds add up segments unlike each other, as --mixed-clock allowed", RUN_FILE)
+        if (text := crowding(record)) is not None:
+            self._note(text, RUN_FILE)
 
     def _sums(self, record: RunRecord) -> None:
         clock = record.clock
@@ -273,10 +297,6 @@ def _bounds(record: RunRecord) -> tuple[list[float], list[float]]:
         [float(table.get("low", -math.inf)) for table in tables],
         [float(table.get("high", math.inf)) for table in tables],
     )
-
-
-def _scores(report: ReportRecord) -> Scores:
-    return Scores(report.val_loss, report.val_accuracy)
 
 
 def sentence(result: Verification, folder: Path) -> str:

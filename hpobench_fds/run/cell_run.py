@@ -6,15 +6,12 @@
 from __future__ import annotations
 
 import gc
-import math
 import random
 import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,13 +20,15 @@ from filelock import BaseFileLock
 from hpobench_fds.errors import InputError
 from hpobench_fds.method.contract import Deaf, Method, Task
 from hpobench_fds.method.registry import parse_options, resolve
-from hpobench_fds.records.cell_files import CHECKPOINT_FILE, ERROR_FILE, CellFiles, Held
+from hpobench_fds.records.cell_files import ERROR_FILE, CellFiles, Held
 from hpobench_fds.records.folder import ResultsFolder
-from hpobench_fds.records.schema import ClockRecord, CostRecord, FinalRecord, ReportRecord, RunRecord, Status
+from hpobench_fds.records.incumbents import RULE, incumbents
+from hpobench_fds.records.schema import RunRecord, SegmentRecord, Status
+from hpobench_fds.run.earlier import Earlier, earlier_of, refusal, segment_of, segments_of
 from hpobench_fds.run.machine import Machine
 from hpobench_fds.run.recorder import Ears, Recorder
-from hpobench_fds.run.referee import Referee
-from hpobench_fds.run.spent import Spent, clock_record, cost_of, cost_record, seconds_of
+from hpobench_fds.run.referee import Referee, retrain_curve
+from hpobench_fds.run.spent import RunClock, Spent, clock_record, cost_of, cost_record
 from hpobench_fds.run.watcher import CellResult, Quiet, Watcher
 from hpobench_fds.seeds import derive
 from hpobench_fds.suite.cell import Cell
@@ -40,51 +39,6 @@ from hpobench_fds.wording import in_a_line
 
 LOCK_WAIT = 0.2  # seconds; other runners hold a lock for a moment when they look whether it is free
 MOST_ATTEMPTS = 3  # a cell whose process died that often without getting any further has failed
-
-
-@dataclass(frozen=True)
-class _Earlier:
-    """What an interrupted or crashed run has left to go on from."""
-
-    clock: ClockRecord
-    cost: CostRecord
-    reports: list[ReportRecord]
-    state: dict[str, Any] | None = None  # None with ``stopped``: only the referee's last word is missing
-    stopped: str | None = None
-
-
-def _earlier(files: CellFiles, known: RunRecord | None, machine: Machine) -> _Earlier | None:
-    """What to go on from; None to start afresh."""
-    if known is None or known.status == "complete":
-        return None
-    # An error leaves no checkpoint; a process that was killed may leave a good one.
-    if known.status == "failed" and not (files.folder / CHECKPOINT_FILE).exists():
-        return None
-    try:
-        reports = files.reports()
-    except InputError:  # a broken trace cannot be gone on from
-        return None
-    if known.stopped is not None:
-        whole = len(reports) == known.reports
-        return _Earlier(known.clock, known.cost, reports, stopped=known.stopped) if whole else None
-    checkpoint = files.load_checkpoint(machine.device)
-    same = ("kind", "name")  # seconds of another device cannot be added up
-    if (
-        checkpoint is None
-        or checkpoint.get("config_hash") != known.config_hash
-        or any(known.device.get(key) != machine.description.get(key) for key in same)
-    ):
-        return None
-    try:
-        # The clock of schema 1 had an account that is gone.
-        seconds = {k: v for k, v in checkpoint["clock"].items() if k != "compile"}
-        clock, cost = ClockRecord(**seconds), CostRecord(**checkpoint["cost"])
-        count, state = checkpoint["reports"], checkpoint["state"]
-        spent = (*clock.model_dump().values(), *cost.model_dump().values())
-        sound = 0 <= count <= len(reports) and all(0 <= value < math.inf for value in spent)
-    except (AttributeError, KeyError, TypeError, ValueError):  # no runner wrote it
-        return None
-    return _Earlier(clock, cost, reports[:count], state=state) if sound else None
 
 
 class _Run:
@@ -98,32 +52,32 @@ class _Run:
         test: TestData,
         machine: Machine,
         known: RunRecord | None,
+        earlier: Earlier | None,
+        segment: SegmentRecord,
         watch: Watcher,
         source: Callable[[], float],
     ) -> None:
-        self.cell, self.files, self.problem, self.machine = cell, files, problem, machine
-        for torn in files.folder.glob(".*.tmp"):  # a process was killed while it wrote
-            torn.unlink(missing_ok=True)
-        self.earlier = earlier = _earlier(files, known, machine)
-        if earlier is None:
-            files.clear()
-        else:
-            files.keep_reports(len(earlier.reports))
-            (files.folder / ERROR_FILE).unlink(missing_ok=True)
-        seconds, cost = (seconds_of(earlier.clock), cost_of(earlier.cost)) if earlier else (None, None)
-        self.clock = Clock(source, synchroniser(machine.device), seconds, cost)
+        self.cell, self.files, self.problem, self.earlier = cell, files, problem, earlier
+        self.begun = False  # until then the files are as an earlier attempt left them
+        seconds, cost = (earlier.clock, cost_of(earlier.cost)) if earlier else (None, None)
+        self.clock = RunClock(source, synchroniser(machine.device), seconds, cost)
         steps = cell.budget.inner_steps(problem.steps_per_epoch)
         self.budget = Budget(self.clock, cell.budget.seconds, steps, cell.budget.gradient_equivalents)
         self.referee = Referee(problem, test, cell.seed)
         self.recorder = Recorder(
             cell, problem, self.referee, files, self.clock, self.budget,
             earlier.reports if earlier else (), watch, source,
+            known.incumbent_rule if known and earlier else RULE,
         )  # fmt: skip
         self.record = new_record(cell, problem.space.names, problem.steps_per_epoch, machine)
         self.record.attempts = _attempt(known, earlier)
+        self.segment = segment
         if known is not None and earlier is not None:
-            self.record.stopped = earlier.stopped
-            self.record.started, self.record.resumed = known.started, known.resumed + 1
+            self.record.stopped, self.record.incumbent_rule = earlier.stopped, known.incumbent_rule
+            self.record.retrained = known.retrained if earlier.stopped else []
+            self.record.started, self.record.resumed = known.started, known.resumed
+            self.record.segments = [*segments_of(known)]
+            self.record.mixed_clock = known.mixed_clock or refusal(known, earlier, segment) is not None
 
     def spent(self) -> Spent:
         return Spent.of(self.budget)
@@ -156,10 +110,12 @@ class _Run:
         self.record.family = method.family
         self.record.traits, self.record.appearance = method.traits(), method.appearance()
         if (reason := method.skip(self.problem)) is not None:
+            self._begin()
             self.record.stopped = "skipped"
             self._save("complete", reason=reason)
             return
         warm_up(method, self.problem)
+        self._begin()
         self.clock.start()
         try:
             if self.record.stopped is None:
@@ -168,11 +124,25 @@ class _Run:
             with self.clock.charge("referee"):
                 # Known to have stopped: should the referee be interrupted, only its part is repeated.
                 self._save("running")
-                self.record.final = self._final()
+                self._retrain()
         finally:
             self.clock.stop()
         none = None if self.record.final else "no finite evaluation within the budget"
         self._save("complete", reason=none)
+
+    def _begin(self) -> None:
+        """All is there to start with: drop what an earlier attempt has left that is not gone on from."""
+        for torn in self.files.folder.glob(".*.tmp"):  # a process was killed while it wrote
+            torn.unlink(missing_ok=True)
+        if self.earlier is None:
+            self.files.clear()
+        else:
+            self.files.keep_reports(len(self.earlier.reports))
+            (self.files.folder / ERROR_FILE).unlink(missing_ok=True)
+            self.record.resumed += 1
+        self.record.segments.append(self.segment)
+        self.begun = True
+        self._save("running")
 
     def _spend(self, method: Method) -> str:
         """Let the method spend its budget; why it stopped."""
@@ -186,13 +156,21 @@ class _Run:
         task = Task(trainer, Ears(self.recorder), method_name=method.name, restored=restored)
         return str(method.run(task) or "done")
 
-    def _final(self) -> FinalRecord | None:
-        best, last, space = self.recorder.candidate, self.recorder.last, self.problem.space
-        if best is None or last is None:
-            return None
-        final = self.referee.final(space.from_vector(best.schedule), space.from_vector(last.schedule))
-        final.report = best.report
-        return final
+    def _retrain(self) -> None:
+        """The referee's part: the last incumbent first, so that least is lost if it is interrupted."""
+        reports = self.files.reports()
+
+        def keep() -> None:
+            with self.clock.charge("records"):
+                self._save("running")
+
+        retrain_curve(self.record, reports, self.referee, self.problem, self.cell.referee, keep)
+        objective, space = self.problem.config.objective, self.problem.space
+        best = incumbents(reports, self.record.budget, objective)
+        if best:
+            schedules = (space.from_vector(report.schedule) for report in (best[-1], reports[-1]))
+            self.record.final = self.referee.final(*schedules)
+            self.record.final.report = best[-1].report
 
     def _save(self, status: Status, reason: str | None = None) -> None:
         self.record.status, self.record.reason = status, reason
@@ -201,7 +179,7 @@ class _Run:
         self.record.incumbent = self.recorder.incumbent.report if self.recorder.incumbent else None
         self.record.finished = now() if status in ("complete", "failed") else None
         self.files.write_record(self.record)
-        if self.record.finished:
+        if self.record.finished and self.begun:
             self.files.drop_checkpoint()
 
 
@@ -213,6 +191,7 @@ def run_cell(
     machine: Machine,
     *,
     retry_failed: bool = False,
+    mixed_clock: bool = False,
     watch: Watcher | None = None,
     source: Callable[[], float] = time.monotonic,
 ) -> CellResult:
@@ -223,6 +202,8 @@ def run_cell(
     problem, test : the cell's problem as ``load_problem`` gives it; nothing is left behind in them.
     retry_failed : run a failed cell again: after an error from the start, but where the process was
         killed, from its last checkpoint.
+    mixed_clock : go on with a run that is limited in seconds where these are unlike those before: another
+        device, other threads, jobs, commit or libraries. It is refused if not, and left as it is.
     watch : is told of its beginning and of its reports.
     source : monotonic time in seconds; tests pass a fake one.
 
@@ -242,7 +223,13 @@ def run_cell(
     try:
         if (settled := settled_before(cell, files, retry_failed)) is not None:
             return settled
-        run = _Run(cell, files, problem, test, machine, files.record(), watch, source)
+        known = files.record()
+        earlier = earlier_of(files, known, machine)
+        segment = segment_of(machine, earlier.clock.method if earlier else 0.0, now())
+        why = refusal(known, earlier, segment) if known is not None and not mixed_clock else None
+        if why is not None:
+            return CellResult(cell, "refused", known, why)
+        run = _Run(cell, files, problem, test, machine, known, earlier, segment, watch, source)
         watch.begin(cell, run.spent)
         record = run.go()
         return CellResult(cell, "failed" if record.status == "failed" else "complete", record)
@@ -271,7 +258,7 @@ class GivenUp(Exception):  # noqa: N818 -- a decision, not a fault
     """A cell is not tried again."""
 
 
-def _attempt(known: RunRecord | None, earlier: _Earlier | None) -> int:
+def _attempt(known: RunRecord | None, earlier: Earlier | None) -> int:
     """Which attempt in a row this is, none of them having got any further than the one before; from 1."""
     if known is None or known.status != "running":
         return 1

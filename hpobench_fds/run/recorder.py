@@ -12,8 +12,8 @@ import torch
 
 from hpobench_fds.method.contract import Report
 from hpobench_fds.records.cell_files import CellFiles
-from hpobench_fds.records.incumbents import Scores, is_better, is_in_time
-from hpobench_fds.records.schema import ReportRecord
+from hpobench_fds.records.incumbents import RULE, Scores, is_better, is_in_time
+from hpobench_fds.records.schema import IncumbentRule, ReportRecord
 from hpobench_fds.run.referee import Referee
 from hpobench_fds.run.spent import clock_record, cost_record
 from hpobench_fds.run.watcher import Quiet, Watcher
@@ -29,7 +29,8 @@ OUTSIDE_BOUNDS = 1e-9  # share of a range that rounding may carry a schedule out
 class Recorder:
     """The runner's side of a task: judges reports, writes them down, keeps checkpoints.
 
-    All of it is off the method's clock. ``reports`` are those of an earlier part of the same run.
+    All of it is off the method's clock. ``reports`` are those of an earlier part of the same run, and
+    ``rule`` is the one by which their incumbents are flagged.
     """
 
     def __init__(
@@ -43,26 +44,25 @@ class Recorder:
         reports: Sequence[ReportRecord] = (),
         watch: Watcher | None = None,
         source: Callable[[], float] = time.monotonic,
+        rule: IncumbentRule = RULE,
     ) -> None:
         self._cell, self._problem, self._referee, self._files = cell, problem, referee, files
         self._clock, self._budget, self._watch, self._source = clock, budget, watch or Quiet(), source
         self._memory = _PeakMemory(problem.device)
-        self._next_checkpoint = -math.inf
+        self._next_checkpoint, self._rule = -math.inf, rule
         self.count = len(reports)
         self.last = reports[-1] if reports else None
         self.incumbent = next((report for report in reversed(reports) if report.incumbent), None)
-        self.candidate: ReportRecord | None = None  # whose schedule is retrained at the end
-        for report in reports:
-            self._consider(report)
 
     def report(self, report: Report) -> None:
         with self._clock.charge("referee"):
             seconds, cost = self._clock.seconds, cost_record(self._clock)
             peak = self._memory.read()
             schedule = self._checked(report)
-            scores = Scores(float(report.evaluation.loss), float(report.evaluation.accuracy))
+            evaluation, fidelity = report.evaluation, float(report.fidelity)
+            scores = Scores(float(evaluation.loss), float(evaluation.accuracy), fidelity)
             in_time = self._in_time(amounts(seconds, self._clock.cost))
-            incumbent = in_time and self._beats(scores, self.incumbent)
+            incumbent = in_time and self._beats(scores)
             test = self._measure(report) if incumbent else None
             self._memory.reset()
             gradient = report.hypergradient
@@ -71,7 +71,7 @@ class Recorder:
                 seconds=seconds,
                 cost=cost,
                 schedule=schedule,
-                fidelity=float(report.fidelity),
+                fidelity=fidelity,
                 val_loss=scores.loss,
                 val_accuracy=scores.accuracy,
                 incumbent=incumbent,
@@ -115,24 +115,10 @@ class Recorder:
     def _in_time(self, spent: Mapping[str, float]) -> bool:
         return is_in_time(spent, self._budget.limits)
 
-    def _beats(self, new: Scores, old: ReportRecord | None) -> bool:
-        """By the problem's objective."""
-        return is_better(new, None if old is None else _scores(old), self._problem.config.objective)
-
-    def _consider(self, report: ReportRecord) -> None:
-        """Keep for retraining the best of those trained longest.
-
-        A short rung never tried the later windows of its schedule: however good it looked, it says
-        nothing of a training over the horizon.
-        """
-        if not self._in_time(report.spent):
-            return
-        rival = self.candidate
-        longer = rival is not None and report.fidelity > rival.fidelity
-        if rival is not None and report.fidelity < rival.fidelity:
-            return
-        if self._beats(_scores(report), None if longer else rival):
-            self.candidate = report
+    def _beats(self, new: Scores) -> bool:
+        """Whether it takes the incumbent's place."""
+        best = None if self.incumbent is None else Scores.of(self.incumbent)
+        return is_better(new, best, self._problem.config.objective, self._rule)
 
     def _measure(self, report: Report) -> Evaluation:
         if report.state is None:
@@ -143,12 +129,7 @@ class Recorder:
         self._files.append(record)
         self.count, self.last = self.count + 1, record
         self.incumbent = record if record.incumbent else self.incumbent
-        self._consider(record)
         self._watch.report(self._cell, record)
-
-
-def _scores(report: ReportRecord) -> Scores:
-    return Scores(report.val_loss, report.val_accuracy)
 
 
 class Ears:

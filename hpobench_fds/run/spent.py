@@ -2,15 +2,61 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
 
 from hpobench_fds.records.schema import ClockRecord, CostRecord
 from hpobench_fds.training.clock import Budget, Clock, Cost, Seconds, amounts, share_used
 
 
+class RunClock(Clock):
+    """The clock of a run, which also tells whether the process had the machine while the method's time ran.
+
+    Each reading looks at the CPU seconds of the process as well. They are those of all its threads, so
+    that a method at work has at least about a second of them each second, whatever its threads.
+
+    Parameters
+    ----------
+    source, synchronise : as of ``Clock``.
+    earlier, cost : of an earlier part of the same run.
+    cpu : CPU seconds of this process; tests pass a fake one.
+    """
+
+    def __init__(
+        self,
+        source: Callable[[], float] = time.monotonic,
+        synchronise: Callable[[], None] = lambda: None,
+        earlier: ClockRecord | None = None,
+        cost: Cost | None = None,
+        cpu: Callable[[], float] = time.process_time,
+    ) -> None:
+        earlier = earlier or ClockRecord(cpu=0.0, gap=0.0, stalled=0.0)
+        self._time, self._process = source, cpu
+        self._last = source(), cpu()
+        # All in seconds of the method's account; None: an earlier part of the run did not measure it.
+        self.cpu, self.gap, self.stalled = earlier.cpu, earlier.gap, earlier.stalled
+        self._account = None  # set before the first reading
+        super().__init__(self._read, synchronise, seconds_of(earlier), cost)
+
+    def _read(self) -> float:
+        """The time, what has passed since the last reading being looked at."""
+        now, cpu = self._time(), self._process()
+        (before, cpu_before), self._last = self._last, (now, cpu)
+        if self._account == "method":
+            passed, worked = now - before, cpu - cpu_before
+            self.cpu = None if self.cpu is None else self.cpu + worked
+            self.gap = None if self.gap is None else max(self.gap, passed)
+            self.stalled = None if self.stalled is None else max(self.stalled, passed - worked)
+        return now
+
+
 def clock_record(clock: Clock) -> ClockRecord:
     """Where the time has gone so far."""
-    return ClockRecord(**asdict(clock.sums()))
+    seconds = asdict(clock.sums())  # a reading, which goes before the look at what readings found
+    if not isinstance(clock, RunClock):
+        return ClockRecord(**seconds)
+    return ClockRecord(**seconds, cpu=clock.cpu, gap=clock.gap, stalled=clock.stalled)
 
 
 def cost_record(clock: Clock) -> CostRecord:
@@ -20,7 +66,7 @@ def cost_record(clock: Clock) -> CostRecord:
 
 def seconds_of(record: ClockRecord) -> Seconds:
     """What a clock that goes on starts from."""
-    return Seconds(**record.model_dump())
+    return Seconds(**{field.name: getattr(record, field.name) for field in fields(Seconds)})
 
 
 def cost_of(record: CostRecord) -> Cost:

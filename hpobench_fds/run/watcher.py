@@ -11,7 +11,7 @@ from hpobench_fds.records.schema import ReportRecord, RunRecord
 from hpobench_fds.run.spent import Spent
 from hpobench_fds.suite.cell import Cell
 
-Verdict = Literal["complete", "failed", "interrupted", "complete before", "failed before", "held"]
+Verdict = Literal["complete", "failed", "interrupted", "complete before", "failed before", "held", "refused"]
 
 
 @dataclass(frozen=True)
@@ -19,12 +19,14 @@ class CellResult:
     """What became of a cell.
 
     ``held``: another runner has it; ``... before``: there was nothing to do; ``interrupted``: it goes on
-    when it is run again. ``record`` is what is on the disk, or was to be there when the disk is full.
+    when it is run again; ``refused``: it would not go on here, ``why`` says in a line why, and it is left as
+    it is. ``record`` is what is on the disk, or was to be there when the disk is full.
     """
 
     cell: Cell
     verdict: Verdict
     record: RunRecord | None = None
+    why: str | None = None
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class RunSummary:
     @property
     def exit_code(self) -> int:
         """1 if the results hold a failed or an unfinished run, else 0."""
-        return 1 if self.count("failed", "failed before", "interrupted") else 0
+        return 1 if self.count("failed", "failed before", "interrupted", "refused") else 0
 
 
 class Watcher(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -51,11 +51,34 @@ class BudgetConfig(BaseModel):
         return self.steps if self.epochs is None else max(1, round(self.epochs * steps_per_epoch))
 
 
+class RefereeConfig(BaseModel):
+    """What the referee retrains, off every clock; it decides which numbers there are, none of them.
+
+    ``points`` incumbents of a run, spread evenly over the logarithm of method time, the last among them,
+    each in ``draws`` fresh draws of initialisation and order that all methods share.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    draws: int = Field(default=1, ge=1, le=1000, description="Fresh draws of each retraining.")
+    points: Annotated[int, Field(ge=1)] | Literal["all"] = Field(
+        default=1, description="Incumbents that are retrained, the last among them, or all."
+    )
+
+    def retrainings(self) -> int | None:
+        """How many a cell has at most, the last schedule beside the incumbents'; None: it cannot be told."""
+        return None if self.points == "all" else self.draws * self.points + 1
+
+
+LEAST_RETRAINED = RefereeConfig()  # the last incumbent alone, once
+
+
 @dataclass(frozen=True)
 class Cell:
     """One run: a problem, a method and a seed, with all that decides its outcome. Plain data.
 
     ``base`` is the folder that an adapter's path is relative to; ``options`` have defaults filled in.
+    ``referee`` decides nothing of the outcome, but how much of it is measured.
     """
 
     suite: str
@@ -67,6 +90,7 @@ class Cell:
     seed: int
     budget: BudgetConfig
     base: Path
+    referee: RefereeConfig = LEAST_RETRAINED
 
     def __str__(self) -> str:
         return f"{self.problem}/{self.method}/seed-{self.seed}"

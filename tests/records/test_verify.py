@@ -17,7 +17,7 @@ from hpobench_fds.records import migrations
 from hpobench_fds.records.cell_files import CellFiles
 from hpobench_fds.records.frames import load_results, load_runs
 from hpobench_fds.records.parsing import record_digest
-from hpobench_fds.records.schema import TRAITS
+from hpobench_fds.records.schema import TRAITS, ClockRecord
 from hpobench_fds.records.verify import sentence, verify
 
 
@@ -28,6 +28,9 @@ def results(tmp_path: Path) -> Path:
 
 def errors(folder: Path) -> list[str]:
     return [str(finding) for finding in verify(folder).findings if finding.level == "error"]
+
+
+RETRAINED = {"report": 0, "draw": 0, "test_loss": 1.0, "test_accuracy": 0.5}
 
 
 def run_json(folder: Path, **changes: Any) -> None:
@@ -76,6 +79,9 @@ def test_a_folder_without_results_is_an_input_error(tmp_path: Path) -> None:
         ({"final": None}, "neither a final accuracy nor a reason"),
         ({"status": "failed"}, "failed without a reason"),
         ({"schema_version": 99}, "newer version: schema 99 (allowed: 1 to 3)"),
+        ({"retrained": [{**RETRAINED, "report": 77}]}, "report 77 was retrained, and is no incumbent"),
+        ({"retrained": [{**RETRAINED, "draw": 2}] * 2}, "a draw of a report was retrained twice"),
+        ({"segments": [{"seconds": 0.0}, {"seconds": 1e6}]}, "the segments do not follow each other"),
         ({"status": "done"}, "no run record"),
         ({"surprise": 1}, "no run record"),
     ],
@@ -86,6 +92,45 @@ def test_a_run_record_that_contradicts_itself_or_its_place_is_found(
 ) -> None:
     undigested(results, **changes)
     assert any(found in error and "run.json" in error for error in errors(results)), errors(results)
+
+
+def test_a_last_word_that_its_draw_contradicts_is_found(results: Path) -> None:
+    data = json.loads((cell(results) / "run.json").read_text())
+    undigested(results, final={**data["final"], "test_accuracy": 0.999})
+    assert any("draw 0 is not what the last word says of it" in error for error in errors(results))
+
+
+def planted_clock(folder: Path, device: str = "cpu", **seconds: float) -> list[str]:
+    """What is noted of a run with that clock."""
+    files = CellFiles(cell(folder))
+    record = files.record()
+    assert record is not None
+    record.clock = ClockRecord(**{"elapsed": seconds["method"], **seconds})
+    record.device = {**record.device, "kind": device}
+    files.write_record(record)
+    return [finding.message for finding in verify(folder).findings]
+
+
+@pytest.mark.parametrize(
+    ("device", "clock", "noted"),
+    [
+        ("cpu", {"method": 60.0, "cpu": 59.0, "gap": 0.3, "stalled": 0.1}, []),
+        ("cpu", {"method": 60.0, "cpu": 110.0, "gap": 0.3, "stalled": 0.1}, []),  # two threads
+        ("cpu", {"method": 9.1, "cpu": 3.0, "gap": 6.1, "stalled": 6.0}, ["suspended"]),  # stopped for 6 s
+        ("cpu", {"method": 60.0, "cpu": 30.0, "gap": 0.3, "stalled": 0.2}, ["30.0 CPU seconds in 59.8 s"]),
+        ("cpu", {"method": 60.0, "cpu": 25.0, "gap": 9.0, "stalled": 6.0}, ["suspended", "CPU seconds"]),
+        ("cpu", {"method": 2.0, "cpu": 1.0, "gap": 0.3, "stalled": 0.5}, []),  # too short to tell
+        ("cuda", {"method": 60.0, "cpu": 30.0, "gap": 0.3, "stalled": 0.2}, []),  # it waits for the GPU
+        ("cuda", {"method": 60.0, "cpu": 30.0, "gap": 7.0, "stalled": 6.0}, ["suspended"]),
+        ("cpu", {"method": 60.0}, []),  # not measured
+    ],
+)
+def test_a_run_that_was_suspended_or_crowded_is_noted(
+    results: Path, device: str, clock: dict[str, float], noted: list[str]
+) -> None:
+    found = planted_clock(results, device, **clock)
+    assert len(found) == bool(noted)
+    assert all(words in found[0] for words in noted)
 
 
 def set_in(index: int, **changes: Any) -> Callable[[list[dict[str, Any]]], None]:
@@ -121,7 +166,7 @@ def test_a_trace_that_contradicts_itself_is_found(
 
 def test_a_plausible_edit_of_a_run_record_is_found_by_its_digest(results: Path) -> None:
     final = json.loads((cell(results) / "run.json").read_text())["final"]
-    run_json(results, final={**final, "test_accuracy": 0.999})
+    run_json(results, final={**final, "last_test_accuracy": 0.999})
     (error,) = errors(results)
     assert "edited" in error
     assert "run.json" in error

@@ -118,17 +118,23 @@ def test_the_last_training_may_have_a_horizon_of_its_own() -> None:
     assert referee.retrain(GOOD)[0] == referee.measure(state)
 
 
-def test_the_same_schedule_is_not_trained_twice(referee: Referee, monkeypatch: pytest.MonkeyPatch) -> None:
-    trained = []
-    retrain = Referee.retrain
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Schedule, int]]:
+    """The schedules and draws that the referee trains, as it goes."""
+    seen: list[tuple[Schedule, int]] = []
+    train = Referee._train
 
-    def watched(self: Referee, schedule: Schedule) -> tuple[Evaluation, int | None]:
-        trained.append(schedule)
-        return retrain(self, schedule)
+    def watched(self: Referee, schedule: Schedule, draw: int) -> tuple[Evaluation, int | None]:
+        seen.append((schedule, draw))
+        return train(self, schedule, draw)
 
-    monkeypatch.setattr(Referee, "retrain", watched)
+    monkeypatch.setattr(Referee, "_train", watched)
+    return seen
+
+
+def test_the_same_schedule_is_not_trained_twice(referee: Referee, trained: list[Any]) -> None:
     final = referee.final(GOOD, GOOD)
-    assert trained == [GOOD]
+    assert trained == [(GOOD, 0)]
     assert (final.last_test_loss, final.last_test_accuracy) == (final.test_loss, final.test_accuracy)
 
 

@@ -75,6 +75,7 @@ class Scripted(Method):
     """Reports evaluations from a list, whatever the truth is."""
     name = "scripted"
     class Options(Method.Options):
+        model_config = {"allow_inf_nan": True}
         losses: list[float] = []
         accuracies: list[float] = []
         fidelities: list[float] = []
@@ -257,20 +258,23 @@ def test_the_machine_is_recorded() -> None:
 
 
 @pytest.mark.parametrize(
-    ("losses", "fidelities", "incumbent", "retrained"),
+    ("losses", "fidelities", "incumbents"),
     [
-        ([0.3, 0.5, 0.4], [0.1, 1.0, 1.0], 0, 2),  # a short rung looks best, but was never trained whole
-        ([0.5, 0.3, 0.4], [1.0, 1.0, 0.1], 1, 1),
-        ([0.3, 0.5, 0.4, 0.6], [0.1, 0.3, 0.3, 0.1], 0, 2),  # none was: the best of the longest
-        ([0.3, math.inf], [0.1, 1.0], 0, 0),  # what diverged is nobody's choice
+        ([0.3, 0.5, 0.4], [0.1, 1.0, 1.0], [0, 1, 2]),  # a higher fidelity wins, whatever its loss
+        ([0.5, 0.3, 0.4], [1.0, 1.0, 0.1], [0, 1]),
+        ([0.5, 0.1, 0.3], [1.0, 0.9, 1.0], [0, 2]),  # a lower one never does
+        ([0.3, 0.5, 0.4, 0.2], [0.1, 0.3, 0.3, 0.1], [0, 1, 2]),  # none was trained whole
+        ([0.3, math.inf, 0.2], [0.1, 1.0, 0.1], [0, 2]),  # what diverged is nobody's choice, and no mark
     ],
 )
-def test_the_best_of_those_trained_longest_is_retrained(
-    world: World, losses: list[float], fidelities: list[float], incumbent: int, retrained: int
+def test_the_incumbent_is_the_best_of_those_trained_longest(
+    world: World, losses: list[float], fidelities: list[float], incumbents: list[int]
 ) -> None:
-    record, _ = world.cell(world.suite(Scripted={"losses": losses, "fidelities": fidelities}))
+    record, reports = world.cell(world.suite(Scripted={"losses": losses, "fidelities": fidelities}))
     assert record.final is not None
-    assert (record.incumbent, record.final.report) == (incumbent, retrained)
+    assert [report.report for report in reports if report.incumbent] == incumbents
+    assert (record.incumbent, record.final.report) == (incumbents[-1], incumbents[-1])
+    assert record.incumbent_rule == "best of the longest trained"
 
 
 def test_frames_of_a_run_have_a_row_a_report_and_a_row_a_cell(world: World) -> None:
@@ -557,20 +561,6 @@ def test_a_run_that_left_no_checkpoint_starts_afresh(world: World, monkeypatch: 
     (world.files(suite.cells()[0]).folder / "checkpoint.pt").unlink(missing_ok=True)
     record, reports = world.cell(suite)
     assert (record.status, record.resumed, len(reports), record.cost.inner_steps) == ("complete", 0, 4, 40)
-
-
-def test_seconds_of_another_device_are_not_added_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    suite = world.suite(random_search={})
-    with monkeypatch.context() as patch:
-        interrupt_training(patch, 3)
-        with pytest.raises(KeyboardInterrupt):
-            world.cell(suite)
-    files = world.files(suite.cells()[0])
-    record = files.record()
-    assert record is not None
-    files.write_record(record.model_copy(update={"device": {"kind": "cuda", "name": "another"}}))
-    record, reports = world.cell(suite)
-    assert (record.resumed, len(reports)) == (0, 4)
 
 
 def test_an_interrupted_referee_alone_is_repeated(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

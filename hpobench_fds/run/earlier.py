@@ -1,0 +1,127 @@
+"""What an interrupted or crashed run has left to go on from, and whether this machine may go on from it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from hpobench_fds.errors import InputError
+from hpobench_fds.records.cell_files import CHECKPOINT_FILE, CellFiles
+from hpobench_fds.records.schema import ClockRecord, CostRecord, ReportRecord, RunRecord, SegmentRecord
+from hpobench_fds.run.machine import Machine
+
+HASH = 40  # letters of a commit's hash
+LIBRARIES = ("torch", "numpy")  # whose versions decide how long a step takes, and how it rounds
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What an earlier attempt at a cell has left: its sums, its reports and the method's state."""
+
+    clock: ClockRecord
+    cost: CostRecord
+    reports: list[ReportRecord]
+    state: dict[str, Any] | None = None  # None with ``stopped``: only the referee's last word is missing
+    stopped: str | None = None
+
+
+def earlier_of(files: CellFiles, known: RunRecord | None, machine: Machine) -> Earlier | None:
+    """What to go on from; None to start afresh. Changes nothing."""
+    if known is None or known.status == "complete":
+        return None
+    # An error of a method leaves no checkpoint; a process that was killed may leave a good one.
+    if known.status == "failed" and not (files.folder / CHECKPOINT_FILE).exists():
+        return None
+    try:
+        reports = files.reports()
+    except InputError:  # a broken trace cannot be gone on from
+        return None
+    if known.stopped is not None:
+        whole = len(reports) == known.reports
+        return Earlier(known.clock, known.cost, reports, stopped=known.stopped) if whole else None
+    checkpoint = files.load_checkpoint(machine.device)
+    if checkpoint is None or checkpoint.get("config_hash") != known.config_hash:
+        return None
+    try:
+        # The clock of schema 1 had an account that is gone.
+        seconds = {k: v for k, v in checkpoint["clock"].items() if k != "compile"}
+        clock, cost = ClockRecord(**seconds), CostRecord(**checkpoint["cost"])
+        count, state = checkpoint["reports"], checkpoint["state"]
+        spent = (*clock.model_dump(exclude_none=True).values(), *cost.model_dump().values())
+        sound = 0 <= count <= len(reports) and all(0 <= value < math.inf for value in spent)
+    except (AttributeError, KeyError, TypeError, ValueError):  # no runner wrote it
+        return None
+    return Earlier(clock, cost, reports[:count], state=state) if sound else None
+
+
+# ------------------------------------------------------------------------------------------- segments
+
+
+def segment_of(machine: Machine, seconds: float, started: str) -> SegmentRecord:
+    """The segment of a run that begins on this machine, at so many seconds of the method's clock."""
+    return SegmentRecord(
+        seconds=seconds,
+        started=started,
+        threads=machine.description.get("threads"),
+        jobs=machine.jobs,
+        kind=machine.description.get("kind"),
+        name=machine.description.get("name"),
+        commit=machine.commit,
+        software=machine.software,
+    )
+
+
+def segments_of(record: RunRecord) -> list[SegmentRecord]:
+    """A run's segments; of a record of before there were any, the one that it tells of."""
+    if record.segments:
+        return record.segments
+    return [
+        SegmentRecord(
+            seconds=0.0,
+            started=record.started,
+            threads=record.device.get("threads"),
+            jobs=record.jobs,
+            kind=record.device.get("kind"),
+            name=record.device.get("name"),
+            commit=record.commit,
+            software=record.software,
+        )
+    ]
+
+
+def unlike(old: SegmentRecord, new: SegmentRecord) -> list[str]:
+    """In what two segments differ that moves a clock, in words; nothing of what either does not tell."""
+    pairs = [(name, getattr(old, name), getattr(new, name)) for name in ("kind", "name", "threads", "jobs")]
+    pairs += [("commit", old.commit, new.commit)]
+    pairs += [(name, old.software.get(name), new.software.get(name)) for name in LIBRARIES]
+    words = {"kind": "device", "name": "device"}
+    return [
+        f"{words.get(name, name)} {_short(before)}, now {_short(now)}"
+        for name, before, now in pairs
+        if None not in (before, now) and before != now
+    ]
+
+
+def _short(value: object) -> str:
+    """A commit by its first letters."""
+    text = str(value)
+    commit, mark, _ = text.partition("-dirty")
+    return f"{commit[:10]}{mark}" if len(commit) == HASH else text
+
+
+def refusal(known: RunRecord, earlier: Earlier | None, new: SegmentRecord) -> str | None:
+    """Why a run that is limited in seconds must not go on here, in a line; None if it may.
+
+    Only the method's own time counts: where the referee's word alone is missing, any machine will do.
+    """
+    if earlier is None or earlier.stopped is not None or known.budget.get("seconds") is None:
+        return None
+    found = list(dict.fromkeys(text for old in segments_of(known) for text in unlike(old, new)))
+    if not found or known.mixed_clock:
+        return None
+    return (
+        f"it cannot go on here, since seconds unlike each other cannot be added up: it began with "
+        f"{'; '.join(found)} (choose another --out, remove the cell's folder to start it afresh, or give "
+        "--mixed-clock to allow it)"
+    )
