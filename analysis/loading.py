@@ -19,27 +19,54 @@ import pandas as pd
 from hpobench_fds.errors import InputError
 from hpobench_fds.records.cell_files import PACKED_FILE, RUN_FILE, TRACE_FILE
 from hpobench_fds.records.folder import SUITE_FILE, cell_folders, read_suite
-from hpobench_fds.records.frames import load_results, load_runs
+from hpobench_fds.records.frames import load_results, load_retrained, load_runs
 from hpobench_fds.records.safe_files import read_plain
+
+from .stats.retrained import primary
+
+_CLASSES = {"cifar100": 100} | dict.fromkeys(("digits", "mnist", "fashion_mnist", "cifar10", "svhn"), 10)
+"""Numbers of classes by built-in dataset: records hold the name alone."""
 
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """A results folder: its frames, its suite as recorded, and the cells that cannot be read."""
+    """A results folder: its frames, its suite as recorded, and the cells that cannot be read.
+
+    ``reports`` has the primary curve in its test columns (``stats.retrained``). ``runs`` has more columns
+    than RUN_COLUMNS: of the problem ``targets`` (accuracies that the suite names, or None), ``initial``
+    (the initial schedule in the order of ``schedule_names``, or None) and ``classes`` (NaN: not known); of
+    the run ``commit``, ``machine`` and ``software``, as text.
+    """
 
     folder: Path
     reports: pd.DataFrame
     runs: pd.DataFrame
     suite: dict[str, Any]
     unreadable: dict[str, str] = field(default_factory=dict)  # problem/method/seed-n: reason
+    retrained: pd.DataFrame | None = None  # RETRAINED_COLUMNS
 
 
 def load(folder: str | Path) -> Loaded:
     """Everything that can be read of a results folder. Raises InputError for a folder that is none."""
     folder = Path(folder)
     suite = read_suite(folder)
+    (reports, runs, retrained), unreadable = _frames(folder)
+    runs = _with_origin(_with_problems(runs, suite), folder)
+    return Loaded(folder, primary(reports, runs, retrained), runs, suite, unreadable, retrained)
+
+
+_Frames = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
+
+
+def _read(folder: Path) -> _Frames:
+    """Reports, runs, retrainings. Raises InputError."""
+    return load_results(folder), load_runs(folder), load_retrained(folder)
+
+
+def _frames(folder: Path) -> tuple[_Frames, dict[str, str]]:
+    """Reports, runs, retrainings; and why cells could not be read."""
     try:
-        return Loaded(folder, load_results(folder), load_runs(folder), suite)
+        return _read(folder), {}
     except InputError:
         pass
     frames, unreadable = [], {}
@@ -54,11 +81,61 @@ def load(folder: str | Path) -> Loaded:
     if not frames:
         name, reason = next(iter(unreadable.items()))
         raise InputError(f"none of its {len(unreadable)} cells can be read: {name}: {reason}", where=folder)
-    reports, runs = (pd.concat(part, ignore_index=True) for part in zip(*frames, strict=True))
-    return Loaded(folder, reports, runs, suite, unreadable)
+    reports, runs, retrained = (pd.concat(part, ignore_index=True) for part in zip(*frames, strict=True))
+    return (reports, runs, retrained), unreadable
 
 
-def _load_cell(folder: Path, cell: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _with_problems(runs: pd.DataFrame, suite: dict[str, Any]) -> pd.DataFrame:
+    """The runs with what the suite says of their problems: targets, initial schedule, number of classes."""
+    configs = {name: problem.get("config") or {} for name, problem in suite.get("problems", {}).items()}
+    rows = []
+    for problem, names in zip(runs["problem"], runs["schedule_names"], strict=True):
+        config = configs.get(problem, {})
+        rows.append((config.get("targets"), _initial(config, names), _classes(config)))
+    names = ["targets", "initial", "classes"]
+    facts = pd.DataFrame(rows, columns=names, index=runs.index, dtype=object)
+    return pd.concat([runs, facts], axis=1)
+
+
+def _initial(config: dict[str, Any], names: Any) -> tuple[float, ...] | None:
+    """The initial schedule; None where it is not a value a hyperparameter."""
+    space = config.get("space")
+    if not isinstance(space, dict) or not isinstance(names, list):
+        return None
+    try:
+        return tuple(float(space[name.split("[")[0]].get("initial", 0.0)) for name in names)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+
+
+def _classes(config: dict[str, Any]) -> float:
+    known = config.get("classes") or _CLASSES.get(str(config.get("dataset")))
+    return float("nan") if known is None else float(known)
+
+
+def _with_origin(runs: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    """The runs with what each was made from: commit, machine and software, as text."""
+    found: dict[tuple[str, str, int], tuple[str, str, str]] = {}
+    for cell in cell_folders(folder):
+        try:
+            run = json.loads(read_plain(cell / RUN_FILE))
+            told = _machine(run)
+            software = " ".join(f"{k} {v}" for k, v in told.items() if k not in _NOT_SOFTWARE)
+            machine = " ".join(told.get(k, "") for k in ("device", "threads"))
+            key = (str(run["problem"]), str(run["method"]), int(run["seed"]))
+            found[key] = (told.get("commit", ""), machine, software)
+        except (InputError, ValueError, AttributeError, TypeError, KeyError, OSError):
+            continue  # named among the unreadable
+    keys = zip(runs["problem"], runs["method"], runs["seed"], strict=True)
+    rows = [found.get(key, ("", "", "")) for key in keys]
+    origin = pd.DataFrame(rows, columns=["commit", "machine", "software"], index=runs.index)
+    return pd.concat([runs, origin], axis=1)
+
+
+_NOT_SOFTWARE = ("device", "threads", "cells at a time", "commit")
+
+
+def _load_cell(folder: Path, cell: Path) -> _Frames:
     """One cell's frames, by way of a folder that holds it alone. Raises InputError."""
     with tempfile.TemporaryDirectory() as place:
         alone = Path(place)
@@ -69,7 +146,7 @@ def _load_cell(folder: Path, cell: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
             if (cell / name).exists():
                 (copy / name).write_bytes(read_plain(cell / name))
         try:
-            return load_results(alone), load_runs(alone)
+            return _read(alone)
         except InputError as error:
             raise InputError(str(error).replace(str(copy), str(cell))) from error
 

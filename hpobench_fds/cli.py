@@ -85,6 +85,10 @@ def run(
         bool, typer.Option("--in-process", help="Cells not in processes of their own: to debug a method.")
     ] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed cells again.")] = False,
+    mixed_clock: Annotated[
+        bool,
+        typer.Option("--mixed-clock", help="Go on although seconds here are unlike those of the first part."),
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")] = False,
     data_root: Annotated[Path | None, typer.Option(help="Folder of the data sets.")] = None,
     download: Annotated[bool, typer.Option("--download", help="Download missing data sets.")] = False,
@@ -105,7 +109,8 @@ def run(
             summary = run_suite(
                 suite, out, methods=methods, seeds=seeds, part=part, device=device, jobs=jobs,
                 isolate=not in_process, cell_seconds=cell_seconds, cell_memory=cell_memory,
-                retry_failed=retry_failed, data_root=data_root, download=download, watch=watch,
+                retry_failed=retry_failed, mixed_clock=mixed_clock, data_root=data_root,
+                download=download, watch=watch,
                 cluster=_cluster(backend, address, cpus, gpus),
             )  # fmt: skip
     except KeyboardInterrupt:
@@ -148,7 +153,7 @@ def show(
     if form not in ("markdown", "latex"):
         raise InputError(f"got {form!r}", key="--format", allowed="terminal, markdown, latex")
     tables, loaded = _analysis("reports.tables"), _analysis("loading").load(folder)
-    typer.echo(tables.in_form(form, loaded.reports, loaded.runs), nl=False)
+    typer.echo(tables.in_form(form, loaded.reports, loaded.runs, loaded.retrained), nl=False)
 
 
 @app.command()
@@ -275,6 +280,44 @@ def verify(folder: ResultsArgument) -> None:
 
 
 @app.command()
+def referee(
+    folder: ResultsArgument,
+    draws: Annotated[int, typer.Option(metavar="R", help="Fresh draws of each retraining.")] = 1,
+    points: Annotated[
+        str, typer.Option(metavar="P", help="So many incumbents of each run, the last among them; or all.")
+    ] = "1",
+    device: Annotated[
+        str | None, typer.Option(help="auto, cpu, cuda or cuda:N; of the run's kind if not given.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    data_root: Annotated[Path | None, typer.Option(help="Folder of the data sets.")] = None,
+    download: Annotated[bool, typer.Option("--download", help="Download missing data sets.")] = False,
+) -> None:
+    """Retrain incumbents of complete runs that were not retrained so: curves for records of before."""
+    from hpobench_fds.run.retraining import referee_folder
+
+    wanted = int(points) if points.isdecimal() and len(points) < 9 else points
+    try:
+        with _terminated_is_interrupted():
+            done = referee_folder(
+                folder, draws=draws, points=wanted, device=device,
+                data_root=data_root, download=download,
+                tell=lambda line: None if quiet else typer.echo(line, err=True),
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        again = shlex.join(["hpobench", *sys.argv[1:]])
+        typer.echo(f"interrupted; this goes on from there: {again}", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    left = [
+        (done.had_all, "had them all"),
+        (done.held, "held by a runner"),
+        (done.unfinished, "not complete"),
+    ]
+    rest = "".join(f", {count} {what}" for count, what in left if count)
+    typer.echo(f"{folder}: {done.retrainings} retrainings of {done.retrained} runs{rest}")
+
+
+@app.command()
 def pack(folder: ResultsArgument) -> None:
     """Compress the traces of complete runs, to keep or to send them; everything still reads them."""
     from hpobench_fds.records.pack import pack as compress
@@ -375,13 +418,12 @@ def _defaults(options: type[Any]) -> list[str]:
 
 
 def _print_table(folder: Path) -> None:
-    from hpobench_fds.records.frames import load_results, load_runs
-
-    reports, runs = load_results(folder), load_runs(folder)
-    if runs.empty:
+    loaded = _analysis("loading").load(folder)
+    if loaded.runs.empty:
         typer.echo(f"{folder}: no runs yet")
         return
-    _console().print(_analysis("reports.tables").on_terminal(reports, runs))
+    tables = _analysis("reports.tables")
+    _console().print(tables.on_terminal(loaded.reports, loaded.runs, loaded.retrained))
 
 
 def _print_plan(planned: Plan, jobs: int) -> None:
@@ -399,6 +441,8 @@ def _print_plan(planned: Plan, jobs: int) -> None:
     seconds = planned.seconds(jobs)
     time = "unknown: a budget in steps, and no run on record" if seconds is None else duration(seconds)
     typer.echo(f"time at most: {time}{beside}{retraining}")
+    for line in planned.referee():
+        typer.echo(line)
 
 
 def _try_to_draw(folder: Path) -> int:
@@ -420,6 +464,9 @@ def _print_summary(summary: RunSummary, drawn: int | None) -> None:
     for result in summary.results:
         if result.verdict == "interrupted":
             typer.echo(f"interrupted by a signal: {result.cell}: run it again to go on", err=True)
+    for result in summary.results:
+        if result.verdict == "refused":
+            typer.echo(f"refused: {result.cell}: {result.why}", err=True)
     if held := summary.count("held"):
         typer.echo(f"left alone, another runner has them: {held} cells", err=True)
     typer.echo(f"records: {summary.folder}")

@@ -1,4 +1,4 @@
-"""The incumbent while the clock runs: median over seeds, with its bootstrap interval.
+"""The incumbent while the clock runs: median over seeds, with its interval.
 
 How seeds that have not reported, failed or stopped early enter the median stands in ``stats``.
 """
@@ -41,7 +41,7 @@ def draw(
     against : seconds, inner_steps or gradient_equivalents, logarithmic.
     final : also mark the retrained incumbent's test accuracy (only where metric is test_accuracy).
     error : draw accuracies as 1 - accuracy on a logarithmic axis, which keeps good methods apart.
-    spread : interval (95 % bootstrap, of the median) or quartiles (of the seeds).
+    spread : interval (95 %, of the median; below six seeds their range) or quartiles (of the seeds).
     """
     table, looks = bands(reports, runs, metric, against, spread), Looks.of(runs)
     shown = table.dropna(subset="median")
@@ -70,7 +70,7 @@ def draw(
         label_outer(axes, len(made.panels), AXES[against], quantity + unit)
         legend_of(canvas, made, methods, looks, page)
     name = _name(metric, against, error)
-    return Figure(name, canvas, table, _caption(table, runs, metric, spread, made, len(marks) > 0))
+    return Figure(name, canvas, table, _caption(table, reports, runs, metric, spread, made, len(marks) > 0))
 
 
 def _name(metric: str, against: str, error: bool) -> str:
@@ -88,8 +88,8 @@ def _best_first(table: pd.DataFrame, metric: str) -> list[str]:
 
 
 def _retrained(runs: pd.DataFrame) -> pd.Series[float]:
-    """Median final test accuracy by (problem, method), where there is one; a seed without counts as 0."""
-    values = np.nan_to_num(numbers(runs["final_test_accuracy"]))
+    """Median final test accuracy by (problem, method) over the runs that have one."""
+    values = numbers(runs["final_test_accuracy"])
     index = pd.MultiIndex.from_frame(runs[["problem", "method"]])
     median = pd.Series(values, index=index).groupby(level=[0, 1]).median()
     return median[median > 0]
@@ -143,7 +143,13 @@ def _frame(ax: Axes, table: pd.DataFrame, metric: str, error: bool) -> None:
 
 
 def _caption(
-    table: pd.DataFrame, runs: pd.DataFrame, metric: str, spread: Spread, made: Plan, marked: bool
+    table: pd.DataFrame,
+    reports: pd.DataFrame,
+    runs: pd.DataFrame,
+    metric: str,
+    spread: Spread,
+    made: Plan,
+    marked: bool,
 ) -> str:
     counts = table["seeds"].unique()
     of = (
@@ -163,6 +169,8 @@ def _caption(
         looks = Looks.of(runs)
         named = ", ".join(looks.label(m) for m in dict.fromkeys(cut))
         words.append(f"Larger losses lie above the axis's end: {named}.")
+    if metric.startswith("test"):
+        words.append(captions.curve(reports))
     if marked:
         words.append("Hollow markers: median test accuracy after retraining on training and validation data.")
     return " ".join([*words, *captions.protocol_and_rest(runs)])

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ..looks import Looks
-from ..stats.frames import numbers, settled, skipped
-from ..stats.intervals import ENOUGH
+from ..stats.frames import failures, numbers, settled, skipped
+from ..stats.intervals import LEAST
+from ..stats.retrained import is_retrained
 
 NAMES = {"lr": "learning rate", "momentum": "momentum", "weight_decay": "weight decay"}
 """Hyperparameters as figures name them."""
@@ -28,12 +30,48 @@ def seeds(counts: Iterable[float]) -> str:
 
 
 def interval(counts: Iterable[float]) -> str:
-    """What the drawn interval is, and whether there are seeds enough for it."""
+    """What is drawn beside a median: an interval, or of too few seeds their range."""
     counts = list(counts)
     if max(counts) < 2:
         return "No interval: a single seed says nothing of the spread."
-    words = "95 % bootstrap interval over seeds"
-    return words + ("." if min(counts) >= ENOUGH else f" (optimistic: fewer than {ENOUGH} seeds).")
+    if max(counts) < LEAST:
+        return f"min to max of the seeds (fewer than {LEAST} have no 95 % interval)."
+    words = "95 % interval of the median, from order statistics"
+    return words + ("." if min(counts) >= LEAST else f"; below {LEAST} seeds their min to max.")
+
+
+def ends(row: Mapping[Any, Any]) -> tuple[float, float, bool]:
+    """Ends of a speedup's bar, and whether they are an interval; else they are the range of its seeds.
+
+    NaN where there are neither: of a single seed, or none.
+    """
+    if np.isfinite(row["low"]):
+        return float(row["low"]), float(row["high"]), True
+    if row["n_seeds"] < 2:
+        return float("nan"), float("nan"), False
+    return float(row["least"]), float(row["most"]), False
+
+
+def ratios(table: pd.DataFrame) -> str:
+    """What the bars of a table of speedups are."""
+    counts = [n for n in table["n_seeds"] if n > 0]
+    if max(counts, default=0) < 2:
+        return "no interval: a single seed says nothing of the spread."
+    known = table["low"].notna().to_numpy()
+    if not known.any():
+        return "min to max of the seeds (too few for a 95 % interval over all methods)."
+    words = "95 % intervals of the median ratio that hold together over the problem's methods"
+    return words + ("." if known[table["n_seeds"] > 0].all() else "; of fewer seeds, their min to max.")
+
+
+def curve(reports: pd.DataFrame) -> str:
+    """Which test accuracy the curves are of."""
+    if is_retrained(reports):
+        return (
+            "Test accuracy is that of the incumbent's schedule retrained from scratch: median over the "
+            "referee's draws, a diverged draw counting as guessing."
+        )
+    return "Test accuracy is that of the weights in hand; these results hold no retrained curve."
 
 
 def protocol(runs: pd.DataFrame) -> str:
@@ -49,15 +87,15 @@ def protocol(runs: pd.DataFrame) -> str:
 
 def left_out(runs: pd.DataFrame) -> list[str]:
     """A sentence each for failed, unfinished and skipped runs, where there are any."""
-    words = []
-    failed, unfinished = (int(runs["status"].isin(s).sum()) for s in (["failed"], ["running", "interrupted"]))
-    if failed:
-        words.append(f"Failed runs, counted: {failed}.")
+    words, looks = [], Looks.of(runs)
+    unfinished = int(runs["status"].isin(["running", "interrupted"]).sum())
+    if failed := failures(runs):
+        named = (f"{looks.label(m)} in {count} of {all_} runs" for m, (count, all_) in failed.items())
+        words.append(f"Failed: {', '.join(named)}.")
     if unfinished:
         words.append(f"Unfinished runs, left out: {unfinished}.")
     never = skipped(runs).drop_duplicates(["problem", "method"])
     if len(never):
-        looks = Looks.of(runs)
         several = len(runs["problem"].unique()) > 1
         names = [
             looks.label(method) + (f" on {problem}" if several else "")

@@ -11,6 +11,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from ..looks import ORANGE, SKY, Looks
 from ..stats.comparisons import duels, matrix
 from ..stats.frames import NoAnswer
+from ..stats.intervals import LEAST
 from . import captions
 from .saving import Figure
 from .style import page_of, panels
@@ -55,8 +56,8 @@ def _caption(table: pd.DataFrame, runs: pd.DataFrame) -> str:
     count = table["problem"].nunique()
     words = (
         f"Over {count} problem{'' if count == 1 else 's'}: incumbent test accuracy, seed by seed (common "
-        f"seeds: {captions.seeds(table['seeds'])}), paired t-test at the 5 % level with Holm's correction "
-        "over the pairs of a problem; not significant is a tie."
+        f"seeds: {captions.seeds(table['seeds'])}), signed-rank test at the 5 % level with Holm's "
+        "correction over all pairs and problems; not significant is a tie."
     )
-    single = ["A single common seed is always a tie."] if table["seeds"].min() < 2 else []
+    single = [f"Fewer than {LEAST} common seeds are always a tie."] if table["seeds"].min() < LEAST else []
     return " ".join([words, *single, *captions.protocol_and_rest(runs)])

@@ -8,7 +8,6 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from ..looks import BLACK, Looks
-from ..stats.frames import settled
 from ..stats.greediness import KINDS, losses
 from . import captions
 from .captions import kinds_named
@@ -64,12 +63,11 @@ def _caption(table: pd.DataFrame, runs: pd.DataFrame) -> str:
     looks = Looks.of(runs)
     best = table.groupby("problem", sort=False)["reference"].agg(lambda names: names.mode().iloc[0])
     named = ", ".join(f"{looks.label(method)} on {problem}" for problem, method in best.items())
-    own = runs[runs["problem"].isin(table["problem"]) & runs["method"].isin(table["method"])]
-    without = int((settled(own)["final_test_accuracy"].isna()).sum())
     words = (
         "Test accuracy after retraining on training and validation data, minus that of the best non-greedy "
-        f"method ({named}); mean over n = {captions.span(table['seeds'])} seeds, paired by seed, and 95 % "
-        "bootstrap interval, the best chosen anew in each resample. Greedy methods left of 0: lost to "
-        f"greediness.{kinds_named(table, looks)}"
+        f"method ({named}), seed by seed: the typical difference (Hodges and Lehmann) over n = "
+        f"{captions.span(table['seeds'])} seeds. Bars: {captions.interval(table['seeds'])} Greedy methods "
+        f"left of 0: lost to greediness.{kinds_named(table, looks)}"
     )
-    return words + (f" Runs without a final accuracy, counted as 0: {without}." if without else "")
+    own = runs[runs["problem"].isin(table["problem"]) & runs["method"].isin(table["method"])]
+    return " ".join([words, *captions.left_out(own)])

@@ -60,7 +60,7 @@ def _caption(table: pd.DataFrame, shown: pd.DataFrame, looks: Looks) -> str:
     words = (
         "The schedule that each gradient-based method ended with and the referee trained again: median over "
         f"n = {captions.span(table['seeds'])} seeds of each window's value.{kinds_named(table, looks)} Wide "
-        f"grey: the method with the best mean final test accuracy over seeds, {named}."
+        f"grey: the method with the best median final test accuracy over seeds, {named}."
     )
     there = table[["problem", "method"]].drop_duplicates()
     return words + captions.not_named(shown.merge(there, on=["problem", "method"]))

@@ -9,18 +9,18 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from ..looks import Looks
 from ..stats.frames import NoAnswer, seed_counts
-from ..stats.profiles import MARGIN, profile, times
+from ..stats.profiles import WIDEST, profile, scores, times
 from . import captions
 from .layout import legend_of, plan
 from .saving import Figure
 from .style import Page, in_grey, label_outer, page_of, panels, share_scale
 
 
-def draw(reports: pd.DataFrame, runs: pd.DataFrame, margin: float = MARGIN, style: str = "paper") -> Figure:
+def draw(reports: pd.DataFrame, runs: pd.DataFrame, style: str = "paper") -> Figure:
     """Share of instances solved against the factor over the fastest method, logarithmic."""
-    table, looks = times(reports, runs, margin), Looks.of(runs)
+    table, looks = times(reports, runs), Looks.of(runs)
     if table["method"].nunique() < 2 or not np.isfinite(table["seconds"]).any():
-        raise NoAnswer("a profile needs two methods, and one run that reaches its problem's target")
+        raise NoAnswer("a profile needs two methods, and one run that reaches a target of its problem")
     data = profile(table)
     last = data.groupby("method", sort=False)["share"].last().sort_values(ascending=False, kind="stable")
     right = float(data["factor"].max()) * 1.3
@@ -32,20 +32,34 @@ def draw(reports: pd.DataFrame, runs: pd.DataFrame, margin: float = MARGIN, styl
         for ax, panel in zip((ax for row in axes for ax in row), made.panels, strict=False):
             _panel(ax, data, methods, panel.methods, looks, right, page)
             ax.set_title(panel.title if made.kinds else "", loc="left")
-        x, y = "time over that of the fastest method", "share of problems and seeds"
+        x, y = "time over that of the fastest method", "share of problems, targets and seeds"
         if made.kinds:
             share_scale(axes)
         label_outer(axes, len(made.panels), x, y)
         legend_of(canvas, made, methods, looks, page)
     caption = (
-        f"Share of the {data['instances'].iloc[0]} instances (problem and seed; "
-        f"{captions.seeds(seed_counts(runs))} a "
-        "method and problem) on which a method reached the target within a factor of the fastest method's "
-        "time. Target: the best method's own final incumbent test accuracy (median over seeds), less "
-        f"{100 * margin:g} points. Runs that never got there stay in the count."
+        f"Share of the {data['instances'].iloc[0]} instances (problem, target and seed; "
+        f"{captions.seeds(seed_counts(runs))} a method and problem) on which a method reached the target "
+        "within a factor of the fastest method's time. Runs that never got there, and failed ones, stay in "
+        "the count. "
+        f"{_scores(table, looks)} {captions.curve(reports)}"
     )
     words = [caption, *captions.protocol_and_rest(runs)]
     return Figure("profile", canvas, data, " ".join(words))
+
+
+def _scores(table: pd.DataFrame, looks: Looks) -> str:
+    """The areas under the curves, as a sentence."""
+    texts = []
+    for row in scores(table).to_dict("records"):
+        interval = np.isfinite(row["low"])
+        low, high = (row["low"], row["high"]) if interval else (row["least"], row["most"])
+        texts.append(f"{looks.label(row['method'])} {row['score']:.2f} ({low:.2f} to {high:.2f})")
+    kind = "95 % interval" if interval else "min to max of the seeds"
+    return (
+        f"Area under a seed's own curve up to {WIDEST:g}x, logarithmic, median over seeds ({kind}): "
+        f"{', '.join(texts)}."
+    )
 
 
 def _panel(

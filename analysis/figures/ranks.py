@@ -83,7 +83,6 @@ def _caption(table: pd.DataFrame, difference: float, left_out: list[str], runs: 
     if np.isfinite(p):
         words.append(f"Friedman's test that all are alike: p = {p:.2g}.")
     if left_out:
-        words.append(
-            f"Left out, as not run on every problem: {', '.join(map(Looks.of(runs).label, left_out))}."
-        )
+        named = ", ".join(map(Looks.of(runs).label, left_out))
+        words.append(f"Left out, as not run on every problem or failed on one: {named}.")
     return " ".join([*words, *captions.protocol_and_rest(runs)])

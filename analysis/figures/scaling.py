@@ -72,8 +72,8 @@ def _caption(table: pd.DataFrame, runs: pd.DataFrame) -> str:
     own = runs[runs["problem"].isin(table["problem"])]
     words = [
         f"Test accuracy after equal budgets against the number of hyperparameters: median over "
-        f"{captions.seeds(table['seeds'])}; bars: {captions.interval(table['seeds'])} A run without an "
-        "accuracy counts as 0."
+        f"{captions.seeds(table['seeds'])}; bars: {captions.interval(table['seeds'])} A run that "
+        "ended with nothing in hand counts as 0."
     ]
     several, looks = len(set(table["series"])) > 1, Looks.of(runs)
     for row in overtaken(table).to_dict("records"):

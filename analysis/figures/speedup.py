@@ -25,11 +25,10 @@ def draw(
     runs: pd.DataFrame,
     reference: str = "fds",
     target: float | None = None,
-    margin: float = 0.0,
     style: str = "paper",
 ) -> Figure:
     """Horizontal bars, one a method, one panel a problem; open and hatched where only a bound is known."""
-    table, looks = speedup_table(reports, runs, reference, target, margin=margin), Looks.of(runs)
+    table, looks = speedup_table(reports, runs, reference, target), Looks.of(runs)
     if table.empty:
         raise NoAnswer(f"{looks.label(reference)} has no other method to be compared with")
     problems = list(table["problem"].unique())
@@ -55,12 +54,13 @@ def draw(
             lowest.xaxis.label.set_x(1.1)
             for ax in flat[len(problems) - columns : len(problems)]:
                 ax.tick_params(labelbottom=True)
-    return Figure("speedup", canvas, table, _caption(table, runs, looks.label(reference), target, margin))
+    return Figure("speedup", canvas, table, _caption(table, reports, runs, looks.label(reference)))
 
 
 def _limits(table: pd.DataFrame) -> tuple[float, float]:
     """Ends of the axis: every finite number and 1, with room on the right for arrows and text."""
-    shown = table[["speedup", "low", "high"]].to_numpy(np.float64).ravel()
+    bars = np.array([captions.ends(row)[:2] for row in table.to_dict("records")], np.float64).ravel()
+    shown = np.append(bars, table["speedup"].to_numpy(np.float64))
     shown = np.append(shown[np.isfinite(shown) & (shown > 0)], 1.0)
     low, high = shown.min() / 1.25, shown.max() * 1.1
     return float(low), float(high * (high / low) ** 0.25)
@@ -88,7 +88,7 @@ def _panel(ax: Axes, table: pd.DataFrame, looks: Looks, limits: tuple[float, flo
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.axvline(1.0, color="black", linewidth=page.line * 0.7, zorder=1.5)
     target = table["target"].iloc[0]
-    goal = "no target: the reference has no accuracy" if np.isnan(target) else f"to {100 * target:.1f} %"
+    goal = "no target: no run came to an end" if np.isnan(target) else f"to {100 * target:.1f} %"
     ax.set_title(f"{table['problem'].iloc[0]} ({goal})", loc="left")
 
 
@@ -96,7 +96,7 @@ def _bar(
     ax: Axes, y: int, row: dict[Hashable, Any], color: str, limits: tuple[float, float], page: Page
 ) -> None:
     """One bar from 1 to the speedup, its interval, and its value printed right of both."""
-    value, low, high = (float(row[k]) for k in ("speedup", "low", "high"))
+    value, (low, high, _) = float(row["speedup"]), captions.ends(row)
     bound = str(row["bound"])
     tip = 1.0
     if np.isfinite(value):
@@ -145,22 +145,24 @@ def _arrow(ax: Axes, y: int, start: float, tip: float, color: str, page: Page) -
     return tip
 
 
-def _caption(table: pd.DataFrame, runs: pd.DataFrame, name: str, target: float | None, margin: float) -> str:
-    counts = [*table["n_seeds"], *table["n_seeds_reference"]]
-    if target is not None:
-        goal = f"{100 * target:g} % test accuracy"
-    else:
-        less = f", less {100 * margin:g} points" if margin else ""
-        goal = f"{name}'s own final incumbent test accuracy (median over seeds{less})"
+def _caption(table: pd.DataFrame, reports: pd.DataFrame, runs: pd.DataFrame, name: str) -> str:
     words = [
-        f"Median time of each method over that of {name} to {goal}; right of 1, {name} is faster. "
-        f"Over {captions.seeds(counts)}."
+        f"Time of each method over that of {name} to the test accuracy over the panel, median of the seeds' "
+        f"ratios; right of 1, {name} is faster. Over {captions.seeds(table['n_seeds'])} in common. "
+        f"Lines: {captions.ratios(table)}"
     ]
-    words.append(("Lines: " if max(counts) > 1 else "") + captions.interval(counts))
+    shares = sorted(set(table["share"].dropna()))
+    if shares:
+        words.append(
+            f"Target: {100 * shares[0]:g} % of the way from the initial schedule's accuracy (or guessing) to "
+            "the best median that any method came to."
+        )
     if (table["bound"] == ">").any():
         words.append("Hatched, with an arrow: not reached in the median run within its budget (lower bound).")
     if (table["bound"] == "<").any():
         words.append(f"Hatched, marked '<': {name} itself did not get there in its median run (upper bound).")
     if (table["bound"] == "?").any():
-        words.append("No verdict: neither got there.")
-    return " ".join([*words, *captions.protocol_and_rest(runs)])
+        words.append("No verdict: neither got there, or no seed came through in both.")
+    if table[["n_failed", "n_failed_reference"]].to_numpy().any():
+        words.append("A failed run has no time and bounds nothing.")
+    return " ".join([*words, captions.curve(reports), *captions.protocol_and_rest(runs)])

@@ -20,7 +20,9 @@ def draw(reports: pd.DataFrame, runs: pd.DataFrame, reference: str = "fds", styl
     """One panel a problem; a line turns thin and dotted where it is only a lower bound."""
     data, looks = speedup_curve(reports, runs, reference), Looks.of(runs)
     if data.empty or not np.isfinite(data["speedup"]).any():
-        raise NoAnswer(f"{looks.label(reference)} reaches nothing that another method can be asked for")
+        raise NoAnswer(
+            f"{looks.label(reference)} and another method have no target that both can be asked for"
+        )
     problems, methods = list(data["problem"].unique()), list(data["method"].unique())
     made = plan(problems, methods, looks)
     with page_of(style) as page:
@@ -41,24 +43,27 @@ def draw(reports: pd.DataFrame, runs: pd.DataFrame, reference: str = "fds", styl
             share_scale(axes)
         label_outer(axes, len(made.panels), "test accuracy asked for (%)", f"times longer than {name}")
         legend_of(canvas, made, methods, looks, page)
-    return Figure("speedup_curve", canvas, data, _caption(data, runs, name))
+    return Figure("speedup_curve", canvas, data, _caption(data, reports, runs, name))
 
 
-def _caption(data: pd.DataFrame, runs: pd.DataFrame, name: str) -> str:
-    counts = [*data["n_seeds"].unique(), *data["n_seeds_reference"].unique()]
+def _caption(data: pd.DataFrame, reports: pd.DataFrame, runs: pd.DataFrame, name: str) -> str:
     words = [
-        f"How many times longer than {name} each method needs to a given test accuracy, up to {name}'s own "
-        f"final one: medians over {captions.seeds(counts)}. Band: {captions.interval(counts)} Fine dots "
-        "without markers: the median run never got there within its budget, so the line is a lower bound."
+        f"How many times longer than {name} each method needs to a given test accuracy, up to the best "
+        "median that any method came to: median of the seeds' ratios, "
+        f"{captions.seeds(data['n_seeds'])} in common. Band: {captions.ratios(data)} They do not hold "
+        "together over accuracies. Fine dots without markers: the median run never got there within its "
+        "budget, so the line is a lower bound."
     ]
-    return " ".join([*words, *captions.protocol_and_rest(runs)])
+    return " ".join([*words, captions.curve(reports), *captions.protocol_and_rest(runs)])
 
 
 def _line(ax: Axes, own: pd.DataFrame, method: str, kind: Look, page: Page, size: float) -> None:
     x, y = 100 * own["target"], own["speedup"].where(own["speedup"] > 0)
     exact = own["bound"] == ""
-    band = exact & np.isfinite(own["high"]) & (own["low"] > 0)
-    ax.fill_between(x, own["low"], own["high"], where=band, color=kind.color, alpha=0.15, linewidth=0)
+    ends = [captions.ends(row)[:2] for row in own.to_dict("records")]
+    low, high = np.array(ends, np.float64).reshape(-1, 2).T
+    band = exact & np.isfinite(high) & (low > 0)
+    ax.fill_between(x, low, high, where=band, color=kind.color, alpha=0.15, linewidth=0)
     if exact.any():
         ax.plot(x, y.where(exact), marker=kind.marker, markersize=page.marker * size,
                 markevery=(0.05, 0.25), gid=f"exact:{method}",
@@ -71,7 +76,8 @@ def _line(ax: Axes, own: pd.DataFrame, method: str, kind: Look, page: Page, size
 def _frame(ax: Axes, here: pd.DataFrame, page: Page) -> None:
     """The same axes for all panels of a problem."""
     ax.set_yscale("log")
-    exact = here.loc[here["bound"] == "", ["low", "high"]].to_numpy(np.float64).ravel()
+    known = here[here["bound"] == ""].to_dict("records")
+    exact = np.array([captions.ends(row)[:2] for row in known], np.float64).ravel()
     shown = np.concatenate([exact, here["speedup"].to_numpy(np.float64), np.array([1.0])])
     shown = shown[np.isfinite(shown) & (shown > 0)]
     low, high = float(shown.min()) / 1.2, float(shown.max()) * 1.2

@@ -61,8 +61,8 @@ def anytime_chart(reports: pd.DataFrame, runs: pd.DataFrame) -> Chart:
     figure.update_layout(_layout(AXES["seconds"], "test accuracy (%)"), xaxis_type="log")
     caption = (
         f"Median over {captions.seeds(seed_counts(runs))} of the incumbent, the best so far by validation. "
-        "Median and 95 % bootstrap interval under the pointer; a click on a name hides its line. "
-        f"{captions.protocol(runs)}"
+        f"Under the pointer also {captions.interval(seed_counts(runs))} A click on a name hides its line. "
+        f"{captions.curve(reports)} {captions.protocol(runs)}"
     )
     menus = (
         ("Problem", tuple(dict.fromkeys(settled(runs)["problem"]))), ("Measured", tuple(_METRICS.values())),
@@ -128,16 +128,20 @@ def speedup_chart(reports: pd.DataFrame, runs: pd.DataFrame, reference: str) -> 
     for row in data.to_dict("records"):
         _speedup_trace(figure, row, looks[str(row["method"])])
     whose = looks.label(reference)
-    layout = _layout(f"times longer than {escape(whose)} needs to its final test accuracy", "")
+    layout = _layout(f"times longer than {escape(whose)} needs to the problem's target", "")
     most = int(data.groupby("problem").size().max())
     figure.update_layout(layout, xaxis_type="log", height=150 + 24 * most)
     line = {"type": "line", "x0": 1, "x1": 1, "yref": "paper", "y0": 0, "y1": 1}
     figure.update_layout(shapes=[line | {"line": {"dash": "dot", "color": "#888888"}}])
+    targets = data.drop_duplicates("problem")
+    goals = ", ".join(
+        f"{100 * t:.1f} % on {p}" for t, p in zip(targets["target"], targets["problem"], strict=True)
+    )
     caption = (
-        f"Median time of each method over that of {whose} to {whose}'s own final test accuracy, over "
-        f"{captions.seeds([*data['n_seeds'], *data['n_seeds_reference']])}; right of 1, {whose} is faster. "
-        f"Bars: {captions.interval(data['n_seeds'])} Triangles: not reached within the budget in the median "
-        f"run, so a bound. {captions.protocol(runs)}"
+        f"Time of each method over that of {whose} to the problem's target ({goals} test accuracy), median "
+        f"of the seeds' ratios, {captions.seeds(data['n_seeds'])}; right of 1, {whose} is faster. "
+        f"Bars: {captions.ratios(data)} Triangles: not reached within the budget in the median run, so a "
+        f"bound. {captions.curve(reports)} {captions.protocol(runs)}"
     )
     problems = tuple(p for p in dict.fromkeys(settled(runs)["problem"]) if (data["problem"] == p).any())
     return Chart(_json(figure.to_plotly_json()), caption, (("Problem", problems),))
@@ -146,9 +150,10 @@ def speedup_chart(reports: pd.DataFrame, runs: pd.DataFrame, reference: str) -> 
 def _speedup_trace(figure: go.Figure, row: Mapping[Any, Any], kind: Look) -> None:
     """One method on one problem."""
     bound = str(row["bound"])
-    ends = "no interval: a single seed" if math.isnan(row["low"]) else (
-        f"95 % interval {speedup_text(row['low'])} to "
-        f"{speedup_text(row['high']) if math.isfinite(row['high']) else 'no end'}"
+    low, high, interval = captions.ends(row)
+    ends = "no interval: a single seed" if math.isnan(low) else (
+        f"{'95 % interval' if interval else 'its seeds'} {speedup_text(low)} to "
+        f"{speedup_text(high) if math.isfinite(high) else 'no end'}"
     )  # fmt: skip
     told = f"{escape(kind.label)}: {escape(speedup_text(row['speedup'], bound))} ({ends})"
     told += f"<br>{row['n_reached']} of {row['n_seeds']} seeds got there<extra></extra>"
@@ -161,10 +166,11 @@ def _speedup_trace(figure: go.Figure, row: Mapping[Any, Any], kind: Look) -> Non
 
 
 def _bars(row: Mapping[Any, Any]) -> dict[str, Any] | None:
-    if math.isnan(row["low"]):
+    low, high, _ = captions.ends(row)
+    if math.isnan(low):
         return None
-    above = _short(row["high"] - row["speedup"]) if math.isfinite(row["high"]) else 0.0
-    below = _short(row["speedup"] - row["low"])
+    above = _short(high - row["speedup"]) if math.isfinite(high) else 0.0
+    below = _short(row["speedup"] - low)
     return {"type": "data", "symmetric": False, "array": [above], "arrayminus": [below]}
 
 

@@ -37,7 +37,7 @@ from .suite_toml import as_toml
 REPORT_FILE = "report.html"
 _TITLES = {
     "anytime": "The incumbent while the clock runs",
-    "speedup": "Time to the reference's final accuracy",
+    "speedup": "Time to the problem's target, over the reference's",
 }
 
 
@@ -98,7 +98,7 @@ def render(
         facts=_facts(folder, runs),
         sentences=sentences.verdict(reports, runs, reference),
         findings=_findings(reports, runs, reference),
-        verdict=_verdict(reports, runs, reference),
+        verdict=_verdict(reports, runs, reference, loaded.retrained),
         pictures=pictures,
         missing=missing,
         cells=_cells(runs),
@@ -171,11 +171,13 @@ def _troubles(runs: pd.DataFrame, unreadable: Mapping[str, str]) -> list[tuple[s
     return found + [(name, "unreadable", reason) for name, reason in unreadable.items()]
 
 
-def _verdict(reports: pd.DataFrame, runs: pd.DataFrame, reference: str) -> dict[str, Any] | None:
+def _verdict(
+    reports: pd.DataFrame, runs: pd.DataFrame, reference: str, retrained: pd.DataFrame | None
+) -> dict[str, Any] | None:
     """The table of results, as headings, rows and a footnote."""
     if not len(settled(runs)):
         return None
-    table, looks = verdict_table(reports, runs, reference), Looks.of(runs)
+    table, looks = verdict_table(reports, runs, reference, retrained=retrained), Looks.of(runs)
     rows = tables.cells(table, looks)
     several = len({problem for problem, _, _ in rows}) > 1  # else its column says nothing
     return {

@@ -5,62 +5,105 @@ are times longer.
 """
 
 TEMPLATES = {
+    # ---- what the results can carry
+    "exploratory": "Exploratory, no confirmation: {reasons}.",
+    "seeds": "{count} seed{s}, from which nothing is claimed ({least} are needed)",
+    "dirty": "{count} run{s} from sources with uncommitted changes",
+    "commits": "{count} different commits",
+    "machines": "{count} different machines or numbers of threads",
+    "software": "{count} different sets of library versions",
+    "jobs": "up to {count} runs side by side",
     # ---- nothing, or nobody to compare with
     "nothing finished": "No run has come to an end yet, so nothing can be said.",
     "nothing reached": "No finished run has a test accuracy, so nothing can be said of any method.",
     "only one": "Only {name} was run: there is nothing to compare it with.",
-    "alone": "On {problem} it ended at {mean:.1f} % test accuracy ({sure}).",
+    "alone": "On {problem} it ended at {middle} {measure}.",
     "no reference": (
         "{name} has no finished run here, so there is no speedup to speak of; another method can be the "
         "reference."
     ),
+    "failed": "Failed, and so without a time or an accuracy: {methods}{where}.",
+    "failed in": "{name} in {failed} of {runs} runs",
+    # ---- a middle and its spread
+    "middle": "{value:.1f} % (median; {spread})",
+    "interval": "95 % interval {low:.1f} to {high:.1f}, {seeds} seeds",
+    "range": "{seeds} seeds from {low:.1f} to {high:.1f}",
+    "single": "a single seed",
     # ---- speed
-    "speed unknown": "{name} has no test accuracy to be reached, so no speedup.",
-    "speed ahead of none": (
-        "{name} reached its {target} more than {times} times sooner than {who} there in its median run "
-        "within the budget (95 % interval: at least {low} times, {few})."
+    "goal": "{target:.1f} % test accuracy ({share:.0f} % of the way from {start:.1f} to {top:.1f} %)",
+    "named goal": "{target:.1f} % test accuracy",
+    "soonest": "To {goal} the soonest in the median were {soonest}{reference}.",
+    "soonest one": "To {goal} the soonest in the median was {soonest}{reference}.",
+    "nobody": "No method's median run reached {goal}.",
+    "after": "{name} ({seconds})",
+    "reference needed": "; {name} needed {seconds}",
+    "reference never": "; {name}'s median run never got there",
+    "speed few": " Nothing is claimed of speed from {seeds}.",
+    "speed behind": " Sooner there than {name}: {methods}.",
+    "speed ahead": " Later there than {name}: {methods}.",
+    "speed undecided": " No difference in time from {name} can be told for {methods}.",
+    "neither": " Where neither got there, nothing can be told: {methods}.",
+    "one time": "{name} ({times} times{span})",
+    "one time less": "{name} (less than {times} of the time{span})",
+    "span": ", interval {low} to {high}",
+    "open span": ", interval {low} or more",
+    "test of speed": (
+        " (Seed by seed, {seeds}; sign tests with Holm's correction over {compared} comparison{s}; 95 % "
+        "intervals that hold together.)"
     ),
-    "speed ahead": (
-        "{name} reached its {target} {times} times sooner than {which} (95 % interval {span}, {few})."
-    ),
-    "speed behind": (
-        "{who} reached {name}'s {target} {times} times sooner than {name} "
-        "(95 % interval {span}{picked}, {few})."
-    ),
-    "speed of few": "Nothing can be told of speed from {seeds}: to {name}'s {target}, {sooner} than {whom}.",
-    "speed undecided": (
-        "No difference in the time to {name}'s {target} between {name} and {which} can be told from {few}: "
-        "{sooner}, but the 95 % interval runs from {low} times to {upper}."
-    ),
-    "sooner": " Sooner there than {name}: {methods}.",
-    "one sooner": "{name} ({times} times, 95 % interval {low} to {high})",
     # ---- accuracy
-    "accuracy ahead": (
-        "{name} ended at {mine} {which}, {value:.1f} points above {best} "
-        "(95 % interval {low:.1f} to {high:.1f}{adjusted}, {seeds} seeds)."
+    "highest": "Highest {measure}: {best} {its}; {name} {mine}.",
+    "highest itself": "Highest {measure}: {name} {mine}; next {best} {its}.",
+    "highest alike": "Highest {measure}, alike: {name} {mine} and {best} {its}.",
+    "no accuracy": "{name} has no {measure}; the highest of the others: {best} {its}.",
+    "accuracy few": " Nothing is claimed of accuracy from {seeds}.",
+    "accuracy behind": " Above {name}: {methods}.",
+    "accuracy ahead": " Below {name}: {methods}.",
+    "accuracy undecided": " No difference in accuracy from {name} can be told for {methods}.",
+    "one gap": "{name} (by {value} points{span})",
+    "test of accuracy": (
+        " (Seed by seed, {seeds}; signed-rank tests with Holm's correction over {compared} comparison{s}; "
+        "95 % intervals that hold together.)"
     ),
-    "accuracy behind": (
-        "{best}{comma} ended at {its} {which}, {value:.1f} points above {name} "
-        "(95 % interval {low:.1f} to {high:.1f}{adjusted}, {seeds} seeds)."
-    ),
-    "accuracy of few": "Nothing can be told of {which} from {few}: {name} {mine}, {rival} {its}{other}.",
-    "accuracy undecided": (
-        "No difference in {which} between {name} and {best}{comma} can be told from {seeds} seeds: "
-        "{name} {mine}, {rival} {its}, difference {value} points (95 % interval {low} to {high}{adjusted})."
-    ),
+    "too few": " With {compared} comparisons at least {needed} seeds are needed to tell any.",
     # ---- greedy methods, schedules set by hand
-    "group of few": "{who} ({members}) against {name}: nothing can be told from {few}{tail}.",
+    "group of few": "{who} ({members}) against {name}: nothing is claimed from {seeds}{tail}.",
+    "group tail": "; seed by seed their mean was {gap} it",
     "group undecided": (
-        "{who} ({members}) ended {seen} than {name} on average, which {seeds} seeds cannot tell from no "
-        "difference (95 % interval of {name} less these: {low} to {high} points)."
+        "{who} ({members}) cannot be told from {name} by their mean {measure} ({value} points above it, "
+        "95 % interval {low} to {high}, {seeds})."
     ),
     "group told": (
-        "{who} ({members}) ended {seen} than {name} (95 % interval {low:.1f} to {high:.1f}, {seeds} seeds)."
+        "{who} ({members}) ended {value} points {way} {name} in mean {measure} (95 % interval {low} to "
+        "{high}, {seeds})."
     ),
+    # ---- the score
+    "score": (
+        "Area under the performance profile over all targets, median over seeds (1: always the soonest): "
+        "{methods}."
+    ),
+    "one score": "{name} {value:.2f}{spread}",
     # ---- over several problems
-    "many: speed": "{name} reached its own final test accuracy sooner than the fastest black-box method",
-    "many: accuracy": "{name} ended above the best of all others in test accuracy",
-    "many: accuracy without a reference": "one method ended above all others in test accuracy",
-    "many: greedy": "greedy methods ended below {name}",
-    "many: by hand": "schedules set by hand ended below {name}",
+    "many: speed": (
+        "Time to the headline target, over {problems} problems and {pairs} comparisons with {name}: sooner "
+        "than {name} {behind}, later {ahead}, not told apart {rest}."
+    ),
+    "many: accuracy": (
+        "Accuracy at the end, over {problems} problems and {pairs} comparisons with {name}: above {name} "
+        "{behind}, below {ahead}, not told apart {rest}."
+    ),
+    "many: accuracy without a reference": (
+        "Accuracy at the end, over {problems} problems and {pairs} comparisons with the highest method of "
+        "each: above it {behind}, below {ahead}, not told apart {rest}."
+    ),
+    "many: greedy": (
+        "Greedy methods against {name}, over {problems} problems: above it {behind}, below {ahead}, not told "
+        "apart {rest}."
+    ),
+    "many: by hand": (
+        "Schedules set by hand against {name}, over {problems} problems: above it {behind}, below {ahead}, "
+        "not told apart {rest}."
+    ),
+    "times named": "{count} times ({methods})",
+    "times alone": "{count} times",
 }

@@ -1,6 +1,7 @@
 """The verdict in sentences: what the findings say, with their uncertainty, and no more than that.
 
-The words stand in ``sentence_templates``; the numbers are those of ``stats.conclusions``.
+The words stand in ``sentence_templates``; the numbers are those of ``stats``. Medians and ranges describe the
+runs that were made; whatever says above, below, sooner or later of two methods has passed a test.
 """
 
 from __future__ import annotations
@@ -11,13 +12,32 @@ import numpy as np
 import pandas as pd
 
 from ..looks import Looks
-from ..stats.conclusions import LEAST, Accuracy, Finding, Group, Speed, final_scores, findings, gap
-from ..stats.frames import numbers, settled
-from ..stats.intervals import ENOUGH
+from ..stats.conclusions import (
+    Accuracy,
+    Finding,
+    Group,
+    Middle,
+    Outcome,
+    Speed,
+    Versus,
+    final_scores,
+    findings,
+    measure_of,
+    middle_of,
+)
+from ..stats.frames import failures, numbers, settled
+from ..stats.intervals import LEAST
+from ..stats.profiles import scores, times
+from ..stats.standing import reasons
 from .sentence_templates import TEMPLATES
 
-NAMED = 3
-"""Methods that were sooner, of which so many are named."""
+NAMED = 6
+"""Methods that one list names; of more it says how many."""
+
+MEASURES = {
+    "final_test_accuracy": "retrained test accuracy",
+    "incumbent_test_accuracy": "test accuracy of the weights in hand (none was retrained)",
+}
 
 
 def say(template: str, **values: object) -> str:
@@ -26,36 +46,50 @@ def say(template: str, **values: object) -> str:
 
 
 def verdict(reports: pd.DataFrame, runs: pd.DataFrame, reference: str = "fds") -> list[str]:
-    """Up to three sentences that sum the results up; of several problems, on how many each answer holds."""
+    """Sentences that sum the results up; of several problems, how often each answer holds."""
     done, looks = settled(runs), Looks.of(runs)
     if not len(done):
         return [say("nothing finished")]
-    if not np.isfinite(numbers(done[final_scores(done)[1]])).any():
-        return [say("nothing reached")]
+    if not np.isfinite(numbers(done[measure_of(done)])).any():
+        return [say("nothing reached"), *_failed(done, looks)]
     methods = list(dict.fromkeys(done["method"]))
+    first = exploratory(runs)
     if len(methods) == 1:
-        return [say("only one", name=looks.label(methods[0])), *_alone(done)]
+        alone = say("only one", name=looks.label(methods[0]))
+        return [*first, alone, *_alone(done), *_failed(done, looks)]
     found = findings(reports, runs, reference)
-    sentences = [] if reference in methods else [say("no reference", name=looks.label(reference))]
-    if len({f.problem for f in found}) == 1:
-        return sentences + [sentence(f, looks) for f in found]
+    first += [] if reference in methods else [say("no reference", name=looks.label(reference))]
+    last = [*_score(reports, runs, reference, looks), *_failed(done, looks)]
+    if len(set(done["problem"])) == 1:
+        return [*first, *(sentence(f, looks) for f in found), *last]
     kinds = dict.fromkeys(question_of(f) for f in found)
-    return sentences + [_summary([f for f in found if question_of(f) == k], reference, looks) for k in kinds]
+    sums = [_summary([f for f in found if question_of(f) == k], reference, looks) for k in kinds]
+    return [*first, *sums, *last]
 
 
 def by_problem(reports: pd.DataFrame, runs: pd.DataFrame, reference: str = "fds") -> dict[str, list[str]]:
     """The sentences on each problem."""
-    looks = Looks.of(runs)
+    looks, done = Looks.of(runs), settled(runs)
     told: dict[str, list[str]] = {}
     for found in findings(reports, runs, reference):
         told.setdefault(found.problem, []).append(sentence(found, looks))
+    for problem, sentences in told.items():
+        sentences += _failed(done[done["problem"] == problem], looks)
     return told
 
 
+def exploratory(runs: pd.DataFrame) -> list[str]:
+    """One sentence with the reasons why these results are no confirmation; none if they are one."""
+    texts = [
+        say(one.flaw, count=one.count, least=LEAST, s="" if one.count == 1 else "s") for one in reasons(runs)
+    ]
+    return [say("exploratory", reasons="; ".join(texts))] if texts else []
+
+
 def sentence(found: Finding, looks: Looks) -> str:
-    """A finding in a sentence or two."""
+    """A finding in a few sentences."""
     if isinstance(found, Speed):
-        return _speed(found, looks) + _sooner(found, looks)
+        return _speed(found, looks)
     if isinstance(found, Accuracy):
         return _accuracy(found, looks)
     assert isinstance(found, Group)
@@ -66,12 +100,41 @@ def _alone(done: pd.DataFrame) -> list[str]:
     """What a single method came to."""
     sentences = []
     for problem in dict.fromkeys(done["problem"]):
-        wide, _ = final_scores(done[done["problem"] == problem])
-        values = wide.iloc[:, 0].to_numpy(np.float64)
-        mean, low, high = (100 * v for v in gap(values))
-        sure = f"95 % interval {low:.1f} to {high:.1f}, {len(values)} seeds" if len(values) > 1 else "1 seed"
-        sentences.append(say("alone", problem=problem, mean=mean, sure=sure))
+        wide, measure = final_scores(done[done["problem"] == problem])
+        middle = middle_of("", wide.iloc[:, 0].to_numpy(np.float64))
+        if middle.seeds:
+            sentences.append(say("alone", problem=problem, middle=_middle(middle), measure=MEASURES[measure]))
     return sentences
+
+
+def _failed(done: pd.DataFrame, looks: Looks) -> list[str]:
+    """Which methods failed, and how often; on which problem, where there are several."""
+    sentences, several = [], len(set(done["problem"])) > 1
+    for problem, here in done.groupby("problem", sort=False):
+        lost = [
+            say("failed in", name=looks.label(method), failed=failed, runs=count)
+            for method, (failed, count) in failures(here).items()
+        ]
+        if lost:
+            sentences.append(say("failed", methods=_list(lost), where=f" (on {problem})" if several else ""))
+    return sentences
+
+
+def _score(reports: pd.DataFrame, runs: pd.DataFrame, reference: str, looks: Looks) -> list[str]:
+    """The highest scores, and the reference's."""
+    table = scores(times(reports, runs))
+    if len(table) < 2:
+        return []
+    rows = table.to_dict("records")
+    shown = rows[:NAMED] + [row for row in rows[NAMED:] if row["method"] == reference]
+    texts = []
+    for row in shown:
+        interval = np.isfinite(row["low"])
+        low, high = (row["low"], row["high"]) if interval else (row["least"], row["most"])
+        kind = "95 % interval" if interval else "its seeds"
+        spread = f" ({kind} {low:.2f} to {high:.2f})" if row["seeds"] > 1 else ""
+        texts.append(say("one score", name=looks.label(row["method"]), value=row["score"], spread=spread))
+    return [say("score", methods=", ".join(texts))]
 
 
 # ---- speed --------------------------------------------------------------------------------------------
@@ -79,102 +142,149 @@ def _alone(done: pd.DataFrame) -> list[str]:
 
 def _speed(found: Speed, looks: Looks) -> str:
     name = looks.label(found.first)
-    if found.rival is None:
-        return say("speed unknown", name=name)
-    rival, count = looks.label(found.rival), found.among
-    target = f"final {100 * found.target:.1f} % test accuracy"
-    kind = "black-box methods" if found.black_box else "other methods"
-    which = f"{rival}, the fastest of {count} {kind}" if count > 1 else rival
-    common = {"name": name, "target": target, "few": f"{found.seeds} seeds{_optimistic(found.seeds)}"}
-    if found.outcome == "ahead":
-        return _speed_ahead(found, rival, which, f"{count} {kind}", common)
-    if found.outcome == "behind":
-        lower = f"{_times(1 / found.high)} to {_times(1 / found.low)}" if found.low > 0 else ""
-        return say(
-            "speed behind", who=f"{which}," if count > 1 else rival, times=_times(1 / found.value),
-            span=lower or f"{_times(1 / found.high)} or more", picked=_adjusted(count), **common,
+    words = _soonest(found, looks)
+    words += _told(found, "behind", "speed behind", looks) + _told(found, "ahead", "speed ahead", looks)
+    open_ = found.told("undecided")
+    neither = [looks.label(one.method) for one in open_ if one.bound == "?"]
+    unclear = [looks.label(one.method) for one in open_ if one.bound != "?"]
+    if unclear:
+        words += say("speed undecided", name=name, methods=_few_named(unclear))
+    if neither:
+        words += say("neither", methods=_few_named(neither))
+    return words + _sure(found, "speed")
+
+
+def _soonest(found: Speed, looks: Looks) -> str:
+    """Who was there first, by medians alone; whoever it is."""
+    common = {"target": 100 * found.target, "start": 100 * found.start, "top": 100 * found.top}
+    goal = (
+        say("named goal", **common)
+        if np.isnan(found.share)
+        else say("goal", share=100 * found.share, **common)
+    )
+    there = [(method, seconds) for method, seconds in found.times if np.isfinite(seconds)]
+    if not there:
+        return say("nobody", goal=goal)
+    shown = there[:3]
+    mine = dict(found.times).get(found.first, np.inf)
+    tail = ""
+    if found.first not in dict(shown) and found.first in dict(found.times):
+        name = looks.label(found.first)
+        tail = (
+            say("reference needed", name=name, seconds=_seconds(mine))
+            if np.isfinite(mine) else say("reference never", name=name)
         )  # fmt: skip
-    return _speed_undecided(found, rival, which, common)
+    texts = [say("after", name=looks.label(m), seconds=_seconds(s)) for m, s in shown]
+    template = "soonest" if len(texts) > 1 else "soonest one"
+    return say(template, goal=goal, soonest=_list(texts), reference=tail)
 
 
-def _speed_ahead(found: Speed, rival: str, which: str, kinds: str, common: dict[str, str]) -> str:
-    if found.bound == ">":
-        none = f"any of the {kinds}, none of which got" if found.among > 1 else f"{rival}, which did not get"
-        bounds = {"times": _times(found.value), "low": _times(found.low)}
-        return say("speed ahead of none", who=none, **bounds, **common)
-    span = f"to {_times(found.high)}" if np.isfinite(found.high) else "or more"
+def _one_time(one: Versus, looks: Looks) -> str:
+    """One method that was sooner or later, by how many times."""
+    name, later = looks.label(one.method), one.outcome == "ahead"
+    value, low, high = one.value, one.low, one.high
+    if not later:  # how many times sooner it was
+        value, low, high = _inverse(value), _inverse(high), _inverse(low)
+    more = one.bound == (">" if later else "<")
+    span = ""
+    if np.isfinite(low):
+        ends = {"low": _times(low), "high": _times(high)}
+        span = say("span", **ends) if np.isfinite(high) else say("open span", **ends)
     return say(
-        "speed ahead", times=_times(found.value), which=which, span=f"{_times(found.low)} {span}", **common
+        "one time", name=name, times=f"more than {_times(value)}" if more else _times(value), span=span
     )
 
 
-def _speed_undecided(found: Speed, rival: str, which: str, common: dict[str, str]) -> str:
-    value, name = found.value, common["name"]
-    seen = (
-        f"more than {_times(value)} times" if found.bound == ">" else f"{_times(max(value, 1 / value))} times"
-    )
-    sooner = f"{name if value >= 1 else rival} was {seen} times sooner"
-    if found.seeds < LEAST:
-        whom = which if value >= 1 else name
-        return say("speed of few", seeds=_few(found.seeds), sooner=sooner, whom=whom, **common)
-    upper = f"{_times(found.high)} times" if np.isfinite(found.high) else "no end"
-    comma = "," if found.among > 1 else ""
-    ends = {"low": _times(found.low), "upper": upper}
-    return say("speed undecided", which=f"{which}{comma}", sooner=sooner, **ends, **common)
-
-
-def _sooner(found: Speed, looks: Looks) -> str:
-    """Methods beside the black-box ones that were there before the reference: not to be passed over."""
-    texts = [
-        say("one sooner", name=looks.label(one.method), times=_times(one.value), low=_times(one.low),
-            high=_times(one.high))
-        for one in found.sooner
-    ]  # fmt: skip
-    if len(texts) > NAMED:
-        texts = [*texts[:NAMED], f"{len(texts) - NAMED} more"]
-    return say("sooner", name=looks.label(found.first), methods=_list(texts)) if texts else ""
+def _inverse(value: float) -> float:
+    return value if np.isnan(value) else 1 / value if value > 0 else float("inf")
 
 
 # ---- accuracy -----------------------------------------------------------------------------------------
 
 
 def _accuracy(found: Accuracy, looks: Looks) -> str:
-    name, rival, count = looks.label(found.first), looks.label(found.rival), found.among
-    mine, its = (f"{100 * mean:.1f} %" for mean in found.means)
-    final = found.measure.startswith("final")
-    value, low, high = 100 * found.value, 100 * found.low, 100 * found.high
-    common = {
-        "name": name, "mine": mine, "its": its, "adjusted": _adjusted(found.picks), "seeds": found.seeds,
-        "best": f"{rival}, the best of {count} others" if count > 1 else rival,
-        "comma": "," if count > 1 else "",
-        "which": "final test accuracy" if final else "test accuracy of the incumbent",
-    }  # fmt: skip
-    if found.outcome == "ahead":
-        return say("accuracy ahead", value=value, low=low, high=high, **common)
-    if found.outcome == "behind":
-        return say("accuracy behind", value=-value, low=-high, high=-low, **common)
-    if found.seeds < LEAST:
-        other = f" (the best of {count} others)" if count > 1 else ""
-        return say("accuracy of few", few=_few(found.seeds), rival=rival, other=other, **common)
-    signed = {"value": _signed(value), "low": _signed(low), "high": _signed(high)}
-    return say("accuracy undecided", rival=rival, **signed, **common)
+    name, best = looks.label(found.first), looks.label(found.best.method)
+    common = {"name": name, "best": best, "measure": MEASURES[found.measure], "its": _middle(found.best)}
+    if not found.mine.seeds:
+        words = say("no accuracy", **common)
+    else:
+        mine, its = found.mine.value, found.best.value
+        template = "highest itself" if mine > its else "highest" if mine < its else "highest alike"
+        words = say(template, mine=_middle(found.mine), **common)
+    words += _told(found, "behind", "accuracy behind", looks) + _told(found, "ahead", "accuracy ahead", looks)
+    if unclear := [looks.label(one.method) for one in found.told("undecided")]:
+        words += say("accuracy undecided", name=name, methods=_few_named(unclear))
+    return words + _sure(found, "accuracy")
+
+
+def _one_gap(one: Versus, looks: Looks) -> str:
+    """One method that ended above or below, by how many points."""
+    sign = 100 if one.outcome == "ahead" else -100
+    low, high = sorted((sign * one.low, sign * one.high)) if np.isfinite(one.low) else (np.nan, np.nan)
+    span = say("span", low=_signed(low), high=_signed(high)) if np.isfinite(low) else ""
+    return say("one gap", name=looks.label(one.method), value=_signed(sign * one.value), span=span)
+
+
+def _middle(middle: Middle) -> str:
+    """``86.5 % (median; 3 seeds from 85.8 to 86.6)``."""
+    ends = {"low": 100 * middle.low, "high": 100 * middle.high, "seeds": middle.seeds}
+    kind = "single" if middle.seeds == 1 else "range" if middle.seeds < LEAST else "interval"
+    return say("middle", value=100 * middle.value, spread=say(kind, **ends))
+
+
+# ---- what speed and accuracy share -----------------------------------------------------------------------
+
+
+def _told(found: Finding, outcome: Outcome, template: str, looks: Looks) -> str:
+    """The rivals of which a difference is claimed, the largest first; nothing if there are none."""
+    rivals = sorted(found.told(outcome), key=lambda one: one.value, reverse=outcome == "ahead")
+    one = _one_time if isinstance(found, Speed) else _one_gap
+    texts = [one(rival, looks) for rival in rivals]
+    return say(template, name=looks.label(found.first), methods=_few_named(texts)) if texts else ""
+
+
+def _sure(found: Finding, what: str) -> str:
+    """From how many seeds, by which test; or that nothing is claimed."""
+    few = found.told("few")
+    tested = [one for one in found.rivals if one.outcome in ("ahead", "behind", "undecided")]
+    words = say(f"{what} few", seeds=_count([one.seeds for one in few])) if few else ""
+    if tested:
+        seeds = [one.seeds for one in tested]
+        if max(seeds) < found.needed and not found.told("ahead") and not found.told("behind"):
+            words += say("too few", compared=found.compared, needed=found.needed)
+        s = "" if found.compared == 1 else "s"
+        words += say(f"test of {what}", seeds=_count(seeds), compared=found.compared, s=s)
+    return words
 
 
 def _group(found: Group, looks: Looks) -> str:
-    value, low, high = 100 * found.value, 100 * found.low, 100 * found.high
+    (one,) = found.rivals
+    value, low, high = -100 * one.value, -100 * one.high, -100 * one.low  # of the group less the reference
     common = {
         "who": "Greedy methods" if found.greedy else "Schedules set by hand",
         "members": _list([looks.label(m) for m in found.members]),
-        "name": looks.label(found.first), "seeds": found.seeds,
-        "seen": f"{abs(value):.1f} points {'lower' if value >= 0 else 'higher'}",
+        "name": looks.label(found.first), "seeds": _count([one.seeds]), "measure": MEASURES[found.measure],
     }  # fmt: skip
-    if found.seeds < LEAST:
-        tail = f": {common['seen']} than {common['name']} on average" if found.seeds else ""
-        return say("group of few", few=_few(found.seeds), tail=tail, **common)
-    if found.outcome == "undecided":
-        return say("group undecided", low=_signed(low), high=_signed(high), **common)
-    ends = (low, high) if found.outcome == "ahead" else (-high, -low)
-    return say("group told", low=ends[0], high=ends[1], **common)
+    if one.outcome in ("few", "nothing"):
+        tail = say("group tail", gap=_gap(-100 * one.most, -100 * one.least)) if one.seeds > 1 else ""
+        return say("group of few", tail=tail, **common)
+    if one.outcome == "undecided":
+        return say(
+            "group undecided", value=_signed(value), low=_signed(low), high=_signed(high), **common
+        )  # fmt: skip
+    if one.outcome == "ahead":
+        value, low, high = -value, -high, -low
+    way = "below" if one.outcome == "ahead" else "above"
+    return say("group told", value=_signed(value), way=way, low=_signed(low), high=_signed(high), **common)
+
+
+def _gap(low: float, high: float) -> str:
+    """A range of differences in words: ``1.9 to 2.3 points below``."""
+    if high <= 0:
+        return f"{_signed(-high)} to {_signed(-low)} points below"
+    if low >= 0:
+        return f"{_signed(low)} to {_signed(high)} points above"
+    return f"between {_signed(-low)} points below and {_signed(high)} above"
 
 
 # ---- over problems ------------------------------------------------------------------------------------
@@ -188,46 +298,52 @@ def question_of(found: Finding) -> str:
 
 
 def _summary(found: Sequence[Finding], reference: str, looks: Looks) -> str:
-    """On how many problems the reference is ahead, behind, and where that cannot be told."""
-    by = {o: [f for f in found if f.outcome == o] for o in ("ahead", "behind", "undecided", "unknown")}
+    """Of how many comparisons others are ahead, behind, and not told apart."""
     kind = question_of(found[0])
     if kind == "accuracy" and all(f.first != reference for f in found):
         kind = "accuracy without a reference"
-    question = say(f"many: {kind}", name=looks.label(reference))
-    parts = [f"On {len(by['ahead'])} of {len(found)} problems {question}{_range(by['ahead'])}"]
-    if by["behind"]:
-        parts.append(f"on {len(by['behind'])} it was the other way round{_range(by['behind'])}")
-    if unclear := len(by["undecided"]) + len(by["unknown"]):
-        parts.append(f"on {unclear} no difference can be told")
-    return ", ".join(parts) + "."
+    every = [one for f in found for one in f.rivals]
+    count = {o: [one for one in every if one.outcome == o] for o in ("ahead", "behind")}
+    few = [one.seeds for one in every if one.outcome == "few"]
+    words = say(
+        f"many: {kind}", name=looks.label(reference), problems=len(found), pairs=len(every),
+        ahead=_often(count["ahead"], looks, kind), behind=_often(count["behind"], looks, kind),
+        rest=len(every) - len(count["ahead"]) - len(count["behind"]),
+    )  # fmt: skip
+    what = "speed" if kind == "speed" else "accuracy"
+    return words + (say(f"{what} few", seeds=_count(few)) if few else "")
 
 
-def _range(found: Sequence[Finding]) -> str:
-    """The smallest and the largest of the differences."""
-    values = [f.value for f in found if np.isfinite(f.value)]
-    if not values:
-        return ""
-    if isinstance(found[0], Speed):
-        texts = [_times(v) for v in sorted(max(v, 1 / v) for v in values)]
-    else:
-        texts = [f"{100 * v:.1f}" for v in sorted(map(abs, values))]
-    ends = texts[0] if texts[0] == texts[-1] else f"{texts[0]} to {texts[-1]}"
-    return f" ({ends} times)" if isinstance(found[0], Speed) else f" (by {ends} points)"
+def _often(told: Sequence[Versus], looks: Looks, kind: str) -> str:
+    """``3 times (Cosine twice and TPE)``; of groups how often alone."""
+    if not told or kind in ("greedy", "by hand"):
+        return say("times alone", count=len(told))
+    by: dict[str, int] = {}
+    for one in told:
+        by[one.method] = by.get(one.method, 0) + 1
+    ordered = sorted(by.items(), key=lambda item: -item[1])
+    names = [looks.label(m) + (f" {n} times" if n > 1 else "") for m, n in ordered]
+    return say("times named", count=len(told), methods=_few_named(names))
 
 
 # ---- words --------------------------------------------------------------------------------------------
 
 
-def _adjusted(picks: int) -> str:
-    return f", adjusted for the choice among {picks}" if picks > 1 else ""
+def _count(seeds: Sequence[int]) -> str:
+    """``3 seeds``, ``a single seed``, ``6 to 10 seeds``."""
+    low, high = min(seeds), max(seeds)
+    if low == high:
+        return "a single seed" if high == 1 else f"{high} seeds" if high else "no common seed"
+    return f"{low} to {high} seeds"
 
 
-def _few(seeds: int) -> str:
-    return "a single seed" if seeds == 1 else f"{seeds} seeds" if seeds else "no common seed"
+def _few_named(texts: Sequence[str]) -> str:
+    more = len(texts) - NAMED
+    return _list([*texts[:NAMED], f"{more} more"] if more > 0 else texts)
 
 
-def _optimistic(seeds: int) -> str:
-    return "" if seeds >= ENOUGH else f", an optimistic interval with fewer than {ENOUGH}"
+def _seconds(value: float) -> str:
+    return f"{value:,.0f} s" if value >= 99.5 else f"{value:.1f} s" if value >= 0.95 else f"{value:.2g} s"
 
 
 def _times(value: float) -> str:

@@ -1,4 +1,8 @@
-"""The verdict table as text: for a terminal, in Markdown, in LaTeX."""
+"""The verdict table as text: for a terminal, in Markdown, in LaTeX.
+
+Every heading says what its column is an aggregate of. Where the results are exploratory, the sentence that
+says why stands with the table, whatever its form.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from rich import box
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -15,54 +20,101 @@ from hpobench_fds.errors import InputError
 
 from ..figures.captions import speedup_text
 from ..looks import Looks
+from ..stats.intervals import LEAST, LEVEL
 from ..stats.verdict_table import verdict_table
+from .sentences import exploratory
 
 MARK = "†"
 
 
-def _percent(mean: float, half: float, n: int, seeds: int) -> str:
-    """``88.8 ± 0.3``, in percent, and of how many seeds where that is not all of them."""
+def _accuracy(row: dict[Hashable, Any]) -> str:
+    """``86.5 (85.8, 86.5, 86.6)``: the median and each seed; from six seeds on the median's interval."""
+    n, done = int(row["accuracy_seeds"]), int(row["complete"] + row["failed"])
     if n == 0:
-        return "none" if seeds else ""
-    text = f"{100 * mean:.1f}" + (f" ± {100 * half:.1f}" if np.isfinite(half) else "")
-    return text if n == seeds else f"{text} ({n} of {seeds} seeds)"
+        return "failed" if row["failed"] else "none" if done else ""
+    text = f"{100 * row['accuracy']:.1f}"
+    if 1 < n < LEAST:
+        text += f" ({', '.join(f'{100 * value:.1f}' for value in row['values'])})"
+    elif n >= LEAST:
+        text += f" ({100 * row['accuracy_low']:.1f} to {100 * row['accuracy_high']:.1f})"
+    return text if n == done else f"{text}, {n} of {done} runs"
+
+
+def _to_target(row: dict[Hashable, Any]) -> str:
+    """``3.3 (3 of 3)``: median seconds to the headline target, and how many seeds got there."""
+    if not row["complete"] or np.isnan(row["target"]):
+        return "failed" if row["failed"] and not row["complete"] else ""
+    seconds = float(row["seconds_to_target"])
+    text = f"{seconds:,.1f}" if np.isfinite(seconds) else "never"
+    return f"{text} ({int(row['seeds_at_target'])} of {row['complete']})"
 
 
 def _speedup(row: dict[Hashable, Any]) -> str:
-    value, low, high = (float(row[k]) for k in ("speedup", "speedup_low", "speedup_high"))
+    value, low, high = (float(row[f"speedup{end}"]) for end in ("", "_low", "_high"))
     bound = row["bound"] if isinstance(row["bound"], str) else ""
     if bound == "?":
-        return "no verdict"
+        return "no verdict" if row["complete"] else "failed"
     if np.isnan(value):
         return ""
     text = speedup_text(value, bound)
-    if bound or not np.isfinite(low):
+    if not np.isfinite(low):
+        low, high = float(row["speedup_least"]), float(row["speedup_most"])
+    if not np.isfinite(low) or row["accuracy_seeds"] < 2:
         return text
     upper = speedup_text(high) if np.isfinite(high) else "no end"
     return f"{text} ({speedup_text(low)} to {upper})"
 
 
-HEADINGS = (
-    "Method", "Seeds", "Final test accuracy (%)", "Incumbent test accuracy (%)", "Best val. loss",
-    "Seconds", "Inner steps",
-)  # fmt: skip
+ACCURACIES = {
+    "final_test_accuracy": "Retrained test accuracy (%)",
+    "incumbent_test_accuracy": "Test accuracy in hand, not retrained (%)",
+}
 
 
 def headings(table: pd.DataFrame, looks: Looks) -> list[str]:
-    """Names of the columns; the last says of whose speedup it is and which way it counts."""
+    """Names of the columns with what each is an aggregate of; the last says which way a speedup counts."""
     missing = {"seeds", "best", "tie", "reference"} - set(table.columns)
     if missing:
         raise InputError(f"no verdict table: it lacks {', '.join(sorted(missing))}")
+    measure = str(table["measure"].iloc[0]) if len(table) else "final_test_accuracy"
     reference = table["reference"].dropna()
-    last = [f"Times longer than {looks.label(reference.iloc[0])}"] if len(reference) else []
-    return [*HEADINGS, *last]
+    least, most = _fewest(table)
+    ratios = "95 % interval" if table["speedup_low"].notna().any() else "min to max of the seeds"
+    spread = "each seed" if most < LEAST else "95 % interval" if least >= LEAST else "interval, or each seed"
+    return [
+        "Method", "Runs", f"{ACCURACIES[measure]}: median ({spread})",
+        *(["Retrainings diverged (%)"] if table["diverged"].notna().any() else []),
+        "Targets reached (% of targets and runs)",
+        f"Seconds to {_goal(table)}: median (seeds there)",
+        "Seconds: median", "Gradient equivalents: median", "Fidelity of the incumbent: median",
+        *([f"Times longer than {looks.label(reference.iloc[0])} to it: median ({ratios})"]
+          if len(reference) else []),
+    ]  # fmt: skip
+
+
+def _goal(table: pd.DataFrame) -> str:
+    targets = table["target"].dropna().unique()
+    return f"{100 * targets[0]:.1f} %" if len(targets) == 1 else "the target"
+
+
+def _fewest(table: pd.DataFrame) -> tuple[int, int]:
+    """The fewest and the most seeds that a method's accuracy is of."""
+    counts = table.loc[table["accuracy_seeds"] > 0, "accuracy_seeds"]
+    return (int(counts.min()), int(counts.max())) if len(counts) else (0, 0)
 
 
 def cells(table: pd.DataFrame, looks: Looks) -> list[tuple[str, bool, list[str]]]:
     """(problem, whether it is the best, the row's cells as text) for every row of a verdict table."""
     rows, width = [], len(headings(table, looks))
+    drawn = table["diverged"].notna().any()
     for row in table.to_dict("records"):
-        text = [looks.label(row["method"]), _count(row), *_accuracies(row), *_amounts(row), _speedup(row)]
+        accuracy = _accuracy(row) + (f" {MARK}" if row["tie"] else "")
+        text = [
+            looks.label(row["method"]), _count(row), accuracy,
+            *([_number(100 * row["diverged"], ".0f")] if drawn else []),
+            _number(100 * row["targets_reached"], ".0f"), _to_target(row), _number(row["seconds"], ",.1f"),
+            _number(row["gradient_equivalents"], ",.0f"), _number(row["fidelity"], ".2g"), _speedup(row),
+        ]  # fmt: skip
         rows.append((str(row["problem"]), bool(row["best"]), text[:width]))
     return rows
 
@@ -74,32 +126,26 @@ def _count(row: dict[Hashable, Any]) -> str:
     return " + ".join(parts)
 
 
-def _accuracies(row: dict[Hashable, Any]) -> list[str]:
-    """Final and incumbent test accuracy; a tie with the best is marked."""
-    done = int(row["complete"] + row["failed"])
-    texts = [
-        _percent(float(row[f"{which}_test_accuracy"]), float(row[f"{which}_half_width"]),
-                 int(row[f"{which}_seeds"]), done)
-        for which in ("final", "incumbent")
-    ]  # fmt: skip
-    if row["tie"]:
-        texts[0 if np.isfinite(row["final_test_accuracy"]) else 1] += f" {MARK}"
-    return texts
-
-
-def _amounts(row: dict[Hashable, Any]) -> list[str]:
-    forms = {"best_val_loss": ".4f", "seconds": ",.1f", "inner_steps": ",.0f"}
-    return ["" if np.isnan(row[key]) else format(float(row[key]), form) for key, form in forms.items()]
+def _number(value: float, form: str) -> str:
+    return "" if np.isnan(value) else format(float(value), form)
 
 
 def footnote(table: pd.DataFrame) -> str:
-    """What the marks mean; empty if there are none."""
-    if not table["tie"].any():
+    """What the mark means, or why there is none; empty where there is nothing to be told apart."""
+    others = table[table["p"].notna()]
+    if others.empty:
         return ""
-    return (
-        f"{MARK} cannot be told from the best method: paired t-test over seeds, 5 % level, Holm's correction "
-        "over the problem's methods."
-    )
+    needed = sorted({int(n) for n in others["needed"].dropna()})
+    if table["tie"].any():
+        return (
+            f"{MARK} cannot be told from the best method: signed-rank test over seeds, 5 % level, Holm's "
+            "correction over all pairs of the problem's methods."
+        )
+    told = others[others["p"] < LEVEL]
+    if len(told):
+        return ""
+    span = str(needed[0]) if len(needed) == 1 else f"{needed[0]} to {needed[-1]}"
+    return f"No method is marked as alike: it would take {span} seeds or more to tell any two apart."
 
 
 def to_rich(table: pd.DataFrame, looks: Looks) -> Table:
@@ -169,12 +215,22 @@ def to_latex(table: pd.DataFrame, looks: Looks) -> str:
     return "\n".join([*lines, r"\bottomrule", *last, r"\end{tabular}"]) + "\n"
 
 
-def on_terminal(reports: pd.DataFrame, runs: pd.DataFrame) -> Table:
+def on_terminal(reports: pd.DataFrame, runs: pd.DataFrame, retrained: pd.DataFrame | None = None) -> Group:
     """The verdict table of these results for a terminal."""
-    return to_rich(verdict_table(reports, runs), Looks.of(runs))
+    view = to_rich(verdict_table(reports, runs, retrained=retrained), Looks.of(runs))
+    return Group(*map(Text, exploratory(runs)), view)
 
 
-def in_form(form: Literal["markdown", "latex"], reports: pd.DataFrame, runs: pd.DataFrame) -> str:
+def in_form(
+    form: Literal["markdown", "latex"],
+    reports: pd.DataFrame,
+    runs: pd.DataFrame,
+    retrained: pd.DataFrame | None = None,
+) -> str:
     """The verdict table of these results in Markdown or LaTeX."""
     write = {"markdown": to_markdown, "latex": to_latex}[form]
-    return write(verdict_table(reports, runs), Looks.of(runs))
+    table = write(verdict_table(reports, runs, retrained=retrained), Looks.of(runs))
+    told = exploratory(runs)
+    if not told:
+        return table
+    return f"{told[0]}\n\n{table}" if form == "markdown" else f"% {told[0]}\n{table}"

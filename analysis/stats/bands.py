@@ -14,7 +14,7 @@ import pandas as pd
 
 from .curves import Curve, by_problem, check_axis, curves_of, event_times
 from .frames import Floats, numbers, settled
-from .intervals import median_interval, quantile
+from .intervals import median_spread, quantile
 
 COLUMNS = ["problem", "method", "at", "median", "low", "high", "seeds", "reported", "held"]
 
@@ -24,8 +24,8 @@ Spread = Literal["interval", "quartiles"]
 def band(curves: Sequence[Curve], grid: Floats, spread: Spread = "interval") -> pd.DataFrame:
     """Median and band over the seeds of one method on one problem.
 
-    The band is the 95 % bootstrap interval of the median (``median_interval``; NaN with a single seed), or
-    what lies between the quartiles of the seeds.
+    The band is the 95 % interval of the median from six seeds on and below that the range of the seeds
+    (``median_spread``; NaN with a single seed), or what lies between the quartiles of the seeds.
 
     A seed without a report counts as worse than any value. The median is NaN where it would fall on
     such a seed (or between one and a number), that is until more than half of all seeds, failed ones
@@ -43,7 +43,7 @@ def band(curves: Sequence[Curve], grid: Floats, spread: Spread = "interval") -> 
     median = quantile(filled, 0.5)
     defined = np.isfinite(median)
     if spread == "interval":
-        edges = list(median_interval(filled))
+        edges = list(median_spread(filled))
     else:
         edges = [quantile(filled, q) for q in (0.25, 0.75)]
     edges = [np.where(np.isinf(edge), 0.0 if higher else np.inf, edge) for edge in edges]

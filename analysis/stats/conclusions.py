@@ -1,104 +1,132 @@
 """What the results answer: typed findings, each with its uncertainty, and without a word.
 
-Three questions are put to each problem, all of them to one method, the reference:
+Questions put to each problem, all of them about one method, the reference:
 
-* speed: how much sooner than the fastest black-box method did it reach its own final test accuracy?
-* accuracy: did it end above the best of all other methods?
-* greedy: did greedy methods end below it? (Without any: did schedules set by hand?)
+* speed: against every other method, how many times longer did it need to the problem's headline target?
+* accuracy: against every other method, how many points lower did it end?
+* group: did greedy methods together end below it? (Without any: did schedules set by hand?)
 
-An answer is a difference only if its 95 % interval excludes "none". The rival was picked for being the best
-of k, which makes it look better than it is: a claim that the rival is ahead has to hold at level 1 - 0.05/k
-(Bonferroni); a claim that the reference is ahead of the best of k needs no such thing. Fewer than
-``LEAST`` seeds decide nothing. Speed has bootstrap intervals (``speedup``), accuracy paired t intervals over
-common seeds, a finished seed without a value counting as accuracy 0.
+Rivals are all other methods, schedules set by hand included. The p-values of a question are corrected
+together, over its rivals and over the problems, by Holm's method, so that at most one study in twenty holds a
+false answer of any one kind; intervals hold together at 95 % (Bonferroni). Fewer than ``LEAST`` common seeds
+decide nothing. Speed has sign tests of the seeds' ratios, accuracy Wilcoxon's signed ranks. A run that failed
+has no accuracy and no time: it is counted, named and compared with nothing.
+
+Without the reference, the method with the highest median is compared with all others; which one that is was
+the data's choice, so that all pairs count as compared.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Literal, TypeVar
 
 import numpy as np
 import pandas as pd
 
-from .frames import Floats, flag, numbers, scores_by_seed, settled
-from .intervals import mean_interval
+from .comparisons import holm, paired_p
+from .curves import by_problem, curves_of
+from .frames import Floats, complete, failures, flag, numbers, scores_by_seed, settled
+from .intervals import LEAST, LEVEL, median_spread, quantile, seeds_needed, signed_rank_interval
 from .speedup import speedup_table
+from .targets import chance, headline, targets_of
 
-LEAST = 3
-"""Seeds from which a difference may be claimed."""
-
-Outcome = Literal["ahead", "behind", "undecided", "unknown"]
+Outcome = Literal["ahead", "behind", "undecided", "few", "nothing"]
+"""Of the first method: few is of fewer than ``LEAST`` common seeds, nothing of what cannot be compared."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
-    """One answer on one problem.
+class Versus:
+    """One method against the reference.
 
     Attributes
     ----------
-    first : the reference; without one, the method that is compared with the others.
-    outcome : of ``first``.
-    value, low, high : a speedup (times), or a difference of test accuracies (fractions), that of ``first``
-        less the rival's; NaN where it is not known.
-    seeds : that the two have in common; for speed, of the one that has fewer.
+    value, low, high : speed: how many times longer it needed (median over common seeds); accuracy: by how
+        much the reference was above it (fractions). With the simultaneous 95 % interval, NaN without one.
+    least, most : the same of single seeds, their range.
+    bound : of a speed, ``speedup_table``'s; "" of an accuracy.
+    p : of the test, corrected once the question's rivals are known together.
+    reached : of a speed, in how many of the common seeds (it, the reference) got there.
     """
 
-    problem: str
-    first: str
-    outcome: Outcome
+    method: str
+    seeds: int
     value: float = float("nan")
     low: float = float("nan")
     high: float = float("nan")
-    seeds: int = 0
+    least: float = float("nan")
+    most: float = float("nan")
+    bound: str = ""
+    p: float = 1.0
+    outcome: Outcome = "undecided"
+    reached: tuple[int, int] = (0, 0)
 
 
-@dataclass(frozen=True)
-class Sooner:
-    """A method that was at the target before the reference: how many times longer the reference took."""
+@dataclass(frozen=True, kw_only=True)
+class Middle:
+    """What one method came to: the median over its complete runs, and their interval or range."""
 
     method: str
     value: float
     low: float
     high: float
+    seeds: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """The answers to one question on one problem.
+
+    Attributes
+    ----------
+    first : the reference; without one, the method with the highest median.
+    rivals : one for each other method that has something to compare.
+    compared : tests that were corrected together, over rivals and problems.
+    failed : method, (failed, all) finished runs, of those with failed ones.
+    """
+
+    problem: str
+    first: str
+    rivals: tuple[Versus, ...] = ()
+    compared: int = 0
+    failed: dict[str, tuple[int, int]]
+
+    def told(self, outcome: Outcome) -> list[Versus]:
+        """The rivals with this outcome."""
+        return [one for one in self.rivals if one.outcome == outcome]
+
+    @property
+    def needed(self) -> int:
+        """Seeds from which the clearest difference could be told after correction."""
+        return seeds_needed(self.compared)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Speed(Finding):
-    """The time to the reference's own final test accuracy, against the fastest black-box method's.
+    """Times to the problem's headline target (accuracy, share of the way from ``start`` to ``top``).
 
-    Attributes
-    ----------
-    rival : None where the reference has no accuracy to be reached: the outcome is then unknown.
-    among : of how many methods the rival is the fastest; black_box: whether they are black-box methods.
-    bound : ``speedup_table``'s.
-    sooner : methods of other kinds that were there before the reference, the soonest first.
+    ``times`` are the methods' median times to it over their complete runs, the soonest first (seconds;
+    infinite where the median run never got there).
     """
 
-    rival: str | None = None
-    among: int = 0
-    black_box: bool = False
-    target: float = float("nan")
-    bound: str = ""
-    sooner: tuple[Sooner, ...] = ()
+    target: float
+    share: float
+    start: float
+    top: float
+    times: tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Accuracy(Finding):
-    """Test accuracy at the end, against the best of all other methods.
+    """Test accuracy at the end.
 
-    Attributes
-    ----------
-    measure : final_test_accuracy, or incumbent_test_accuracy where no run was retrained.
-    means : of ``first`` and of the rival, over all of their seeds.
-    among : of how many methods the rival is the best; picks: for how many choices the interval is adjusted.
+    ``measure`` is final_test_accuracy (retrained), or incumbent_test_accuracy where no run was retrained;
+    ``mine`` what the first method came to, ``best`` what the other with the highest median did.
     """
 
-    rival: str
     measure: str
-    means: tuple[float, float]
-    among: int
-    picks: int
+    mine: Middle
+    best: Middle
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,135 +135,182 @@ class Group(Finding):
 
     members: tuple[str, ...]
     greedy: bool
+    measure: str
+
+
+F = TypeVar("F", bound=Finding)
 
 
 def findings(reports: pd.DataFrame, runs: pd.DataFrame, reference: str = "fds") -> list[Finding]:
     """Every answer that the results hold, problem by problem; none where nothing can be compared."""
     done = settled(runs)
-    found: list[Finding | None] = []
+    speeds: list[Speed] = []
+    accuracies: list[Accuracy] = []
+    groups: list[Group] = []
+    there = reference in set(done["method"])
     for problem in dict.fromkeys(done["problem"]):
         here = done[done["problem"] == problem]
-        if len(here["method"].unique()) < 2:
+        own = reports[reports["problem"] == problem]
+        if len(here["method"].unique()) < 2 or (there and reference not in set(here["method"])):
             continue
-        if reference in set(here["method"]):
-            found.append(_speed(reports[reports["problem"] == problem], here, reference))
-            found += [accuracy(here, reference), _group(here, reference)]
-        else:
-            found.append(accuracy(here, None))
-    return [finding for finding in found if finding is not None]
+        if there:
+            speeds += _speed(own, here, reference)
+            groups += _group(here, reference)
+        accuracies += _accuracy(here, reference if there else None)
+    every = [*_corrected(speeds), *_corrected(accuracies), *_corrected(groups)]
+    order = {problem: i for i, problem in enumerate(dict.fromkeys(done["problem"]))}
+    return sorted(every, key=lambda found: order[found.problem])
 
 
-def _outcome(low: float, high: float, none: float, seeds: int) -> Outcome:
-    """What an interval says, ``none`` standing for no difference."""
-    if seeds < LEAST or np.isnan(low) or np.isnan(high):
-        return "undecided"
-    return "ahead" if low > none else "behind" if high < none else "undecided"
+def _corrected(found: list[F]) -> list[F]:
+    """The same with p-values corrected over all rivals of all problems, and what they say."""
+    every = [one for finding in found for one in finding.rivals]
+    extra = sum(finding.compared for finding in found)  # pairs that were looked at and are not listed
+    p = np.concatenate([np.array([one.p for one in every], np.float64), np.ones(extra)])
+    corrected = iter(holm(p)[: len(every)].tolist())
+    total = len(p)
+    judged = []
+    for finding in found:
+        rivals = tuple(_judged(one, next(corrected), finding) for one in finding.rivals)
+        judged.append(replace(finding, rivals=rivals, compared=total))
+    return judged
+
+
+def _judged(one: Versus, p: float, finding: Finding) -> Versus:
+    """One rival with its corrected p-value and its outcome."""
+    if one.seeds == 0:
+        return replace(one, outcome="nothing", p=1.0)
+    if one.seeds < LEAST:
+        return replace(one, outcome="few", p=1.0)
+    if p >= LEVEL:
+        return replace(one, outcome="undecided", p=p)
+    none = 1.0 if isinstance(finding, Speed) else 0.0
+    return replace(one, outcome="ahead" if one.value > none else "behind", p=p)
 
 
 # ---- speed --------------------------------------------------------------------------------------------
 
 
-def _speed(reports: pd.DataFrame, here: pd.DataFrame, reference: str) -> Speed:
-    """The reference against the fastest black-box method; without any, against the fastest of all."""
+def _speed(reports: pd.DataFrame, here: pd.DataFrame, reference: str) -> list[Speed]:
+    """The reference against every other method; none where the problem has no target."""
     problem = str(here["problem"].iloc[0])
-    table = speedup_table(reports, here, reference)
-    black = set(here.loc[here["family"] == "black box", "method"]) - {reference}
-    rivals = table[table["method"].isin(black)] if black else table
-    known = rivals[rivals["bound"] != "?"]
-    if known.empty:
-        return Speed(problem=problem, first=reference, outcome="unknown")
-    exact = known[known["bound"] == ""]
-    row = (known if exact.empty else exact).sort_values("speedup", kind="stable").iloc[0].to_dict()
-    if row["high"] < 1 and len(rivals) > 1:  # picked as the fastest: its lead has to be clearer
-        pair, both = (f[f["method"].isin([reference, row["method"]])] for f in (here, reports))
-        strict = speedup_table(both, pair, reference, level=1 - 0.05 / len(rivals)).iloc[0]
-        row |= {"low": strict["low"], "high": strict["high"]}
-    value, low, high = (float(row[name]) for name in ("speedup", "low", "high"))
-    seeds = _seeds(row)
-    return Speed(
-        problem=problem, first=reference, outcome=_outcome(low, high, 1.0, seeds), value=value, low=low,
-        high=high, seeds=seeds, rival=str(row["method"]), among=len(rivals), black_box=bool(black),
-        target=float(row["target"]), bound=str(row["bound"]),
-        sooner=_sooner(table[~table["method"].isin(rivals["method"])]),
+    goal = headline(targets_of(reports, here), problem)
+    if goal is None:
+        return []
+    rivals = tuple(
+        Versus(
+            method=str(row["method"]), seeds=int(row["n_seeds"]),
+            low=float(row["low"]), high=float(row["high"]), least=float(row["least"]),
+            most=float(row["most"]), p=float(row["p"]), value=float(row["speedup"]), bound=str(row["bound"]),
+            reached=(int(row["n_reached"]), int(row["n_reached_reference"])),
+        )
+        for row in speedup_table(reports, here, reference).to_dict("records")
     )  # fmt: skip
+    times = median_times(reports, here, float(goal["target"]))
+    return [
+        Speed(
+            problem=problem, first=reference, rivals=rivals, failed=failures(here),
+            target=float(goal["target"]), share=float(goal["share"]), start=float(goal["start"]),
+            top=float(goal["top"]),
+            times=tuple(sorted(times.items(), key=lambda one: one[1])),
+        )
+    ]  # fmt: skip
 
 
-def _seeds(row: dict[Any, Any]) -> int:
-    return int(min(row["n_seeds"], row["n_seeds_reference"]))
+def median_times(reports: pd.DataFrame, here: pd.DataFrame, target: float) -> dict[str, float]:
+    """Median time (s) of each method's complete runs to a target; infinite where the median never gets there.
 
-
-def _sooner(others: pd.DataFrame) -> tuple[Sooner, ...]:
-    """Methods beside the black-box ones that were there before the reference: not to be passed over."""
-    enough = others[["n_seeds", "n_seeds_reference"]].min(axis=1) >= LEAST
-    early = others[enough & (others["bound"] == "") & (others["high"] < 1)]
-    return tuple(
-        Sooner(str(row["method"]), *(_inverse(row[name]) for name in ("speedup", "high", "low")))
-        for row in early.sort_values("speedup", kind="stable").to_dict("records")
-    )
-
-
-def _inverse(value: float) -> float:
-    return 1 / value if value > 0 else float("inf")
+    Of one problem.
+    """
+    found: dict[str, float] = {}
+    for methods in by_problem(curves_of(reports, complete(here))).values():
+        for method, curves in methods.items():
+            times = np.array([c.times_to(np.array([target]))[0] for c in curves], np.float64)
+            found[method] = float(quantile(times, 0.5))
+    return found
 
 
 # ---- accuracy -----------------------------------------------------------------------------------------
 
 
+def measure_of(runs: pd.DataFrame) -> str:
+    """The one accuracy that these runs are compared by: retrained where any run was, else in hand."""
+    retrained = np.isfinite(numbers(runs["final_test_accuracy"])).any()
+    return "final_test_accuracy" if retrained else "incumbent_test_accuracy"
+
+
 def final_scores(here: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Test accuracies, a row a seed and a column a method, and which: retrained, or the incumbents'."""
-    measure = "final_test_accuracy"
-    if not np.isfinite(numbers(here[measure])).any():
-        measure = "incumbent_test_accuracy"
-    return scores_by_seed(here, measure), measure
+    """One problem's test accuracies, a row a seed and a column a method, and which: ``measure_of``'s.
 
-
-def gap(differences: Floats, level: float = 0.95) -> tuple[float, float, float]:
-    """Mean difference with its t interval; NaN with fewer than two."""
-    mean, half = mean_interval(differences, level)
-    return mean, mean - half, mean + half
-
-
-def accuracy(here: pd.DataFrame, reference: str | None) -> Accuracy | None:
-    """One problem: the reference (without one, the best method) against the best of all others.
-
-    None where there are no others with a common seed, or no method has an accuracy.
+    Failed runs are NaN; a run that ended with nothing in hand has the accuracy of guessing.
     """
+    measure = measure_of(here)
+    return scores_by_seed(here, measure, chance(here).get(str(here["problem"].iloc[0]), 0.0)), measure
+
+
+def middle_of(method: str, values: Floats) -> Middle:
+    """Median and spread of one method's values, NaN left out."""
+    known = values[np.isfinite(values)]
+    if not len(known):
+        return Middle(method=method, value=np.nan, low=np.nan, high=np.nan, seeds=0)
+    low, high = median_spread(known)
+    return Middle(
+        method=method, value=float(np.median(known)), low=float(low), high=float(high), seeds=len(known)
+    )
+
+
+def _accuracy(here: pd.DataFrame, reference: str | None) -> list[Accuracy]:
+    """The reference (without one, the method with the highest median) against every other."""
     wide, measure = final_scores(here)
-    first = reference if reference is not None else str(wide.mean().idxmax())
-    others = wide.drop(columns=first)
-    others = others[[m for m in others if len((wide[first] - wide[m]).dropna())]]
-    if others.empty or not (wide.to_numpy(np.float64) > 0).any():
-        return None
-    rival, count = str(others.mean().idxmax()), others.shape[1]
-    differences = (wide[first] - wide[rival]).dropna().to_numpy(np.float64)
-    value, low, high = gap(differences)
-    picked = reference is None or value < 0  # which of the two is ahead was the data's choice
-    if picked and count > 1:
-        value, low, high = gap(differences, 1 - 0.05 / count)
-    return Accuracy(
-        problem=str(here["problem"].iloc[0]), first=first, value=value, low=low, high=high,
-        outcome=_outcome(low, high, 0.0, len(differences)), seeds=len(differences), rival=rival,
-        measure=measure, means=(float(wide[first].mean()), float(wide[rival].mean())), among=count,
-        picks=count if picked else 1,
+    middles = {str(m): middle_of(str(m), wide[m].to_numpy(np.float64)) for m in wide.columns}
+    known = {m: one.value for m, one in middles.items() if one.seeds}
+    first = reference if reference is not None else max(known, key=lambda m: known[m], default="")
+    others = [m for m in middles if m != first]
+    if first not in middles or not any(m in known for m in others):
+        return []
+    count = len(middles)
+    tests = count - 1 if reference is not None else count * (count - 1) // 2
+    rivals = tuple(_difference(m, wide[first] - wide[m], tests) for m in others)
+    best = max((m for m in others if m in known), key=lambda m: known[m])
+    return [
+        Accuracy(
+            problem=str(here["problem"].iloc[0]), first=first, rivals=rivals, failed=failures(here),
+            compared=tests - len(rivals), measure=measure, mine=middles[first], best=middles[best],
+        )
+    ]  # fmt: skip
+
+
+def _difference(method: str, differences: pd.Series[float], tests: int) -> Versus:
+    """One method's paired differences from the first, with an interval that holds over so many tests."""
+    known: Floats = np.asarray(differences.dropna(), np.float64)
+    value, low, high = signed_rank_interval(known, 1 - LEVEL / tests)
+    least, most = (float(known.min()), float(known.max())) if len(known) else (np.nan, np.nan)
+    return Versus(
+        method=method, seeds=len(known), value=value, low=low, high=high, least=least, most=most,
+        p=paired_p(known),
     )  # fmt: skip
 
 
-def _group(here: pd.DataFrame, reference: str) -> Group | None:
-    """Greedy methods together against the reference; where there are none, schedules set by hand."""
+def _group(here: pd.DataFrame, reference: str) -> list[Group]:
+    """Greedy methods together against the reference; where there are none, schedules set by hand.
+
+    A method with failed runs leaves those seeds out for all; one that failed everywhere is left out itself.
+    """
     methods = here.drop_duplicates("method").set_index("method")
     names = [str(m) for m in methods.index]
     greedy = dict(zip(names, flag(methods, "greedy"), strict=True))
     searches = dict(zip(names, flag(methods, "searches"), strict=True))
-    members = [m for m in names if greedy[m] and m != reference and not greedy[reference]]
+    wide, measure = final_scores(here)
+    known = {str(m) for m in wide.columns if wide[m].notna().any()}
+    members = [m for m in names if greedy[m] and m != reference and not greedy[reference] and m in known]
     kind = bool(members)
-    members = members or [m for m in names if not searches[m] and m != reference]
-    if not members:
-        return None
-    wide, _ = final_scores(here)
-    differences = (wide[reference] - wide[members].mean(axis=1, skipna=False)).dropna().to_numpy(np.float64)
-    value, low, high = gap(differences)
-    return Group(
-        problem=str(here["problem"].iloc[0]), first=reference, members=tuple(members), greedy=kind,
-        outcome=_outcome(low, high, 0.0, len(differences)), value=value, low=low, high=high,
-        seeds=len(differences),
-    )  # fmt: skip
+    members = members or [m for m in names if not searches[m] and m != reference and m in known]
+    if not members or reference not in known:
+        return []
+    one = _difference(members[0], wide[reference] - wide[members].mean(axis=1, skipna=False), 1)
+    return [
+        Group(
+            problem=str(here["problem"].iloc[0]), first=reference, rivals=(one,), failed=failures(here),
+            members=tuple(members), greedy=kind, measure=measure,
+        )
+    ]  # fmt: skip

@@ -5,13 +5,14 @@ The rules, for every figure and table:
 * A curve is a right-continuous step function. It starts at 0 with "nothing reported" (NaN), jumps at
   each incumbent to that incumbent's value, and holds. Only incumbents move it, even where another
   report has the better test accuracy: validation chooses, test only reports.
-* A failed run keeps the curve it had and holds it to its budget. It is never dropped.
+* A failed run keeps the curve it had. No figure of curves drops it; times to targets have no place for it,
+  and say so (``speedup``).
 * Where it ends a curve is censored: what it would have reached later is not known.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -134,6 +135,8 @@ def curves_of(
     if runs.empty:
         return []
     jumps = reports[reports["incumbent"].astype(bool)]
+    if metric.startswith("test") and "covered" in jumps:  # points between the retrained ones (``retrained``)
+        jumps = jumps[jumps["retrained"].astype(bool) | ~jumps["covered"].astype(bool)]
     owner = pd.MultiIndex.from_frame(runs[CELL]).get_indexer(pd.MultiIndex.from_frame(jumps[CELL]))
     order = np.lexsort((jumps["report"].to_numpy(np.int64), owner))
     cuts = np.searchsorted(owner[order], np.arange(len(runs) + 1))
@@ -160,13 +163,13 @@ def _one_suite(frame: pd.DataFrame) -> None:
 def ends(runs: pd.DataFrame, against: str = "seconds") -> Floats:
     """Where each run's curve is censored, in the order of the runs.
 
-    A run that came to an end, by failing or otherwise, would have reached nothing more before its
-    budget: the budget, or what it used if that is more. With no budget on this axis, what it used.
-    An unfinished run is known only up to what it has used.
+    A run that came to its own end would have reached nothing more before its budget: the budget, or what it
+    used if that is more. With no budget on this axis, what it used. One that failed or is unfinished is known
+    only up to what it has used: a crash after a second says nothing of the rest of the budget.
     """
     used = numbers(runs[check_axis(against)])
     limit = numbers(runs[_BUDGET[against]]) if against in _BUDGET else np.full(len(runs), np.nan)
-    limit = np.where(runs["status"].isin(["complete", "failed"]), limit, np.nan)
+    limit = np.where(runs["status"] == "complete", limit, np.nan)
     return np.fmax(used, limit)
 
 
@@ -196,7 +199,13 @@ def last_values(curves: Sequence[Curve]) -> Floats:
     return np.array([curve.last for curve in curves], np.float64)
 
 
-def last_incumbents(curves: Iterable[Curve]) -> pd.DataFrame:
-    """problem, method, seed, value of each run's last incumbent; a run without one counts as 0."""
-    rows = [(*curve.cell, float(np.nan_to_num(curve.last))) for curve in curves]
+def last_incumbents(curves: Iterable[Curve], nothing: Mapping[str, float]) -> pd.DataFrame:
+    """problem, method, seed, value of each run's last incumbent.
+
+    A run without one was handed in empty: it has the accuracy ``nothing`` of guessing on its problem.
+    """
+    rows = [
+        (*curve.cell, nothing.get(curve.cell.problem, 0.0) if np.isnan(curve.last) else curve.last)
+        for curve in curves
+    ]
     return pd.DataFrame(rows, columns=[*CELL, "value"])

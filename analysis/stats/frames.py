@@ -60,6 +60,19 @@ def settled(frame: pd.DataFrame) -> pd.DataFrame:
     return rows[~_skipped(rows)] if "stopped" in rows else rows
 
 
+def complete(frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the runs that did not fail: the only ones whose times and accuracies can be compared."""
+    rows = settled(frame)
+    return rows[rows["status"] == "complete"]
+
+
+def failures(runs: pd.DataFrame) -> dict[str, tuple[int, int]]:
+    """(failed, all) finished runs of each method with failed ones, in the order of appearance."""
+    done = settled(runs)
+    failed = (done["status"] == "failed").groupby(done["method"], sort=False).agg(["sum", "size"])
+    return {str(m): (int(f), int(n)) for m, f, n in failed.itertuples() if f}
+
+
 def skipped(runs: pd.DataFrame) -> pd.DataFrame:
     """Rows of the runs whose method cannot run on their problem; ``reason`` says why."""
     return runs[_skipped(runs)]
@@ -74,7 +87,13 @@ def seed_counts(runs: pd.DataFrame) -> pd.Series[int]:
     return settled(runs).groupby(["problem", "method"])["seed"].nunique()
 
 
-def scores_by_seed(runs: pd.DataFrame, column: str) -> pd.DataFrame:
-    """A column of one problem's runs, a row a seed and a column a method; a run without a value has 0."""
-    values = runs.assign(value=np.nan_to_num(numbers(runs[column])))
-    return values.pivot_table("value", "seed", "method", sort=False)
+def scores_by_seed(runs: pd.DataFrame, column: str, nothing: float = 0.0) -> pd.DataFrame:
+    """A column of one problem's runs, a row a seed and a column a method.
+
+    A failed run has no value: NaN. One that came to its end without any was handed in empty, and has
+    ``nothing``, the accuracy of guessing.
+    """
+    done = complete(runs)
+    values = done.assign(value=np.nan_to_num(numbers(done[column]), nan=nothing))
+    wide = values.pivot_table("value", "seed", "method", sort=False)
+    return wide.reindex(columns=list(dict.fromkeys(settled(runs)["method"])))

@@ -1,4 +1,8 @@
-"""Intervals: of a median by bootstrap, of a mean by Student's t."""
+"""Intervals that hold their level whatever the law: order statistics and signed ranks.
+
+Nothing here supposes a normal law, since accuracies are bounded and times are skewed. Where there are too few
+seeds for a level there is no interval (NaN), and what can be shown is the seeds' own range.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,15 @@ from functools import cache
 import numpy as np
 from scipy import stats
 
-from .frames import Floats, Integers
+from .frames import Floats
 
-ENOUGH = 6
-"""Seeds from which a 95 % bootstrap interval of a median can hold its level (``median_interval``)."""
+LEAST = 6
+"""Seeds from which a 95 % interval of a median exists: n values hold it with probability 1 - 2^(1 - n)."""
+
+LEVEL = 0.05
+"""Of every test and interval of the analysis: the share of studies that may err."""
+
+_SLACK = 1e-12  # of probabilities that are sums of exact binary fractions
 
 
 def quantile(values: Floats, q: float) -> Floats:
@@ -31,59 +40,117 @@ def quantile(values: Floats, q: float) -> Floats:
     return result
 
 
-def median_interval(values: Floats, level: float = 0.95) -> tuple[Floats, Floats]:
-    """Percentile bootstrap interval of the median over the first axis (Efron, 1979).
-
-    Exact: the distribution of a resample's median over all n^n resamples is known in closed form (Maritz
-    and Jarrett, 1978), so that nothing is drawn. Values may be infinite. With n seeds the interval can be
-    no wider than their range, which holds the true median with probability 1 - 2^(1 - n) only: below six
-    seeds that is less than 95 %. A single value has no interval: NaN.
-    """
-    n = len(values)
-    if n < 2:
-        nothing = np.full(values.shape[1:], np.nan)
-        return nothing, nothing
-    lower, upper, weight = _median_law(n)
-    ordered = np.sort(values, axis=0)
-    below, above = ordered[lower], ordered[upper]
-    with np.errstate(invalid="ignore"):
-        middles = np.where(np.isinf(below), below, np.where(np.isinf(above), above, (below + above) / 2))
-    ranks = np.argsort(middles, axis=0, kind="stable")
-    share = np.cumsum(weight[ranks], axis=0)
-    edges = []
-    for q in ((1 - level) / 2, (1 + level) / 2):
-        first = np.argmax(share >= q - 1e-9, axis=0)[None]
-        at = np.take_along_axis(ranks, first, axis=0)
-        edges.append(np.take_along_axis(middles, at, axis=0)[0])
-    return edges[0], edges[1]
+# ---- of a median ----------------------------------------------------------------------------------------
 
 
 @cache
-def _median_law(n: int) -> tuple[Integers, Integers, Floats]:
-    """(i, j, probability) that a resample's two middle values are the i-th and j-th of n, from 0.
+def order_rank(n: int, level: float = 1 - LEVEL) -> int:
+    """The largest k so that the k-th smallest to the k-th largest of n values hold the median at ``level``.
 
-    One middle value where n is odd: then i = j.
+    Their coverage is 1 - 2 P(B < k), B binomial of n fair coins, for any continuous law, and no less for
+    laws with ties. 0 where even the whole range does not reach the level.
     """
-    m = (n + 1) // 2
-    up_to: Floats = stats.binom.sf(m - 1, n, np.arange(n + 1) / n)  # at least m draws among the i smallest
-    lower = np.diff(up_to)
-    if n % 2:
-        each = np.arange(n)
-        return each, each, lower
-    share = np.arange(n + 1) / n
-    # Exactly m draws reach up to i, their largest is i; the other m are at least j, their least is j.
-    left = np.diff(share**m)
-    right = np.diff(share**m)[::-1]
-    both = np.triu(stats.binom.pmf(m, n, 0.5) * 2.0**n * np.outer(left, right), k=1)
-    both[np.diag_indices(n)] = lower - both.sum(axis=1)
-    i, j = np.nonzero(both > 0)
-    return i, j, both[i, j]
+    k = 0
+    while 2 * (k + 1) <= n + 1 and 2 * stats.binom.cdf(k, n, 0.5) <= 1 - level + _SLACK:
+        k += 1
+    return k
 
 
-def mean_interval(values: Floats, level: float = 0.95) -> tuple[float, float]:
-    """Mean and half width of its t interval; no value has no mean, a single one no width: NaN."""
-    n = len(values)
-    mean = float(values.mean()) if n else float("nan")
-    if n < 2:
-        return mean, float("nan")
-    return mean, float(stats.t.ppf((1 + level) / 2, n - 1) * values.std(ddof=1) / np.sqrt(n))
+def median_interval(values: Floats, level: float = 1 - LEVEL) -> tuple[Floats, Floats]:
+    """Distribution-free interval of the median over the first axis, from two order statistics.
+
+    Values may be infinite. NaN where there are too few of them for the level: below six for 95 %.
+    """
+    return bounds_interval(values, values, level)
+
+
+def bounds_interval(least: Floats, most: Floats, level: float = 1 - LEVEL) -> tuple[Floats, Floats]:
+    """``median_interval`` of values that are known to lie between two bounds each, such as censored times."""
+    k = order_rank(len(least), level)
+    if k == 0:
+        nothing = np.full(np.shape(least)[1:], np.nan)
+        return nothing, nothing
+    return np.sort(least, axis=0)[k - 1], np.sort(most, axis=0)[-k]
+
+
+def median_spread(values: Floats, level: float = 1 - LEVEL) -> tuple[Floats, Floats]:
+    """What is drawn beside a median: its interval, and where there is none the range of the values.
+
+    ``len(values) >= LEAST`` says which, at 95 %. A single value has neither: NaN.
+    """
+    if order_rank(len(values), level) > 0:
+        return median_interval(values, level)
+    if len(values) < 2:
+        nothing = np.full(np.shape(values)[1:], np.nan)
+        return nothing, nothing
+    return np.min(values, axis=0), np.max(values, axis=0)
+
+
+# ---- of paired differences ------------------------------------------------------------------------------
+
+
+@cache
+def _signed_rank_law(n: int) -> Floats:
+    """[n (n + 1) / 2 + 1] P(T <= t) of Wilcoxon's signed-rank sum of n differences without ties."""
+    law = np.ones(1)
+    for rank in range(1, n + 1):
+        shifted = np.concatenate([np.zeros(rank), law])
+        law = (np.concatenate([law, np.zeros(rank)]) + shifted) / 2
+    below: Floats = np.cumsum(law)
+    return below
+
+
+def _walsh(differences: Floats) -> Floats:
+    """Means of all pairs, each value with itself included, ascending."""
+    i, j = np.triu_indices(len(differences))
+    return np.sort((differences[i] + differences[j]) / 2)
+
+
+def signed_rank_p(differences: Floats) -> float:
+    """Two-sided p-value of Wilcoxon's signed-rank test that differences are symmetric about 0; exact.
+
+    Zeros and ties count against a difference, so that the test never errs more often than it says: it is
+    the one that ``signed_rank_interval`` inverts. 1 where there are no differences.
+    """
+    n = len(differences)
+    if n == 0:
+        return 1.0
+    means = _walsh(differences)
+    # A mean of two opposite differences is 0 but for rounding, and says nothing.
+    tiny = 1e-12 * float(np.abs(differences).max())
+    against = len(means) - max(int((means > tiny).sum()), int((means < -tiny).sum()))
+    return float(min(1.0, 2 * _signed_rank_law(n)[against]))
+
+
+def signed_rank_interval(differences: Floats, level: float = 1 - LEVEL) -> tuple[float, float, float]:
+    """Hodges and Lehmann's median of paired differences, with the interval that inverts ``signed_rank_p``.
+
+    The interval's ends are Walsh averages. NaN where there are too few differences for the level (below six
+    for 95 %); the estimate is NaN without any.
+    """
+    n = len(differences)
+    if n == 0:
+        return float("nan"), float("nan"), float("nan")
+    means = _walsh(differences)
+    k = int(np.searchsorted(2 * _signed_rank_law(n), 1 - level + _SLACK, side="right"))
+    middle = float(np.median(means))
+    if k == 0:
+        return middle, float("nan"), float("nan")
+    return middle, float(means[k - 1]), float(means[-k])
+
+
+def sign_p(low: Floats, high: Floats) -> float:
+    """Two-sided p-value of the sign test that values between these bounds have median 0; exact.
+
+    A value whose bounds do not exclude 0 (a tie, or censored on both sides) counts for neither side, and
+    stays in the number of values.
+    """
+    n = len(low)
+    most = max(int((low > 0).sum()), int((high < 0).sum()))
+    return float(min(1.0, 2 * stats.binom.sf(most - 1, n, 0.5))) if n else 1.0
+
+
+def seeds_needed(comparisons: int, level: float = LEVEL) -> int:
+    """Seeds from which the clearest of so many corrected comparisons can be told: 2 c 2^-n <= level."""
+    least = int(np.ceil(np.log2(2 * max(comparisons, 1) / level) - _SLACK))
+    return max(LEAST, least)

@@ -1,8 +1,14 @@
-"""Performance profile (Dolan and More, 2002): how often a method is within a factor of the fastest.
+"""Performance profile (Dolan and More, 2002) over problems, targets and seeds, and one score from it.
 
-An instance is a problem with a seed. The time that counts is the one to the problem's target: the highest
-own final accuracy of any method (see ``targets``), less a margin. A run that does not get there has an
-infinite time and stays in the count, as does an instance that no method solves.
+An instance is a problem, one of its targets (``targets``) and a seed. A method's ratio is its time over that
+of the fastest method on the instance. A run that does not get there, and one that failed, has an infinite
+time and stays in the count, as does an instance that no method solves.
+
+The score of a seed is the area under its profile over problems and targets, over the logarithm of the
+factor from 1 to ``WIDEST``, as a share: 1 for a method that is the fastest everywhere, 0 for one that is
+never within ``WIDEST`` times the fastest. A method's score is the median over seeds, the same for all
+methods, with an interval from order statistics. (A bootstrap of the mean area held the truth in 82 % of
+studies of eight seeds, as half of the areas of a good method are exactly 1.)
 """
 
 from __future__ import annotations
@@ -12,20 +18,46 @@ import pandas as pd
 
 from .curves import by_problem, curves_of
 from .frames import CELL, settled
-from .targets import best_accuracy
+from .intervals import median_interval
+from .targets import targets_of
 
-MARGIN = 0.01
+WIDEST = 100.0
+SCORE_COLUMNS = ["method", "score", "low", "high", "least", "most", "seeds", "instances", "failed"]
 
 
-def times(reports: pd.DataFrame, runs: pd.DataFrame, margin: float = MARGIN) -> pd.DataFrame:
-    """Time of every run to its problem's target: problem, method, seed, target, seconds (or infinite)."""
-    curves, rows = curves_of(reports, settled(runs)), []
-    goal = {problem: best_accuracy(methods, margin) for problem, methods in by_problem(curves).items()}
-    for curve in curves:
-        target = goal[curve.cell.problem]
-        time, reached = curve.time_to(target)
-        rows.append((*curve.cell, target, time if reached else np.inf))
-    return pd.DataFrame(rows, columns=[*CELL, "target", "seconds"])
+def times(reports: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """Time of every run to each of its problem's targets.
+
+    Returns
+    -------
+    problem, method, seed, target, share, seconds (infinite where it never gets there or failed), failed.
+    """
+    done, rows = settled(runs), []
+    goals = dict(iter(targets_of(reports, runs).groupby("problem", sort=False)))
+    failed = set(done.loc[done["status"] == "failed", CELL].itertuples(index=False, name=None))
+    for problem, methods in by_problem(curves_of(reports, done)).items():
+        if problem not in goals:
+            continue
+        at, share = (goals[problem][name].to_numpy(np.float64) for name in ("target", "share"))
+        for curve in (curve for own in methods.values() for curve in own):
+            broken = tuple(curve.cell) in failed
+            reached = np.full(len(at), np.inf) if broken else curve.times_to(at)
+            rows += [(*curve.cell, *row, broken) for row in zip(at, share, reached, strict=True)]
+    return pd.DataFrame(rows, columns=[*CELL, "target", "share", "seconds", "failed"])
+
+
+def _ratios(table: pd.DataFrame) -> pd.DataFrame:
+    """Time over the fastest method's: a row an instance (problem, target, seed), a column a method.
+
+    An instance that a method did not run counts as one that it does not solve.
+    """
+    wide = table.pivot_table("seconds", ["problem", "target", "seed"], "method", sort=False)
+    wide = wide.reindex(columns=list(dict.fromkeys(table["method"]))).fillna(np.inf)
+    seconds = wide.to_numpy(np.float64)
+    best = seconds.min(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratios = np.where(np.isfinite(seconds), np.where(seconds == best, 1.0, seconds / best), np.inf)
+    return pd.DataFrame(ratios, index=wide.index, columns=wide.columns)
 
 
 def profile(table: pd.DataFrame) -> pd.DataFrame:
@@ -33,16 +65,34 @@ def profile(table: pd.DataFrame) -> pd.DataFrame:
 
     Returns
     -------
-    method, factor, share, instances; a row where a share changes, beginning at factor 1. An instance that
-    a method did not run counts as one that it does not solve.
+    method, factor, share, instances; a row where a share changes, beginning at factor 1.
     """
-    wide = table.pivot_table("seconds", ["problem", "seed"], "method", sort=False)
-    seconds = wide.fillna(np.inf).to_numpy(np.float64)
-    best = seconds.min(axis=1, keepdims=True)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        ratios = np.where(np.isfinite(seconds), np.where(seconds == best, 1.0, seconds / best), np.inf)
-    rows = []
-    for method, own in zip(wide.columns, ratios.T, strict=True):
+    ratios, rows = _ratios(table), []
+    for method, own in zip(ratios.columns, ratios.to_numpy(np.float64).T, strict=True):
         for factor in np.unique(np.append(own[np.isfinite(own)], 1.0)):
             rows.append((method, factor, float((own <= factor).mean()), len(own)))
     return pd.DataFrame(rows, columns=["method", "factor", "share", "instances"])
+
+
+def scores(table: pd.DataFrame) -> pd.DataFrame:
+    """Median over seeds of the area under each method's profile, best first.
+
+    Returns
+    -------
+    ``SCORE_COLUMNS``: score in [0, 1]; low and high, its 95 % interval (``median_interval``; NaN below six
+    seeds); least and most, the range of the seeds' scores; seeds, instances, and failed runs.
+    """
+    if table.empty:
+        return pd.DataFrame(columns=SCORE_COLUMNS)
+    ratios = _ratios(table)
+    areas = 1 - np.log(ratios.clip(upper=WIDEST)) / np.log(WIDEST)
+    own = areas.groupby(level="seed").mean().to_numpy(np.float64)  # (seeds, methods)
+    low, high = median_interval(own)
+    failed = table[table["failed"].astype(bool)].drop_duplicates(CELL).groupby("method").size()
+    found = pd.DataFrame({
+        "method": ratios.columns, "score": np.median(own, axis=0), "low": low, "high": high,
+        "least": own.min(axis=0), "most": own.max(axis=0), "seeds": len(own), "instances": len(areas),
+        "failed": [int(failed.get(m, 0)) for m in ratios.columns],
+    })  # fmt: skip
+    found = found.sort_values("score", ascending=False, kind="stable", ignore_index=True)
+    return found[SCORE_COLUMNS]

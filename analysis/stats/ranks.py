@@ -1,9 +1,10 @@
 """Mean ranks of the methods over problems, with the critical difference of Nemenyi's test.
 
-A method's score on a problem is the median test accuracy of its last incumbents; a finished seed without
-one counts as 0. Ranks, Friedman's test and the critical difference follow Demsar (2006), "Statistical
-comparisons of classifiers over multiple data sets": two methods differ at level alpha if their mean ranks
-differ by more than q_alpha sqrt(k (k + 1) / (6 N)), k methods, N problems.
+A method's score on a problem is the median test accuracy of its last incumbents over its complete runs; one
+with a failed run on a problem has no score there, and is left out and named. Ranks, Friedman's test and the
+critical difference follow Demsar (2006), "Statistical comparisons of classifiers over multiple data sets":
+two methods differ at level alpha if their mean ranks differ by more than q_alpha sqrt(k (k + 1) / (6 N)), k
+methods, N problems.
 """
 
 from __future__ import annotations
@@ -15,17 +16,22 @@ from scipy import stats
 from hpobench_fds.errors import InputError
 
 from .curves import curves_of, last_incumbents
-from .frames import settled
+from .frames import complete, settled
+from .targets import chance
 
 LEVEL = 0.05
 
 
 def scores(reports: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """Median last incumbent test accuracy: a row a problem, a column a method, NaN where it did not run."""
-    last = last_incumbents(curves_of(reports, settled(runs)))
-    order = [list(dict.fromkeys(last[key])) for key in ("problem", "method")]
+    """Median last incumbent test accuracy: a row a problem, a column a method, NaN where it has no score."""
+    last = last_incumbents(curves_of(reports, complete(runs)), chance(runs))
+    order = [list(dict.fromkeys(settled(runs)[key])) for key in ("problem", "method")]
     wide = last.pivot_table("value", "problem", "method", aggfunc="median")
-    return wide.reindex(index=order[0], columns=order[1])
+    wide = wide.reindex(index=order[0], columns=order[1])
+    failed = settled(runs)[["problem", "method", "status"]]
+    for row in failed[failed["status"] == "failed"].itertuples(index=False):
+        wide.loc[row.problem, row.method] = np.nan
+    return wide
 
 
 def mean_ranks(table: pd.DataFrame) -> pd.Series[float]:

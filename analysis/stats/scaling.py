@@ -11,8 +11,8 @@ import re
 import numpy as np
 import pandas as pd
 
-from .frames import numbers, settled
-from .intervals import median_interval
+from .frames import complete, numbers
+from .intervals import median_spread
 
 LEAST = 3  # numbers of hyperparameters that make a curve
 MEASURES = ("incumbent_test_accuracy", "final_test_accuracy")
@@ -22,13 +22,14 @@ COLUMNS = [
 
 
 def accuracies(runs: pd.DataFrame) -> pd.DataFrame:
-    """Median over seeds with its 95 % bootstrap interval, by number of hyperparameters, method and measure.
+    """Median over seeds with its interval or range, by number of hyperparameters, method and measure.
 
-    A run without a value (failed, nothing finite within its budget) counts as accuracy 0; a method that
-    cannot run on a problem has no row there. ``series`` is what the problems' names have in common, and
+    The 95 % interval of the median from six seeds on, else the range of the seeds. A run that ended with
+    nothing in hand counts as accuracy 0, a failed one has none; a method without complete runs on a problem
+    has no row there. ``series`` is what the problems' names have in common, and
     ``family`` the method's ("gradient", "black box", "baseline"). Accuracies are fractions.
     """
-    done = settled(runs)
+    done = complete(runs)
     done = done.assign(
         series=done["problem"].map(_series), hyperparameters=done["schedule_names"].map(np.size)
     )
@@ -40,7 +41,7 @@ def accuracies(runs: pd.DataFrame) -> pd.DataFrame:
     for key, cells in own.groupby(keys, sort=False):
         for measure in MEASURES:
             values = np.nan_to_num(numbers(cells[measure]))
-            low, high = (float(edge) for edge in median_interval(values))
+            low, high = (float(edge) for edge in median_spread(values))
             rows.append((*key, measure, float(np.median(values)), low, high, len(values)))
     return pd.DataFrame(rows, columns=COLUMNS)
 

@@ -1,29 +1,110 @@
-"""Accuracies that a run can be asked for: what a method itself ends at, and the best of a problem."""
+"""Accuracies that every method of a problem is asked for. They belong to the problem, not to a method.
+
+A suite may name them (``targets``: fractions in [0, 1]). Else they are ``SHARES`` of the way from where
+searching starts to the best that any method came to:
+
+* the start is the test accuracy of the initial schedule: the first report's, median over the runs whose first
+  report has that schedule. Where it is not known, or no better than guessing (its training diverged), it is
+  chance: one over the number of classes;
+* the end is the highest of the methods' median last values, over their complete runs.
+
+One of them, the ``HEADLINE``, is chosen beforehand for sentences and tables: 95 % of the way, or, of targets
+that a suite names, the highest. Figures have them all.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
+import pandas as pd
 
-from .curves import Curve, last_values
-from .frames import Floats, Integers
+from .curves import by_problem, curves_of, last_values
+from .frames import CELL, Floats, complete, numbers
+
+SHARES = (0.5, 0.8, 0.9, 0.95, 0.99)
+HEADLINE = 0.95
+COLUMNS = ["problem", "target", "share", "start", "top", "headline"]
 
 
-def own_target(final: Floats) -> Integers:
-    """Which seed's final value is the best that at least half of the seeds have, along the first axis.
+def chance(runs: pd.DataFrame) -> dict[str, float]:
+    """Accuracy of guessing, by problem: one over the number of classes; 0 where that is not known."""
+    if "classes" not in runs:
+        return dict.fromkeys(map(str, runs["problem"]), 0.0)
+    known = numbers(runs["classes"])
+    found = dict.fromkeys(map(str, runs["problem"]), 0.0)
+    found |= {str(p): 1 / c for p, c in zip(runs["problem"], known, strict=True) if c >= 2}
+    return found
 
-    The lower of the two middle ones where the seeds are even in number; a seed without a value is the worst.
+
+def targets_of(reports: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """The targets of every problem on which some run reported.
+
+    Returns
+    -------
+    ``COLUMNS``, a row a target: problem, target (test accuracy, a fraction), share (of the way from start to
+    top; NaN of one that the suite names), start and top (NaN likewise), headline (one a problem is).
     """
-    worst_first = np.argsort(np.where(np.isnan(final), -np.inf, final), axis=0)
-    middle: Integers = worst_first[(len(final) - 1) // 2]
-    return middle
+    runs = complete(runs)
+    guess, rows = chance(runs), []
+    for problem, methods in by_problem(curves_of(reports, runs)).items():
+        named = _named(runs[runs["problem"] == problem])
+        if named:
+            rows += [(problem, t, np.nan, np.nan, np.nan, t == max(named)) for t in named]
+            continue
+        middles = [_low_median(last_values(curves)) for curves in methods.values()]
+        top = float(np.fmax.reduce(middles)) if middles else float("nan")
+        if np.isnan(top):
+            continue
+        start = _start(reports[reports["problem"] == problem], runs[runs["problem"] == problem])
+        start = guess[problem] if np.isnan(start) else max(start, guess[problem])
+        start = min(start, top)
+        # Where nothing was better than the start there is one target, reached at once.
+        shares = SHARES if top > start else (HEADLINE,)
+        rows += [(problem, start + s * (top - start), s, start, top, s == HEADLINE) for s in shares]
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def own_accuracy(curves: list[Curve]) -> float:
-    """What one method ends at on one problem: its own target; NaN where it has none."""
-    final = last_values(curves)
-    return float(final[int(own_target(final))])
+def headline(targets: pd.DataFrame, problem: str) -> dict[str, Any] | None:
+    """The row of one problem's headline target; None where the problem has none."""
+    own = targets[(targets["problem"] == problem) & targets["headline"].astype(bool)]
+    return None if own.empty else {str(k): v for k, v in own.iloc[0].to_dict().items()}
 
 
-def best_accuracy(methods: dict[str, list[Curve]], margin: float) -> float:
-    """The best of the methods' own targets, less a margin; NaN where no method has one."""
-    return float(np.fmax.reduce([own_accuracy(curves) for curves in methods.values()])) - margin
+def _low_median(values: Floats) -> float:
+    """The lower of the middle two values, so that half of the seeds have it; without one a seed is worst."""
+    ordered = np.sort(np.where(np.isnan(values), -np.inf, values))
+    middle = float(ordered[(len(ordered) - 1) // 2])
+    return middle if np.isfinite(middle) else float("nan")
+
+
+def _named(runs: pd.DataFrame) -> list[float]:
+    """Targets that the suite names for these runs' problem, ascending."""
+    if "targets" not in runs or runs.empty:
+        return []
+    found = runs["targets"].iloc[0]
+    return sorted(float(t) for t in found) if isinstance(found, Iterable) else []
+
+
+def _start(reports: pd.DataFrame, runs: pd.DataFrame) -> float:
+    """Median test accuracy of the initial schedule over the runs that began with it; NaN if none did."""
+    if "initial" not in runs:
+        return float("nan")
+    initial = {tuple(key): v for *key, v in runs[[*CELL, "initial"]].itertuples(index=False)}
+    first = reports[reports["report"] == 0]
+    values = [
+        row["test_accuracy"]
+        for row in first.to_dict("records")
+        if _same(row["schedule"], initial.get(tuple(row[name] for name in CELL)))
+        and float(row["fidelity"]) == 1.0
+    ]
+    known = numbers(pd.Series(values, dtype=object))
+    known = known[np.isfinite(known)]
+    return float(np.median(known)) if len(known) else float("nan")
+
+
+def _same(schedule: Any, initial: Any) -> bool:
+    if not isinstance(initial, (list, tuple, np.ndarray)) or len(initial) != len(schedule):
+        return False
+    return bool(np.allclose(np.asarray(schedule, np.float64), np.asarray(initial, np.float64)))

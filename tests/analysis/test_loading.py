@@ -24,7 +24,12 @@ def folder(tmp_path: Path, results: Results) -> Path:
 def test_a_whole_folder_is_what_the_store_loads(folder: Path) -> None:
     loaded = loading.load(folder)
     pd.testing.assert_frame_equal(loaded.reports, load_results(folder))
-    pd.testing.assert_frame_equal(loaded.runs, load_runs(folder))
+    stored = load_runs(folder)
+    pd.testing.assert_frame_equal(loaded.runs[stored.columns], stored)
+    assert set(loaded.runs["initial"]) == {(0.0, 0.0, 0.0, 0.0)}
+    assert set(loaded.runs["classes"]) == {10.0}
+    assert set(loaded.runs["commit"]) == {"0123456789abcdef"}
+    assert loaded.runs["targets"].isna().all()
     assert loaded.unreadable == {}
     assert loaded.suite["name"] == "made"
 

@@ -21,7 +21,7 @@ OTHERS = ("fds", "tpe", "random_search", "bohb", "gp", "cmaes", "asha", "hyperba
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """More methods than share a panel, read back from records on disk."""
     made, rng = Results(), np.random.default_rng(4)
-    for seed in range(4):
+    for seed in range(6):
         for i, method in enumerate(OTHERS):
             made.add(method, seed, rising(1.0 + i, rng), schedules=[[0.1 * i, 0.05, 0.9, 1e-4]] * 8)
         made.add(

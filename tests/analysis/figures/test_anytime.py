@@ -66,7 +66,7 @@ def test_a_method_that_lost_most_of_its_seeds_has_no_line_but_is_in_the_numbers(
     own = drawn.data[drawn.data["method"] == "bohb"]
     assert own["median"].isna().all()
     assert (own["seeds"] == 3).all()
-    assert "Failed runs, counted: 2." in drawn.caption
+    assert "Failed: BOHB in 2 of 3 runs." in drawn.caption
 
 
 def test_a_stopped_method_holds_its_value_to_the_budget(results: Results) -> None:

@@ -16,14 +16,14 @@ def made(results: Results) -> Results:
     return finals(results)
 
 
-def test_a_failed_run_counts_as_zero_and_is_told(made: Results) -> None:
+def test_a_failed_run_has_no_accuracy_and_is_told(made: Results) -> None:
     made.add("hd", 6, [(1, 0.5)], status="failed")
     for method in ("fds", "reverse"):
         made.add(method, 6, [(1, 0.5)], final=0.9, schedules=[schedule(0.5)])
     row = losses(*made.both).set_index("method").loc["hd"]
-    assert row["seeds"] == 7
-    assert row["accuracy"] == pytest.approx((6 * 0.7 + 0.15) / 7)
-    assert "counted as 0: 1." in greediness_loss.draw(*made.both).caption
+    assert row["seeds"] == 6
+    assert row["accuracy"] == pytest.approx(0.725)
+    assert "Failed: HD (greedy) in 1 of 7 runs." in greediness_loss.draw(*made.both).caption
 
 
 def test_the_dots_are_in_points_filled_for_greedy_methods(made: Results) -> None:
@@ -36,7 +36,7 @@ def test_the_dots_are_in_points_filled_for_greedy_methods(made: Results) -> None
     assert [label.get_text() for label in ax.get_yticklabels()] == [
         "HD (greedy)", "Truncated reverse", "Reverse", "FDS",
     ]  # fmt: skip
-    for part in ("n = 6 seeds", "paired by seed", "95 % bootstrap", "FDS on digits"):
+    for part in ("n = 6 seeds", "seed by seed", "95 % interval", "FDS on digits"):
         assert part in drawn.caption
 
 

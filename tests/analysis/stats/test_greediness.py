@@ -23,33 +23,33 @@ def test_the_loss_is_the_difference_from_the_best_non_greedy_method(made: Result
     assert table["kind"].to_dict() == {
         "fds": "not greedy", "reverse": "not greedy", "hd": "greedy", "truncated_reverse": "truncated",
     }  # fmt: skip
-    # The luck of a seed is shared by all methods, so that paired differences have none of it.
-    np.testing.assert_allclose(table["low"], table["difference"], atol=1e-12)
-    np.testing.assert_allclose(table["high"], table["difference"], atol=1e-12)
+    # The luck of a seed is shared by all methods, so that paired differences have none of it. Six seeds and a
+    # choice between two exact methods are too few for an interval.
+    assert table["low"].isna().all()
 
 
-def test_the_interval_is_that_of_a_bootstrap_over_seeds(results: Results) -> None:
+def test_the_interval_is_as_wide_as_its_normal_limit(results: Results) -> None:
     rng = np.random.default_rng(0)
     for seed in range(30):
         results.add("fds", seed, [(1, 0.9)], final=0.9, schedules=[schedule(0.1)])
         results.add("hd", seed, [(1, 0.8)], final=0.8 + rng.normal(0, 0.02), schedules=[schedule(0.2)])
     row = greediness.losses(*results.both).set_index("method").loc["hd"]
-    half = 1.96 * 0.02 / np.sqrt(30)
+    half = 1.96 * 0.02 / np.sqrt(30) * np.sqrt(np.pi / 3)  # of Hodges and Lehmann's estimate
     assert row["high"] - row["low"] == pytest.approx(2 * half, rel=0.35)
     assert row["low"] < -0.1 < row["high"]
 
 
-def test_which_method_is_the_best_is_uncertain_too(results: Results) -> None:
-    """Two non-greedy methods, each the better in half of the seeds: the best of a resample gains by it."""
-    for seed in range(10):
-        lucky = 0.1 * (seed % 2)
-        results.add("fds", seed, [(1, 0.9)], final=0.8 + lucky, schedules=[schedule(0.1)])
-        results.add("reverse", seed, [(1, 0.9)], final=0.9 - lucky, schedules=[schedule(0.2)])
-        results.add("hd", seed, [(1, 0.9)], final=0.85, schedules=[schedule(0.3)])
-    row = greediness.losses(*results.both).set_index("method").loc["hd"]
-    assert row["difference"] == pytest.approx(0, abs=1e-12)
-    assert row["high"] == pytest.approx(0, abs=1e-9)
-    assert row["low"] < -0.01
+def test_the_choice_of_the_best_exact_method_widens_the_interval(results: Results) -> None:
+    rng = np.random.default_rng(1)
+    for seed in range(8):
+        results.add("fds", seed, [(1, 0.9)], final=0.9, schedules=[schedule(0.1)])
+        results.add("hd", seed, [(1, 0.9)], final=0.8 + rng.normal(0, 0.02), schedules=[schedule(0.3)])
+    alone = greediness.losses(*results.both).set_index("method").loc["hd"]
+    for seed in range(8):
+        results.add("reverse", seed, [(1, 0.9)], final=0.7, schedules=[schedule(0.2)])
+    chosen = greediness.losses(*results.both).set_index("method").loc["hd"]
+    assert chosen["difference"] == alone["difference"]
+    assert chosen["high"] - chosen["low"] > alone["high"] - alone["low"]
 
 
 def test_the_class_says_who_is_greedy_whatever_the_label(made: Results) -> None:

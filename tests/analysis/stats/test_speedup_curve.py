@@ -13,4 +13,5 @@ def test_the_curve_has_the_planted_factor_everywhere(results: Results) -> None:
         results.add("fds", seed, steps).add("tpe", seed, [(7 * t, a) for t, a in steps])
     table = speedup_curve(*results.both, count=9)
     assert table["speedup"].tolist() == pytest.approx([7] * 9)
-    assert (table["target"].min(), table["target"].max()) == (0.3, 0.9)
+    # From a twentieth of the way from guessing (not known: 0) to the best median of all methods.
+    assert (table["target"].min(), table["target"].max()) == pytest.approx((0.045, 0.9))

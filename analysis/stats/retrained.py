@@ -1,0 +1,58 @@
+"""The retrained anytime curve: what a user who stopped at a time would have been handed, trained again.
+
+The referee retrains incumbents on several fresh draws each. Where it did, the test accuracy of an incumbent
+is the median over its draws, a diverged draw counting as guessing; where it did not, the test accuracy of the
+weights in hand stands, and captions say so.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from .frames import CELL, numbers
+from .targets import chance
+
+
+def by_report(retrained: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """problem, method, seed, report, test_accuracy, test_loss, draws, diverged (share of the draws).
+
+    Of a frame with RETRAINED_COLUMNS: medians over the draws of a report. A diverged draw has the accuracy of
+    guessing and an infinite loss.
+    """
+    guess = chance(runs)
+    broken = retrained["diverged"].to_numpy(dtype=bool)
+    accuracy = np.where(
+        broken, retrained["problem"].map(guess).fillna(0.0), numbers(retrained["test_accuracy"])
+    )
+    loss = np.where(broken, np.inf, numbers(retrained["test_loss"]))
+    draws = retrained[[*CELL, "report"]].assign(
+        test_accuracy=accuracy, test_loss=loss, diverged=broken.astype(float), draws=1
+    )
+    how = {"test_accuracy": "median", "test_loss": "median", "draws": "sum", "diverged": "mean"}
+    return draws.groupby([*CELL, "report"], as_index=False, sort=False).agg(how)
+
+
+def primary(reports: pd.DataFrame, runs: pd.DataFrame, retrained: pd.DataFrame | None) -> pd.DataFrame:
+    """The reports with the primary curve in their test columns, and ``retrained`` saying where it stands.
+
+    Runs without any retraining keep what they had. In the others, incumbents that were not retrained are no
+    point of the test curve: their test values become NaN, and ``curves`` passes over them.
+    """
+    if retrained is None or retrained.empty:
+        return reports
+    known = by_report(retrained, runs).set_index([*CELL, "report"])
+    keys = pd.MultiIndex.from_frame(reports[[*CELL, "report"]])
+    cells = pd.MultiIndex.from_frame(retrained[CELL]).unique()
+    covered = pd.MultiIndex.from_frame(reports[CELL]).isin(cells)
+    there = keys.isin(known.index)
+    values = known.reindex(keys)
+    made = reports.assign(retrained=covered & there, covered=covered)
+    for name in ("test_accuracy", "test_loss"):
+        made[name] = np.where(covered, values[name].to_numpy(np.float64), numbers(reports[name]))
+    return made
+
+
+def is_retrained(reports: pd.DataFrame) -> bool:
+    """Whether the test curve of any run is the retrained one."""
+    return "retrained" in reports and bool(reports["retrained"].any())

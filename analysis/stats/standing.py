@@ -1,0 +1,52 @@
+"""Whether results can carry claims: how many seeds, and whether all runs were made alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+
+from .frames import numbers, seed_counts, settled
+from .intervals import LEAST
+
+Flaw = Literal["seeds", "dirty", "commits", "machines", "software", "jobs"]
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One reason why a study is exploratory, with the number that it is about.
+
+    seeds: the fewest of a method on a problem; dirty: runs from changed sources; commits, machines, software:
+    how many different ones; jobs: the most cells at a time.
+    """
+
+    flaw: Flaw
+    count: int
+
+
+def reasons(runs: pd.DataFrame) -> list[Reason]:
+    """Why these results are exploratory; none of a confirmation.
+
+    The optional columns ``commit``, ``machine`` and ``software`` (texts, empty where not recorded) are read
+    where they are there (``loading``).
+    """
+    done = settled(runs)
+    if done.empty:
+        return []
+    found = []
+    fewest = int(seed_counts(runs).min())
+    if fewest < LEAST:
+        found.append(Reason("seeds", fewest))
+    if "commit" in done:
+        dirty = int(done["commit"].fillna("").str.endswith("-dirty").sum())
+        if dirty:
+            found.append(Reason("dirty", dirty))
+    kinds: dict[str, Flaw] = {"commit": "commits", "machine": "machines", "software": "software"}
+    for column, flaw in kinds.items():
+        if column in done and (different := len(set(done[column].fillna("")) - {""})) > 1:
+            found.append(Reason(flaw, different))
+    most = numbers(done["jobs"])
+    if len(most) and most.max() > 1:
+        found.append(Reason("jobs", int(most.max())))
+    return found
