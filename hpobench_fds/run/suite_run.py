@@ -42,6 +42,7 @@ def run_suite(
     cell_seconds: float | None = None,
     cell_memory: float | None = None,
     retry_failed: bool = False,
+    mixed_clock: bool = False,
     data_root: str | Path | None = None,
     download: bool = False,
     watch: Watcher | None = None,
@@ -67,6 +68,8 @@ def run_suite(
     cell_seconds, cell_memory : limits of each cell in place of the suite's, see ``Limits``.
     retry_failed : run failed cells again: after an error from the start, but where the process was
         killed, from the last checkpoint.
+    mixed_clock : go on with interrupted runs, limited in seconds, where these are unlike those before:
+        another device, other threads, jobs, commit or libraries. They are refused if not.
     data_root, download : where data sets are, and whether missing ones may be downloaded to it.
     watch : is told how it gets on.
     cluster : run the cells on a Ray cluster, which has a say in place of ``device`` and ``jobs``.
@@ -109,9 +112,12 @@ def run_suite(
         )
         results = iter(found)
     elif apart:
-        results = _run_apart(todo, store, problems, devices, jobs, limits, retry_failed, watch)
+        side_by_side = max(1, min(jobs, len(cells)))
+        results = _run_apart(
+            todo, store, problems, devices, side_by_side, limits, retry_failed, mixed_clock, watch
+        )
     else:
-        results = _run_here(todo, store, problems, devices[0], retry_failed, watch)
+        results = _run_here(todo, store, problems, devices[0], retry_failed, mixed_clock, watch)
     return RunSummary(folder, [settled or next(results) for settled in before])
 
 
@@ -121,6 +127,7 @@ def _run_here(
     problems: Mapping[str, tuple[Problem, TestData]],
     device: torch.device,
     retry_failed: bool,
+    mixed_clock: bool,
     watch: Watcher,
 ) -> Iterator[CellResult]:
     """Run cells one by one in this process."""
@@ -129,8 +136,9 @@ def _run_here(
     try:
         for cell in todo:
             result = run_cell(
-                cell, store, *problems[cell.problem], machine, retry_failed=retry_failed, watch=watch
-            )
+                cell, store, *problems[cell.problem], machine,
+                retry_failed=retry_failed, mixed_clock=mixed_clock, watch=watch,
+            )  # fmt: skip
             watch.end(result)
             yield result
     finally:
@@ -145,6 +153,7 @@ def _run_apart(
     jobs: int,
     limits: Limits,
     retry_failed: bool,
+    mixed_clock: bool,
     watch: Watcher,
 ) -> Iterator[CellResult]:
     """Run cells in processes of their own."""
@@ -155,7 +164,17 @@ def _run_apart(
     for name in list(problems):  # one by one, so that only one is there twice
         shared[name] = SharedProblem.of(*problems.pop(name))
     return iter(
-        run_cells(todo, store, shared, devices, jobs, limits=limits, retry_failed=retry_failed, watch=watch)
+        run_cells(
+            todo,
+            store,
+            shared,
+            devices,
+            jobs,
+            limits=limits,
+            retry_failed=retry_failed,
+            mixed_clock=mixed_clock,
+            watch=watch,
+        )
     )
 
 

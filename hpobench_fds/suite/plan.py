@@ -50,6 +50,11 @@ class Plan:
             heapq.heapreplace(ends, ends[0] + planned.seconds * (1.0 + (self.overhead or 0.0)))
         return max(ends)
 
+    def referee(self) -> list[str]:
+        """What the referee does in each cell that is to do, a line a problem; see ``referee_cost``."""
+        cells = {planned.cell.problem: planned.cell for planned in self.todo}
+        return [referee_cost(cell) for cell in cells.values()]
+
 
 def plan(
     suite: Suite | str | Path,
@@ -80,6 +85,28 @@ def plan(
         seconds = cell.budget.seconds or taken.get((cell.problem, cell.method))
         cells.append(Planned(cell, status, seconds))
     return Plan(folder, cells, overhead)
+
+
+def referee_cost(cell: Cell) -> str:
+    """The most that the referee retrains in a cell, as a share of the budget where both are in steps."""
+    asked, config, budget = cell.referee, cell.config, cell.budget
+    count = asked.retrainings()
+    if count is None:
+        each = f"each incumbent in {asked.draws} draws, and the last schedule"
+        return f"referee: {cell.problem}: retrains {each}"
+    by = f"points {asked.points} x draws {asked.draws}, and the last schedule"
+    text = f"referee: {cell.problem}: at most {count} retrainings a cell ({by})"
+    if config.final_epochs is not None:
+        return f"{text} of {config.final_epochs:g} epochs"
+    if config.horizon is None:
+        epochs = config.epochs or 0.0
+        return f"{text} of {epochs:g} epochs{_share(count * epochs, budget.epochs)}"
+    steps = count * config.horizon
+    return f"{text}: {steps} inner steps{_share(steps, budget.steps)}"
+
+
+def _share(work: float, budget: float | None) -> str:
+    return f", {100 * work / budget:.0f} % of the budget" if budget else ""
 
 
 def _history(folder: Path) -> tuple[dict[tuple[str, str], float], float | None]:

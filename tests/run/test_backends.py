@@ -190,7 +190,7 @@ def verdicts(summary: RunSummary) -> list[str]:
 
 def timeless(record: RunRecord) -> dict[str, Any]:
     return record.model_dump(
-        exclude={"clock", "started", "finished", "jobs", "trace_sha256", "digest", "commit"}
+        exclude={"clock", "started", "finished", "jobs", "trace_sha256", "digest", "commit", "segments"}
     )
 
 

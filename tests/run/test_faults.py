@@ -194,7 +194,8 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 # ------------------------------------------------------------------------------------------ kill -9
 
-OF_TIME = {"clock", "started", "finished", "resumed", "attempts", "jobs", "trace_sha256", "digest", "commit"}
+OF_TIME = {"clock", "started", "finished", "resumed", "attempts", "jobs", "segments"}
+OF_TIME |= {"trace_sha256", "digest", "commit"}
 Timeless = dict[str, tuple[dict[str, Any], list[dict[str, Any]]]]
 
 

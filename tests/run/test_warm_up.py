@@ -70,11 +70,11 @@ from hpobench_fds.training.trainer import Trainer
 from hpobench_fds.method.contract import Deaf, Task
 module, name = sys.argv[1].split(":")
 method = getattr(import_module("hpobench_fds.methods." + module), name)()
-problem, _ = load_problem(ProblemConfig(dataset="digits", model=sys.argv[2], horizon=4, batch_size=8))
+problem, _ = load_problem(ProblemConfig(dataset="digits", model=sys.argv[2], horizon=8, batch_size=8))
 warm_up(method, problem)
 before = set(sys.modules)
 clock = Clock()
-trainer = Trainer(problem, 0, clock, Budget(clock, steps=8))
+trainer = Trainer(problem, 0, clock, Budget(clock, steps=16))
 method.run(Task(trainer, Deaf(), method_name=method.name))
 late = sorted(set(sys.modules) - before)
 assert not late, late

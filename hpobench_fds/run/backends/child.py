@@ -118,6 +118,7 @@ def _run(order: Order, messenger: Messenger) -> Message:
             test,
             machine,
             retry_failed=order.retry_failed,
+            mixed_clock=order.mixed_clock,
             watch=messenger,
         )
     except InputError as error:

@@ -34,6 +34,7 @@ def run_isolated(
     threads: int | None = None,
     limits: Limits = NO_LIMITS,
     retry_failed: bool = False,
+    mixed_clock: bool = False,
     watch: Watcher | None = None,
     stop: Stop | None = None,
 ) -> CellResult:
@@ -48,7 +49,7 @@ def run_isolated(
     machine : the device to use; the process fills in the device's name.
     threads : CPU threads of the process; if None as many as here, but no more than this process has cores.
     limits : over which the process is killed and the cell has failed.
-    retry_failed : run a failed cell again, see ``run_cell``.
+    retry_failed, mixed_clock : see ``run_cell``.
     watch : is told of its beginning and its reports.
     stop : looked at while the cell runs.
 
@@ -64,6 +65,7 @@ def run_isolated(
         machine=machine,
         threads=threads or threads_each(1),
         retry_failed=retry_failed,
+        mixed_clock=mixed_clock,
         output=files.folder / OUTPUT_FILE,
         environment=dict(os.environ),
     )

@@ -24,6 +24,7 @@ class Order:
     machine: Machine
     threads: int
     retry_failed: bool
+    mixed_clock: bool
     output: Path
     environment: dict[str, str]
 

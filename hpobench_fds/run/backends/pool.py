@@ -33,9 +33,13 @@ def run_cells(
     *,
     limits: Limits = NO_LIMITS,
     retry_failed: bool = False,
+    mixed_clock: bool = False,
     watch: Watcher | None = None,
 ) -> list[CellResult]:
     """Run cells in processes of their own, ``jobs`` side by side, which get the devices in turn.
+
+    A cell has its share of the threads and is recorded as one of ``jobs`` even where fewer are left to run,
+    so that a run that is gone on with goes on as it began.
 
     Threads of joblib start and watch the processes; they do nothing else, so that none of its process
     pools is needed, which would run one cell after another in a process and break where one dies.
@@ -46,10 +50,10 @@ def run_cells(
     KeyboardInterrupt : after SIGINT, when the running cells are recorded. SIGTERM does then what it would
         have done at once.
     """
-    jobs = max(1, min(jobs, len(cells)))
+    at_once = max(1, min(jobs, len(cells)))
     slots: SimpleQueue[Machine] = SimpleQueue()
     commit = describe_commit()
-    for k in range(jobs):
+    for k in range(at_once):
         slots.put(unnamed_machine(devices[k % len(devices)], commit, jobs))
     stop, told, errors = Stop(), _OneAtATime(watch or Quiet()), list[Exception]()
 
@@ -60,7 +64,7 @@ def run_cells(
         try:
             result = run_isolated(
                 cell, store, problems[cell.problem], machine, threads=threads_each(jobs),
-                limits=limits, retry_failed=retry_failed, watch=told, stop=stop,
+                limits=limits, retry_failed=retry_failed, mixed_clock=mixed_clock, watch=told, stop=stop,
             )  # fmt: skip
             told.end(result)
             return result
@@ -72,7 +76,7 @@ def run_cells(
             slots.put(machine)
 
     with _signals_stop(stop):
-        pool = joblib.Parallel(n_jobs=jobs, backend="threading", batch_size=1, pre_dispatch=jobs)
+        pool = joblib.Parallel(n_jobs=at_once, backend="threading", batch_size=1, pre_dispatch=at_once)
         results = pool(joblib.delayed(one)(cell) for cell in cells)
     if errors:
         raise errors[0]
