@@ -13,7 +13,7 @@ from hpobench_fds.errors import InputError
 from hpobench_fds.records import cell_files
 from hpobench_fds.records.cell_files import CellFiles
 from hpobench_fds.records.export import merge
-from hpobench_fds.records.frames import load_results, load_runs
+from hpobench_fds.records.frames import load_results, load_retrained, load_runs
 from hpobench_fds.records.pack import pack
 from hpobench_fds.records.verify import verify
 from hpobench_fds.run.suite_run import run_suite
@@ -25,7 +25,8 @@ def results(tmp_path: Path) -> Path:
 
 
 def test_everything_reads_them_as_before(results: Path, tmp_path: Path) -> None:
-    reports, runs = load_results(results), load_runs(results)
+    reports, runs, retrained = load_results(results), load_runs(results), load_retrained(results)
+    loaded = loading.load(results).reports
     packed = pack(results)
     assert packed.cells == 4
     assert 0 < packed.after < packed.before
@@ -33,10 +34,12 @@ def test_everything_reads_them_as_before(results: Path, tmp_path: Path) -> None:
     assert len(list(results.rglob("trace.jsonl.gz"))) == 4
     assert load_results(results).equals(reports)
     assert load_runs(results).equals(runs)
-    assert loading.load(results).reports.equals(reports)
+    assert load_retrained(results).equals(retrained)
+    assert loading.load(results).reports.equals(loaded)
     assert verify(results).findings == []
     merge([results], tmp_path / "merged")
     assert load_results(tmp_path / "merged").equals(reports)
+    assert load_retrained(tmp_path / "merged").equals(retrained)
     assert verify(tmp_path / "merged").findings == []
 
 
