@@ -319,7 +319,7 @@ def test_a_space_cannot_be_changed() -> None:
         space.low = 3.0
 
 
-# ------------------------------------------------------------------------------------ first steps and the prior
+# ---------------------------------------------------------------------------------- first steps and the prior
 
 
 @pytest.mark.parametrize(
