@@ -1,0 +1,1 @@
+"""Suites, and what times the program itself (engine, runner, startup). Nothing imports it."""

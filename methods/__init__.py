@@ -1,0 +1,1 @@
+"""One adapter a file; helpers they share start with _. Knows nothing of suites, records and runners."""
