@@ -41,6 +41,8 @@ def primary(reports: pd.DataFrame, runs: pd.DataFrame, retrained: pd.DataFrame |
     """
     if retrained is None or retrained.empty:
         return reports
+    if retrained.groupby(CELL)["report"].nunique().max() < 2:
+        return reports  # last incumbents alone are no curve: they would hide all that came before
     known = by_report(retrained, runs).set_index([*CELL, "report"])
     keys = pd.MultiIndex.from_frame(reports[[*CELL, "report"]])
     cells = pd.MultiIndex.from_frame(retrained[CELL]).unique()

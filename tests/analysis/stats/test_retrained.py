@@ -51,8 +51,12 @@ def test_without_retrainings_nothing_changes_and_captions_say_so(made: Results) 
         assert primary(made.reports, made.runs, nothing) is not None
         pd.testing.assert_frame_equal(primary(made.reports, made.runs, nothing), made.reports)
     assert "hold no retrained curve" in anytime.draw(*made.both).caption
-    reports = primary(made.reports, made.runs, draws(made, 0, [0.5]))
+    reports = primary(made.reports, made.runs, pd.concat([draws(made, 0, [0.5]), draws(made, 2, [0.8])]))
     assert "retrained from scratch" in anytime.draw(reports, made.runs).caption
+
+
+def test_last_incumbents_alone_are_no_curve_and_the_weights_in_hand_stand(made: Results) -> None:
+    pd.testing.assert_frame_equal(primary(made.reports, made.runs, draws(made, 2, [0.8])), made.reports)
 
 
 def test_the_table_has_the_share_of_diverged_draws_of_the_last_incumbent(made: Results) -> None:
