@@ -93,7 +93,6 @@ class _Carried:
 
     def __init__(self, inner: InnerStep, product_clip: float | None) -> None:
         self.inner, self.product_clip = inner, product_clip
-        self.k = 0
         self.tangents = self._zeros(0)
 
     def _zeros(self, k: int) -> StepTangents:
@@ -103,14 +102,14 @@ class _Carried:
 
     def grow(self, k: int) -> None:
         """Make room for the windows that have begun."""
-        if k == self.k:
+        had = self.tangents.w.k
+        if k == had:
             return
-        if self.k:
+        if had:
             w, slots = self.tangents.w.grown(k), [tangents.grown(k) for tangents in self.tangents.slots]
             self.tangents = StepTangents(w, slots, w.like())
         else:
             self.tangents = self._zeros(k)
-        self.k = k
 
     def step(self, index: int, hypers: tuple[float, ...], active: list[int | None]) -> None:
         """One inner step of weights and tangents."""
@@ -138,5 +137,5 @@ class _Carried:
             lost = Ended("diverged", inner.state.step)
             return Hypergradient.none(lost, inner.state, inner.products, self.bytes)
         flat = np.zeros(len(rows.flat))
-        flat[rows.flat[: self.k]] = hyper  # a window that no step falls in has no tangent
+        flat[rows.flat[: len(hyper)]] = hyper  # a window that no step falls in has no tangent
         return Hypergradient("ok", flat, loss, evaluation, inner.state, None, inner.products, self.bytes)

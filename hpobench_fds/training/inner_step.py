@@ -115,17 +115,15 @@ class InnerStep:
 
     def push_gradient(self, tangents: Tangents, out: Tangents) -> None:
         """Tangents of the step's gradient along k tangents of w."""
-        assert self._tape is not None
-        self.problem.network.products(self.state.w, self._tape, tangents, out)
+        self.problem.network.products(self.state.w, self.tape, tangents, out)
         self.products += tangents.k
         if self._mask is not None:
             out.mul_vector(self._mask)
 
     def pull_gradient(self, adjoint: Tensor, vector: Tangents, product: Tangents) -> Tensor:
         """The part of d/dw [P] that comes through the step's gradient; two tangents of room are given."""
-        assert self._tape is not None
         vector.set_row(0, adjoint if self._mask is None else adjoint * self._mask)
-        self.problem.network.products(self.state.w, self._tape, vector, product)
+        self.problem.network.products(self.state.w, self.tape, vector, product)
         self.products += 1
         return product.vector(0)
 
