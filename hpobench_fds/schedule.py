@@ -1,26 +1,46 @@
-"""What is tuned: hyperparameters of the inner optimiser, each piecewise constant over windows.
+"""What is tuned: hyperparameters of the inner optimiser, each a schedule over the horizon.
 
 A hyperparameter shared over ``n`` windows of a horizon of ``T`` inner steps has the value of window
 ``floor(n * t / T)`` at step ``t`` (Micaelli & Storkey 2021, section 3: sharing over contiguous steps
-averages the noise of the hypergradient).
+averages the noise of the hypergradient). Or it is a curve of a few numbers (``families``).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from numbers import Real
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 from scipy.special import ndtr, ndtri
 
-Vector = NDArray[np.float64]
+from hpobench_fds.families import (
+    CURVES,
+    MOST_STEP_SHARE,
+    STEP_SHARE,
+    Coordinate,
+    Curve,
+    Family,
+    Share,
+    curve_of,
+    defaults,
+)
 
-STEP_SHARE, MOST_STEP_SHARE = 0.05, 0.1  # of a range: a first step if none is given, and the largest
+Vector = NDArray[np.float64]
+Shape = tuple[float, ...] | Curve  # values window by window, or a curve
+
 PRIOR_WIDTH = 2.0  # standard deviation of the prior about the initial schedule, in first steps
 
 
@@ -44,8 +64,28 @@ def _number_or_list(value: object) -> object:
     return numbers if several else numbers[0]
 
 
+def _share_or_number(value: object) -> object:
+    """A number in [0, 1] or a searched share; said here, since a union's own complaints name its branches."""
+    if value is None or isinstance(value, Share):
+        return value
+    if isinstance(value, Mapping):
+        return Share.model_validate(dict(value))
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1:
+        return float(value)
+    raise ValueError(f"got {value!r} (allowed: a number from 0 to 1, or a table of low, high, initial, step)")
+
+
+ShareOrNumber = Annotated[float | Share | None, BeforeValidator(_share_or_number)]
+
+
 class HyperparameterSpace(BaseModel):
-    """Range, scale, sharing, initial value and first step of one hyperparameter.
+    """Family, range, scale, sharing, initial value and first step of one hyperparameter.
+
+    ``family`` is "piecewise" (a value a window), "constant", or a curve, "cosine" or "one_cycle": then
+    ``low``, ``high``, ``initial``, ``step`` and ``scale`` are of its peak; ``warmup``, the share of the
+    horizon that it takes to get there, and ``final``, the last value as a share of the peak, are numbers, or
+    tables of ``low``, ``high``, ``initial`` and ``step`` that are searched as well; ``start`` is its first
+    value as a share of the peak. Left out, they are 0 of a cosine, of a cycle what torch's OneCycleLR has.
 
     ``initial`` is one number, or a list of ``windows`` numbers: the schedule that every method starts from.
     ``step`` is what a person would call a small change, at most a tenth of the range: methods that move
@@ -56,6 +96,7 @@ class HyperparameterSpace(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    family: Family = "piecewise"
     windows: int = Field(default=1, ge=1)
     low: float = -1.0
     high: float = 1.0
@@ -63,6 +104,33 @@ class HyperparameterSpace(BaseModel):
     step: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     scale: Literal["linear", "log"] = "linear"
     learn: bool = True
+    warmup: ShareOrNumber = None
+    start: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    final: ShareOrNumber = None
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_no_part_of_it(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Spaces of windows are written as they were before there were families."""
+        data: dict[str, Any] = handler(self)
+        if self.family == "piecewise":
+            del data["family"]
+        for name in ("warmup", "start", "final"):
+            if data[name] is None:
+                del data[name]
+        return data
+
+    @model_validator(mode="after")
+    def _check_family(self) -> HyperparameterSpace:
+        if self.family != "piecewise" and self.windows != 1:
+            raise ValueError(f"windows = {self.windows}: a {self.family} schedule has none")
+        if self.is_curve:
+            if isinstance(self.initial, tuple):
+                raise ValueError(f"initial = {list(self.initial)}: a {self.family} schedule has one peak")
+            return self
+        for name in ("warmup", "start", "final"):
+            if getattr(self, name) is not None:
+                raise ValueError(f"{name}: a {self.family} schedule has none (allowed: {', '.join(CURVES)})")
+        return self
 
     @model_validator(mode="after")
     def _check(self) -> HyperparameterSpace:
@@ -91,6 +159,10 @@ class HyperparameterSpace(BaseModel):
         return self
 
     @property
+    def is_curve(self) -> bool:
+        return self.family in CURVES
+
+    @property
     def width(self) -> float:
         """Of the range; on a log scale in natural logarithms."""
         return math.log(self.high / self.low) if self.scale == "log" else self.high - self.low
@@ -112,27 +184,58 @@ class HyperparameterSpace(BaseModel):
             return self.initial
         return (self.initial,) * (self.windows if self.learn else 1)
 
+    @property
+    def coordinates(self) -> tuple[Coordinate, ...]:
+        """The numbers that a method searches: each window's value, or those of a curve, its peak first."""
+        log, edges = self.scale == "log", (self.low, self.high)
+        if self.family not in CURVES:
+            named = [f"[{i}]" for i in range(len(self.starts))]
+            values = zip(named, self.starts, strict=True)
+            return tuple(Coordinate(name, *edges, log, value, self.first_step) for name, value in values)
+        warmup, _, final = defaults(self.family, self.warmup, self.start, self.final)
+        found = [Coordinate(".peak", *edges, log, self.starts[0], self.first_step)]
+        for name, one in ((".warmup", warmup), (".final", final)):
+            if isinstance(one, Share):
+                found.append(Coordinate(name, one.low, one.high, False, one.initial, one.first_step))
+        return tuple(found)
+
+    def shape(self, numbers: Sequence[float]) -> Shape:
+        """The schedule of those numbers, one a coordinate."""
+        if self.family == "cosine" or self.family == "one_cycle":
+            return curve_of(self.family, self.warmup, self.start, self.final, numbers)
+        return tuple(float(number) for number in numbers)
+
 
 @dataclass(frozen=True)
 class Schedule:
-    """Values of every hyperparameter, window by window; immutable and hashable."""
+    """Every hyperparameter over the horizon, by window or as a curve; immutable and hashable."""
 
-    values: tuple[tuple[str, tuple[float, ...]], ...]
+    values: tuple[tuple[str, Shape], ...]
 
     @classmethod
-    def of(cls, values: Mapping[str, float | Iterable[float]]) -> Schedule:
+    def of(cls, values: Mapping[str, float | Iterable[float] | Curve]) -> Schedule:
         """``Schedule.of({"lr": [0.1, 0.01], "momentum": 0.9})``"""
 
-        def windows(value: float | Iterable[float]) -> tuple[float, ...]:
+        def shape(value: float | Iterable[float] | Curve) -> Shape:
+            if isinstance(value, Curve):
+                return value
             return tuple(float(v) for v in np.ravel(np.asarray(value, float)))
 
-        return cls(tuple((name, windows(value)) for name, value in values.items()))
+        return cls(tuple((name, shape(value)) for name, value in values.items()))
+
+    def shape(self, name: str) -> Shape:
+        """Values window by window, or a curve. Raises KeyError."""
+        for key, shape in self.values:
+            if key == name:
+                return shape
+        raise KeyError(name)
 
     def __getitem__(self, name: str) -> tuple[float, ...]:
-        for key, value in self.values:
-            if key == name:
-                return value
-        raise KeyError(name)
+        """Values window by window. Raises KeyError, and TypeError of a curve, which has no windows."""
+        shape = self.shape(name)
+        if isinstance(shape, Curve):
+            raise TypeError(f"{name} is a {shape.family} schedule, which has no windows")
+        return shape
 
     def __contains__(self, name: object) -> bool:
         return any(key == name for key, _ in self.values)
@@ -143,36 +246,56 @@ class Schedule:
 
     def at(self, name: str, step: int, horizon: int) -> float:
         """Value of ``name`` at inner step ``step`` of ``horizon``."""
-        values = self[name]
-        return values[window_index(len(values), step, horizon)]
+        shape = self.shape(name)
+        if isinstance(shape, Curve):
+            return shape.at(step, horizon)
+        return shape[window_index(len(shape), step, horizon)]
 
-    def as_dict(self) -> dict[str, list[float]]:
-        return {name: list(values) for name, values in self.values}
+    def pieces(self, horizon: int) -> set[int]:
+        """Into how many pieces of one value the horizon is cut, for each hyperparameter."""
+        return {horizon if isinstance(shape, Curve) else len(shape) for _, shape in self.values}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain lists and tables."""
+        return {
+            name: asdict(shape) if isinstance(shape, Curve) else list(shape) for name, shape in self.values
+        }
 
 
 class ScheduleSpace:
     """The space that every method of a problem searches, with a flat view of its learned part.
 
     The flat vector lists the learned hyperparameters in the order given, window by window:
-    ``names`` are ``lr[0], lr[1], ..., momentum[0], ...``.
+    ``names`` are ``lr[0], lr[1], ..., momentum[0], ...``; of a curve ``lr.peak``, ``lr.warmup``, ...
     """
 
     def __init__(self, spaces: Mapping[str, HyperparameterSpace]) -> None:
         self.spaces = dict(spaces)
         self.learned = {name: space for name, space in self.spaces.items() if space.learn}
 
+        self._of = {name: space.coordinates for name, space in self.spaces.items()}
+        self._coordinates = [(name, one) for name in self.learned for one in self._of[name]]
+
     def _flat(self, attribute: str) -> Vector:
-        return np.array(
-            [getattr(s, attribute) for s in self.learned.values() for _ in range(s.windows)], float
-        )
+        return np.array([getattr(one, attribute) for _, one in self._coordinates], float)
 
     @property
     def names(self) -> list[str]:
-        return [f"{name}[{i}]" for name, space in self.learned.items() for i in range(space.windows)]
+        return [name + one.suffix for name, one in self._coordinates]
+
+    @property
+    def owners(self) -> list[str]:
+        """The hyperparameter [size] that each flat value is of."""
+        return [name for name, _ in self._coordinates]
+
+    @property
+    def curves(self) -> list[str]:
+        """Learned hyperparameters that are curves, in words."""
+        return [f"{name} is a {one.family}" for name, one in self.learned.items() if one.is_curve]
 
     @property
     def size(self) -> int:
-        return sum(space.windows for space in self.learned.values())
+        return len(self._coordinates)
 
     @property
     def low(self) -> Vector:
@@ -184,30 +307,30 @@ class ScheduleSpace:
 
     @property
     def log(self) -> NDArray[np.bool_]:
-        return np.array([s.scale == "log" for s in self.learned.values() for _ in range(s.windows)], bool)
+        return np.array([one.log for _, one in self._coordinates], bool)
 
     @property
     def initial(self) -> Schedule:
         """The schedule every method starts from."""
-        return self.from_vector([value for space in self.learned.values() for value in space.starts])
+        return self.from_vector([one.initial for _, one in self._coordinates])
 
     def from_vector(self, vector: Sequence[float] | Vector) -> Schedule:
         """Schedule of a flat vector [size]; hyperparameters that are not learned keep their value."""
         if len(vector) != self.size:
             raise ValueError(f"{len(vector)} values for {self.size} hyperparameters")
-        values: dict[str, list[float]] = {}
-        start = 0
+        values, start = [], 0
         for name, space in self.spaces.items():
+            numbers: Sequence[float] = [one.initial for one in self._of[name]]
             if space.learn:
-                values[name] = [float(v) for v in vector[start : start + space.windows]]
-                start += space.windows
-            else:
-                values[name] = list(space.starts)
-        return Schedule.of(values)
+                numbers = vector[start : start + len(numbers)]  # type: ignore[assignment]
+                start += len(numbers)
+            values.append((name, space.shape(numbers)))
+        return Schedule(tuple(values))
 
     def to_vector(self, schedule: Schedule) -> Vector:
         """Flat vector [size] of a schedule's learned part."""
-        return np.array([value for name in self.learned for value in schedule[name]], float)
+        shapes = [schedule.shape(name) for name in self.learned]
+        return np.array([v for s in shapes for v in (s.parameters if isinstance(s, Curve) else s)], float)
 
     def clip(self, vector: Vector) -> Vector:
         """The nearest vector inside the bounds."""
@@ -262,7 +385,8 @@ class ScheduleSpace:
 
     def starts(self, horizon: int) -> list[int]:
         """First inner step at which each flat hyperparameter [size] acts."""
-        return [window_start(s.windows, i, horizon) for s in self.learned.values() for i in range(s.windows)]
+        return [window_start(s.windows, i, horizon) for s in self.learned.values()
+                for i in ([0] * len(s.coordinates) if s.is_curve else range(s.windows))]  # fmt: skip
 
     def describe(self) -> dict[str, Any]:
         return {name: space.model_dump() for name, space in self.spaces.items()}

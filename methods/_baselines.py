@@ -40,6 +40,12 @@ def _windows(value: float | Curve, windows: int, horizon: int) -> list[float]:
     return [float(curve[a : max(b, a + 1)].mean()) for a, b in zip(starts, edges[1:], strict=True)]
 
 
+def needs_windows(problem: Problem) -> str | None:
+    """Why values cannot be set by hand, or None."""
+    curves = problem.space.curves
+    return f"it sets values of windows, and {', '.join(curves)} (allowed: piecewise)" if curves else None
+
+
 def needs_lr(problem: Problem) -> str | None:
     """Why a learning-rate schedule cannot be tried, or None."""
-    return None if "lr" in problem.space.learned else "the space does not learn lr"
+    return needs_windows(problem) if "lr" in problem.space.learned else "the space does not learn lr"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from hpobench_fds.method import Method, Plan, Planned, Proposal, Task
+from hpobench_fds.training.problem import Problem
 
-from ._baselines import by_hand
+from ._baselines import by_hand, needs_windows
 
 
 class Default(Planned):
@@ -22,6 +23,9 @@ class Default(Planned):
         lr: float = 0.1
         momentum: float = 0.9
         weight_decay: float = 5e-4
+
+    def skip(self, problem: Problem) -> str | None:
+        return needs_windows(problem)
 
     def plan(self, task: Task) -> Plan:
         yield Proposal(by_hand(task, self.options.model_dump()))

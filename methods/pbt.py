@@ -56,6 +56,9 @@ class PBT(Planned):
         interval: float = Field(default=0.05, ge=0, le=1)
 
     def skip(self, problem: Problem) -> str | None:
+        if problem.space.curves:
+            curves = ", ".join(problem.space.curves)
+            return f"PBT changes values of windows on the way, and {curves} (allowed: piecewise)"
         if len(self._stops(problem.space, problem.horizon)) < 3:
             return "PBT changes hyperparameters on the way: it needs one with more than one window"
         return None

@@ -46,7 +46,7 @@ class ImplicitMode(Mode):
             return f"the implicit mode covers weight_decay only, and the space learns {', '.join(others)}"
         if problem.rule.name not in ("sgd", "nesterov"):
             return f"the implicit mode covers sgd and nesterov, not {problem.rule.name}"
-        return None
+        return super().uncovered(problem)
 
     def held(self, problem: Problem, horizon: int) -> int:
         return VECTORS * vector_bytes(problem)

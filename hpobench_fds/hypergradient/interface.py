@@ -65,8 +65,8 @@ class Mode(ABC):
         """
 
     def uncovered(self, problem: Problem) -> str | None:
-        """Why this mode has no hypergradient for a problem, or None."""
-        return None
+        """Why this mode has no hypergradient for a problem, or None: every mode moves values of windows."""
+        return no_windows(problem)
 
     @abstractmethod
     def held(self, problem: Problem, horizon: int) -> int:
@@ -78,6 +78,12 @@ class Mode(ABC):
     @abstractmethod
     def cost(self, problem: Problem, horizon: int) -> float:
         """Gradient-equivalents of one call, the training included, validation and evaluation apart."""
+
+
+def no_windows(problem: Problem) -> str | None:
+    """Which hyperparameters are curves, that have no windows whose values could move; None if none are."""
+    curves = problem.space.curves
+    return f"it moves values of windows, and {', '.join(curves)} (allowed: piecewise)" if curves else None
 
 
 def vector_bytes(problem: Problem) -> int:

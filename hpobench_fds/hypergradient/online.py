@@ -18,6 +18,7 @@ from torch import Tensor
 
 from hpobench_fds.data.splits import BatchOrder
 from hpobench_fds.errors import InputError
+from hpobench_fds.hypergradient.interface import no_windows
 from hpobench_fds.hypergradient.outer import Outer
 from hpobench_fds.hypergradient.trajectory import Trajectory
 from hpobench_fds.schedule import HyperparameterSpace, Schedule, ScheduleSpace
@@ -106,10 +107,10 @@ class OnlineMode:
             raise ValueError("one-pass and a discounted tangent exclude each other")
 
     def uncovered(self, problem: Problem) -> str | None:
-        """Why this mode cannot run on a problem, or None: one-pass's series is that of SGD's update."""
+        """Why this mode cannot run on a problem, or None: it moves values, and one-pass's series is SGD's."""
         if self.neumann_terms and problem.rule.name != "sgd":
             return f"one-pass knows the update of sgd, not of {problem.rule.name}"
-        return None
+        return no_windows(problem)
 
     def __call__(self, trainer: Trainer, outer: Outer, trial: int) -> OnlineResult:
         """Train afresh as ``trial``; ``outer`` is over ``one_value_space``, its steps are those of one move.
@@ -117,7 +118,7 @@ class OnlineMode:
         Raises InputError before training for a problem that is not covered.
         """
         if (reason := self.uncovered(trainer.problem)) is not None:
-            raise InputError(reason, key="optimiser", allowed="sgd")
+            raise InputError(reason)
         run = _Run(self, trainer, outer, trial)
         for index in range(trainer.problem.horizon):
             if (ended := run.step(index)) is not None:

@@ -71,8 +71,8 @@ class Outer:
         self._log = self.array(space.log)
         self._bounds = self.array(space.low), self.array(space.high)
         self._low, self._high = map(self._coordinates, self._bounds)
-        firsts = [(options.step.get(name, s.first_step), s.windows) for name, s in space.learned.items()]
-        self.steps = self.array(np.concatenate([np.full(windows, first) for first, windows in firsts]))
+        firsts = zip(space.owners, space.steps.tolist(), strict=True)
+        self.steps = self.array(np.array([options.step.get(name, first) for name, first in firsts], float))
         self._good: Array | None = None  # the last vector whose training did not diverge
 
     def array(self, values: NDArray[Any]) -> Array:

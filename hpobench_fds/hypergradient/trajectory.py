@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hpobench_fds.hypergradient.outer import Array, Outer
-from hpobench_fds.schedule import window_index
 from hpobench_fds.training.problem import Problem
 
 
@@ -29,7 +28,7 @@ class Trajectory:
         space = outer.space
         learned = list(space.learned)
         self._places = [learned.index(n) if n in learned else None for n in problem.rule.defaults]
-        self._fixed = [space.initial[name] for name in problem.rule.defaults]  # of those that are not learned
+        self._initial = space.initial  # of what is not learned
         self.vector: Array = self._array(space.to_vector(space.initial))
         self._values = self._array(np.zeros((self._horizon, len(learned))))
         self._slopes = self._array(np.zeros((self._horizon, len(learned))))
@@ -49,8 +48,8 @@ class Trajectory:
 
     def _in_force(self, step: int, learned: Sequence[float]) -> tuple[float, ...]:
         return tuple(
-            learned[place] if place is not None else fixed[window_index(len(fixed), step, self._horizon)]
-            for place, fixed in zip(self._places, self._fixed, strict=True)
+            learned[place] if place is not None else self._initial.at(name, step, self._horizon)
+            for place, name in zip(self._places, self._problem.rule.defaults, strict=True)
         )
 
     def hypers(self, step: int) -> Sequence[float] | Tensor:

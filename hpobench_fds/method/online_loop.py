@@ -78,6 +78,9 @@ class OnlineLoop(Method):
     def train_online(self, task: Task, outer: Outer, trial: int) -> OnlineResult:
         """One training with moving hyperparameters."""
 
+    def skip(self, problem: Problem) -> str | None:
+        return self.moving().uncovered(problem)
+
     def warm_up(self, task: Task) -> None:
         super().warm_up(task)
         problem = copy(task.problem)

@@ -185,8 +185,7 @@ class InnerStep:
 def constant_segments(schedule: Schedule, horizon: int, begin: int, end: int) -> Iterator[tuple[int, int]]:
     """Cut [begin, end) where some hyperparameter changes window."""
     cuts: set[int] = set()
-    for _, values in schedule.values:  # of 10^4 windows only those met: a replay is a step or two
-        windows = len(values)
+    for windows in schedule.pieces(horizon):  # of 10^4 windows only those met: a replay is a step or two
         met = range(window_index(windows, begin, horizon) + 1, window_index(windows, end - 1, horizon) + 1)
         cuts.update(window_start(windows, index, horizon) for index in met)
     edges = [begin, *sorted(cuts), end]
