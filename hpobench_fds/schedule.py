@@ -112,12 +112,8 @@ class HyperparameterSpace(BaseModel):
     def _without_what_is_no_part_of_it(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Spaces of windows are written as they were before there were families."""
         data: dict[str, Any] = handler(self)
-        if self.family == "piecewise":
-            del data["family"]
-        for name in ("warmup", "start", "final"):
-            if data[name] is None:
-                del data[name]
-        return data
+        unset = {"family": "piecewise", "warmup": None, "start": None, "final": None}
+        return {name: value for name, value in data.items() if name not in unset or unset[name] != value}
 
     @model_validator(mode="after")
     def _check_family(self) -> HyperparameterSpace:

@@ -16,7 +16,22 @@ def as_toml(suite: Mapping[str, Any]) -> str:
     for label, method in suite["methods"].items():
         lines += ["", f"[methods.{_key(label)}]", f"adapter = {_value(method['adapter'])}"]
         lines += _pairs(method["options"])
+        lines += [f"space.{_key(n)} = {_value(one)}" for n, one in _space(method).items()]
     return "\n".join(lines) + "\n"
+
+
+def _space(method: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """A method's own space as a suite file states it, once for all problems.
+
+    What differs from problem to problem the method has taken from theirs, and will again.
+    """
+    spaces: list[Mapping[str, Any]] = list((method.get("space") or {}).values())
+    found: dict[str, dict[str, Any]] = {}
+    for space in spaces:
+        for name, table in space.items():
+            known = found.setdefault(name, dict(table))
+            found[name] = {key: value for key, value in known.items() if table.get(key) == value}
+    return found
 
 
 def _pairs(table: Mapping[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The hash of a cell's configuration: which run a record is of."""
+"""A cell's configuration by the suite's record, and its hash, which tells which run a record is of."""
 
 from __future__ import annotations
 
@@ -8,6 +8,13 @@ from typing import Any
 from hpobench_fds.plain import content_hash
 
 CAME_LATER = ("final_epochs", "gradient_equivalents")  # keys that hashes of older records know nothing of
+
+
+def config_of(suite: Mapping[str, Any], problem: str, method: str) -> dict[str, Any]:
+    """A problem of a suite, both as recorded, as a method sees it: with that method's own space."""
+    config: dict[str, Any] = suite["problems"][problem]["config"]
+    own = suite["methods"][method].get("space", {}).get(problem)
+    return {**config, "space": {**config.get("space", {}), **own}} if own else config
 
 
 def configuration_hash(

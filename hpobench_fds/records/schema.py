@@ -199,6 +199,8 @@ class SuiteMethod(_Record):
 
     adapter: str
     options: dict[str, Any]
+    # By problem: the hyperparameters whose space is the method's own, in place of the problem's.
+    space: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
 
 class SuiteRecord(_Record):

@@ -28,7 +28,7 @@ from hpobench_fds.records.cell_files import (
     read_trace,
     reports_of,
 )
-from hpobench_fds.records.configuration import configuration_hash
+from hpobench_fds.records.configuration import config_of, configuration_hash
 from hpobench_fds.records.crowding import crowding
 from hpobench_fds.records.folder import read_suite
 from hpobench_fds.records.incumbents import incumbents
@@ -175,7 +175,7 @@ class _Cell:
             self._error("the suite has no such problem or method")
             return
         pairs = (
-            ("problem_config", problems[problem]["config"], record.problem_config),
+            ("problem_config", config_of(self.suite, problem, method), record.problem_config),
             ("adapter", methods[method]["adapter"], record.adapter),
             ("options", methods[method]["options"], record.options),
         )
@@ -291,8 +291,11 @@ class _Cell:
 def _bounds(record: RunRecord) -> tuple[list[float], list[float]]:
     """Low and high of each value of a schedule; without any where the record does not say."""
     space: Mapping[str, Any] = record.problem_config.get("space") or {}
-    names = [name.partition("[")[0] for name in record.schedule_names]
-    tables = [space.get(name) or {} for name in names]
+    tables = []
+    for name in record.schedule_names:
+        owner, _, number = name.partition("[")[0].partition(".")
+        table = space.get(owner) or {}
+        tables.append(table.get(number) or {} if number in ("warmup", "final") else table)
     return (
         [float(table.get("low", -math.inf)) for table in tables],
         [float(table.get("high", math.inf)) for table in tables],

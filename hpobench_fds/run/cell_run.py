@@ -69,7 +69,7 @@ class _Run:
             earlier.reports if earlier else (), watch, source,
             known.incumbent_rule if known and earlier else RULE,
         )  # fmt: skip
-        self.record = new_record(cell, problem.space.names, problem.steps_per_epoch, machine)
+        self.record = new_record(cell, problem.steps_per_epoch, machine)
         self.record.attempts = _attempt(known, earlier)
         self.segment = segment
         if known is not None and earlier is not None:
@@ -212,7 +212,7 @@ def run_cell(
     InputError : the cell's folder holds a run of another configuration.
     KeyboardInterrupt : after the cell has been recorded as interrupted.
     """
-    watch = watch or Quiet()
+    watch, problem = watch or Quiet(), problem.seen_as(cell.config)
     files = store.cell(cell.problem, cell.method, cell.seed)
     try:
         lock = lock_soon(files, LOCK_WAIT)
@@ -267,7 +267,7 @@ def _attempt(known: RunRecord | None, earlier: Earlier | None) -> int:
     return 1 if further else known.attempts + 1
 
 
-def new_record(cell: Cell, schedule_names: list[str], steps_per_epoch: int, machine: Machine) -> RunRecord:
+def new_record(cell: Cell, steps_per_epoch: int, machine: Machine) -> RunRecord:
     """The record of a cell that begins."""
     steps = cell.budget.inner_steps(steps_per_epoch)
     return RunRecord(
@@ -278,7 +278,7 @@ def new_record(cell: Cell, schedule_names: list[str], steps_per_epoch: int, mach
         seed=cell.seed,
         options=cell.options,
         problem_config=cell.config.model_dump(mode="json"),
-        schedule_names=schedule_names,
+        schedule_names=cell.config.schedule_space().names,
         budget={
             "seconds": cell.budget.seconds,
             "steps": steps,
@@ -296,7 +296,7 @@ def new_record(cell: Cell, schedule_names: list[str], steps_per_epoch: int, mach
 
 def unrecorded(cell: Cell, problem: Problem, machine: Machine, error: OSError) -> CellResult:
     """The failure of a cell whose files cannot be written; those that there are stay as they are."""
-    record = new_record(cell, problem.space.names, problem.steps_per_epoch, machine)
+    record = new_record(cell, problem.steps_per_epoch, machine)
     record.status, record.reason = "failed", f"its files cannot be written: {error.strerror or error}"
     return CellResult(cell, "failed", record)
 

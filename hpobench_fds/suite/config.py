@@ -27,7 +27,11 @@
 
     [methods.fds-adam]
     adapter = "fds"                   # a registered name, or my_method.py:MyMethod beside the suite
-    outer.kind = "adam"               # every key but adapter is an option of the method
+    outer.kind = "adam"               # every key but adapter and space is an option of the method
+
+    [methods.tpe]
+    space.lr = { family = "cosine", low = 0.01, high = 1.0, initial = 0.1, scale = "log" }
+                                      # what this method searches in place of the problem's, key by key
 """
 
 from __future__ import annotations
@@ -35,7 +39,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
@@ -56,6 +60,7 @@ from hpobench_fds.method.registry import options_as_data, parse_options, resolve
 from hpobench_fds.nn.zoo import MODELS
 from hpobench_fds.suite.cell import BUDGETS, LEAST_RETRAINED, BudgetConfig, Cell, RefereeConfig
 from hpobench_fds.suite.limits import NO_LIMITS, Limits
+from hpobench_fds.suite.spaces import replaced, with_space
 from hpobench_fds.training.problem import ProblemConfig, too_many_windows
 from hpobench_fds.typed import dotted, shown, unknown, validated
 
@@ -135,12 +140,16 @@ class _ProblemTable(ProblemConfig):
 
 
 class _MethodTable(BaseModel):
-    """A method by its label. Every key but ``adapter`` is one of its options."""
+    """A method by its label. Every key but ``adapter`` and ``space`` is one of its options."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
     adapter: str | None = Field(
         default=None, description="A registered method or FILE.py:CLASS; the label if it is not given."
+    )
+    space: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="What this method searches, laid over the space of every problem key by key.",
     )
 
 
@@ -185,6 +194,7 @@ class Suite:
     base: Path
     limits: Limits = NO_LIMITS
     referee: RefereeConfig = LEAST_RETRAINED
+    own: Mapping[tuple[str, str], ProblemConfig] = field(default_factory=dict)  # by label and problem
 
     @classmethod
     def from_dict(
@@ -193,6 +203,7 @@ class Suite:
         """Validate what a TOML file holds. Raises InputError."""
         table = validated(_SuiteTable, data, where=where)
         base = base or Path()
+        own = _own_spaces(table, where)
         for name, problem in table.problems.items():
             _check_names(problem, where, dotted("problems", location=[name]))
         return cls(
@@ -209,6 +220,7 @@ class Suite:
             base=base,
             limits=table.limits,
             referee=table.referee,
+            own=own,
         )
 
     def cells(self, *, methods: str | Iterable[str] | None = None, seeds: object = None) -> list[Cell]:
@@ -223,13 +235,19 @@ class Suite:
         except ValueError as error:
             raise InputError(str(error), key="seeds") from error
         return [
-            Cell(
-                self.name, problem, config, label, *self.methods[label], seed, budget, self.base, self.referee
-            )
-            for problem, (config, budget) in self.problems.items()
+            self._cell(problem, label, seed)
+            for problem in self.problems
             for seed in numbers
             for label in labels
         ]
+
+    def _cell(self, problem: str, label: str, seed: int) -> Cell:
+        config, budget = self.problems[problem]
+        config = self.own.get((label, problem), config)
+        adapter, options = self.methods[label]
+        return Cell(
+            self.name, problem, config, label, adapter, options, seed, budget, self.base, self.referee
+        )
 
     def _labels(self, wanted: str | Iterable[str] | None) -> list[str]:
         if wanted is None:
@@ -251,10 +269,19 @@ class Suite:
                 for name, (config, budget) in self.problems.items()
             },
             "methods": {
-                label: {"adapter": adapter, "options": options}
+                label: {"adapter": adapter, "options": options, **self._spaces(label)}
                 for label, (adapter, options) in self.methods.items()
             },
         }
+
+    def _spaces(self, label: str) -> dict[str, Any]:
+        """A method's own space by problem, if it has any."""
+        spaces = {
+            problem: replaced(config, self.own[label, problem])
+            for problem, (config, _) in self.problems.items()
+            if (label, problem) in self.own
+        }
+        return {"space": spaces} if spaces else {}
 
 
 def _check_names(problem: ProblemConfig, where: object, key: str) -> None:
@@ -268,6 +295,18 @@ def _check_names(problem: ProblemConfig, where: object, key: str) -> None:
     too_many = problem.horizon is not None and too_many_windows(problem.space, problem.horizon)
     if too_many:
         raise InputError(too_many, where=where, key=key)
+
+
+def _own_spaces(table: _SuiteTable, where: object) -> dict[tuple[str, str], ProblemConfig]:
+    """The problems as methods with a space of their own see them, by label and problem."""
+    return {
+        (label, name): with_space(
+            problem.config(), method.space, where=where, key=dotted("methods", location=[label, "space"])
+        )
+        for label, method in table.methods.items()
+        if method.space
+        for name, problem in table.problems.items()
+    }
 
 
 def _method(label: str, table: _MethodTable, where: object, base: Path) -> tuple[str, dict[str, Any]]:

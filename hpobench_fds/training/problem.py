@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -118,19 +119,21 @@ class Problem:
     Attributes
     ----------
     x, y : training examples [N, C, H, W] and labels [N]; a trial splits them into training and
-        validation.
+        validation. Other problems on the same data have the same tensors.
     horizon : inner steps T of one training; final_horizon : those of the referee's retraining.
     look_every : inner steps between looks at losses and budget; at most an inner epoch.
     """
 
-    def __init__(self, config: ProblemConfig, dataset: Dataset, name: str = "problem") -> None:
-        self.name = name
+    def __init__(
+        self, config: ProblemConfig, dataset: Dataset, name: str = "problem", base: Path | None = None
+    ) -> None:
+        self.name, self.base = name, base
         self.config = config
         self.x, self.y = dataset.x_train, dataset.y_train
         self.black = dataset.black
         self.classes = dataset.classes
         self.device, self.dtype = dataset.x_train.device, dataset.x_train.dtype
-        self.network: Network = build_network(config.model, tuple(self.x.shape[1:]), dataset.classes)
+        self.network: Network = build_network(config.model, tuple(self.x.shape[1:]), dataset.classes, base)
         self.rule: StepRule = RULES[config.optimiser]
         self.space = config.schedule_space()
         self.batch_size = config.batch_size
@@ -151,20 +154,31 @@ class Problem:
         if config.final_epochs is not None:
             self.final_horizon = max(1, round(config.final_epochs * (len(self.y) // config.batch_size)))
 
+    def seen_as(self, config: ProblemConfig) -> Problem:
+        """The same problem with another space, that of a method which has its own. Data are shared."""
+        if config == self.config:
+            return self
+        if config.model_copy(update={"space": self.config.space}) != self.config:
+            raise ValueError(f"{self.name}: another problem, not the same with another space")
+        other = copy(self)
+        other.config, other.space = config, config.schedule_space()
+        return other
 
-def load_problem(
+
+def data_key(config: ProblemConfig) -> tuple[object, ...]:
+    """What decides a problem's data: problems alike in this may share them."""
+    return config.dataset, config.dtype, config.train_limit, config.test_limit
+
+
+def load_data(
     config: ProblemConfig,
     *,
-    name: str = "problem",
     device: torch.device | str = "cpu",
     root: Path | None = None,
     download: bool = False,
-) -> tuple[Problem, TestData]:
-    """Load the data to the device; the test split comes apart, for the referee.
-
-    Raises InputError for an unknown dataset or model, missing or corrupt data.
-    """
-    dataset = load_dataset(
+) -> Dataset:
+    """A problem's data, on the device. Raises InputError as ``load_dataset`` does."""
+    return load_dataset(
         config.dataset,
         root=root,
         device=device,
@@ -173,7 +187,31 @@ def load_problem(
         train_limit=config.train_limit,
         test_limit=config.test_limit,
     )
-    problem = Problem(config, dataset, name)
+
+
+def problem_of(
+    config: ProblemConfig, dataset: Dataset, *, name: str = "problem", base: Path | None = None
+) -> tuple[Problem, TestData]:
+    """A problem on data that are loaded; the test split comes apart, for the referee.
+
+    ``base`` is the folder that a model's path is relative to. Raises InputError for a model, a batch or
+    windows that do not fit.
+    """
+    problem = Problem(config, dataset, name, base)
     if too_many := too_many_windows(config.space, problem.horizon):
         raise InputError(too_many, where=name)
     return problem, TestData(dataset.x_test, dataset.y_test)
+
+
+def load_problem(
+    config: ProblemConfig,
+    *,
+    name: str = "problem",
+    device: torch.device | str = "cpu",
+    root: Path | None = None,
+    download: bool = False,
+    base: Path | None = None,
+) -> tuple[Problem, TestData]:
+    """Load the data to the device, and the problem on them. Raises InputError as those two do."""
+    dataset = load_data(config, device=device, root=root, download=download)
+    return problem_of(config, dataset, name=name, base=base)

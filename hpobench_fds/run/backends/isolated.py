@@ -189,8 +189,7 @@ def _tail(path: Path) -> str:
 
 
 def _new(order: Order) -> RunRecord:
-    problem = order.problem
-    return new_record(order.cell, problem.schedule_names, problem.steps_per_epoch, order.machine)
+    return new_record(order.cell, order.problem.steps_per_epoch, order.machine)
 
 
 def _failed(order: Order, reason: str, record: RunRecord | None = None) -> CellResult:

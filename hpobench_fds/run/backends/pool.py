@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from queue import SimpleQueue
 
@@ -27,7 +28,7 @@ from hpobench_fds.suite.limits import NO_LIMITS, Limits
 def run_cells(
     cells: Sequence[Cell],
     store: ResultsFolder,
-    problems: Mapping[str, SharedProblem],
+    problems: dict[str, SharedProblem],
     devices: Sequence[torch.device],
     jobs: int,
     *,
@@ -39,7 +40,8 @@ def run_cells(
     """Run cells in processes of their own, ``jobs`` side by side, which get the devices in turn.
 
     A cell has its share of the threads and is recorded as one of ``jobs`` even where fewer are left to run,
-    so that a run that is gone on with goes on as it began.
+    so that a run that is gone on with goes on as it began. A problem is taken out of ``problems``, and its
+    data let go, after its last cell.
 
     Threads of joblib start and watch the processes; they do nothing else, so that none of its process
     pools is needed, which would run one cell after another in a process and break where one dies.
@@ -56,6 +58,7 @@ def run_cells(
     for k in range(at_once):
         slots.put(unnamed_machine(devices[k % len(devices)], commit, jobs))
     stop, told, errors = Stop(), _OneAtATime(watch or Quiet()), list[Exception]()
+    left, counting = Counter(cell.problem for cell in cells), threading.Lock()
 
     def one(cell: Cell) -> CellResult | None:
         if stop.wanted:
@@ -74,6 +77,10 @@ def run_cells(
             return None
         finally:
             slots.put(machine)
+            with counting:
+                left[cell.problem] -= 1
+                if not left[cell.problem]:
+                    del problems[cell.problem]
 
     with _signals_stop(stop):
         pool = joblib.Parallel(n_jobs=at_once, backend="threading", batch_size=1, pre_dispatch=at_once)

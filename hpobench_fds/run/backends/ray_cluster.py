@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import chdir, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import torch
 from filelock import BaseFileLock
 
 from hpobench_fds.errors import InputError
+from hpobench_fds.python_file import find_file, sources
 from hpobench_fds.records.cell_files import ERROR_FILE, RUN_FILE, TRACE_FILE, CellFiles, Held
 from hpobench_fds.records.folder import ResultsFolder
 from hpobench_fds.records.safe_files import write_atomic
@@ -79,7 +80,8 @@ def run_on_ray(
 ) -> list[CellResult]:
     """Run cells on a cluster, as many at a time as it has room for; results in the cells' order.
 
-    A cell of an interrupted run begins afresh. An adapter or a model given by a path is sent as its one file.
+    A cell of an interrupted run begins afresh. An adapter or a model given by a path is sent as its file,
+    with the modules beside it that it imports.
 
     Raises
     ------
@@ -203,7 +205,7 @@ class _Driver:
     def _lost(self, cell: Cell, files: CellFiles, reason: str, error: Exception) -> CellResult:
         """The record of a cell that no node could run, or whose node was lost once too often."""
         problem, _ = self.problems[cell.problem]
-        record = new_record(cell, problem.space.names, problem.steps_per_epoch, self._unknown())
+        record = new_record(cell, problem.steps_per_epoch, self._unknown())
         record.status, record.reason, record.finished = "failed", reason, now()
         files.clear()
         files.write_error(str(error))
@@ -229,7 +231,6 @@ def _packed(problem: Problem, test: TestData) -> dict[str, Any]:
         "name": problem.name,
         "config": problem.config,
         "classes": problem.classes,
-        "schedule_names": problem.space.names,
         "steps_per_epoch": problem.steps_per_epoch,
         "arrays": {name: tensor.cpu().numpy() for name, tensor in tensors.items()},
     }
@@ -247,20 +248,17 @@ def _unpacked(packed: Mapping[str, Any]) -> SharedProblem:
 def _sent(cell: Cell) -> dict[str, bytes]:
     """The files of an adapter and of a model that are given by their paths, by these. Raises InputError."""
     files = {}
-    # Each where it is looked for here: an adapter beside its suite, then both in the working directory.
-    for key, given, folders in (
-        ("adapter", cell.adapter, (cell.base, Path())),
-        ("model", cell.config.model, (Path(),)),
-    ):
+    for key, given in (("adapter", cell.adapter), ("model", cell.config.model)):
         path = Path(given.rpartition(":")[0])
         if path.suffix != ".py":
             continue
         if path.is_absolute():
             raise InputError(f"{given!r}: on a cluster a file's path is relative", key=key)
-        found = next((folder / path for folder in folders if (folder / path).is_file()), None)
+        found, _ = find_file(str(path), cell.base)
         if found is None:
             raise InputError(f"{given!r}: there is no such file", key=key)
-        files[str(path)] = found.read_bytes()
+        for file in sources(given, cell.base, key=key):  # those beside it that it imports, too
+            files[file] = (found.parent / Path(file).relative_to(path.parent)).read_bytes()
     return files
 
 
@@ -296,15 +294,14 @@ def _run_remotely(
     with tempfile.TemporaryDirectory(prefix="hpobench-") as folder:
         base = _place(Path(folder), sent)
         files = CellFiles(Path(folder) / "cell")
-        with chdir(base):  # where a model's path leads from
-            result = run_isolated(
-                replace(cell, base=base),
-                _OneCell(files),
-                _problem(data),
-                unnamed_machine(device, settings.commit, _neighbours(cluster.cpus)),
-                threads=cluster.cpus,
-                limits=settings.limits,
-            )
+        result = run_isolated(
+            replace(cell, base=base),
+            _OneCell(files),
+            replace(_problem(data), base=base),
+            unnamed_machine(device, settings.commit, _neighbours(cluster.cpus)),
+            threads=cluster.cpus,
+            limits=settings.limits,
+        )
         contents = {name: files.folder / name for name in FILES}
         return result, {name: path.read_bytes() for name, path in contents.items() if path.exists()}
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import mmap
 import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.reduction import DupFd
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from hpobench_fds.data.dataset import Dataset
-from hpobench_fds.training.problem import Problem, ProblemConfig, TestData
+from hpobench_fds.training.problem import Problem, ProblemConfig, TestData, data_key
 
 
 class SharedTensor:
@@ -60,34 +61,43 @@ def _nameless_file() -> int:
 class SharedProblem:
     """A problem loaded and checked once, to be built again in the process of each of its cells.
 
-    ``schedule_names`` and ``steps_per_epoch`` are the problem's, for those who need no more than these.
+    ``steps_per_epoch`` is the problem's, for those who need no more than that; ``base`` is the folder that its
+    model's path is relative to.
     """
 
     name: str
     config: ProblemConfig
     classes: int
-    schedule_names: list[str]
     steps_per_epoch: int
     x: SharedTensor
     y: SharedTensor
     x_test: SharedTensor
     y_test: SharedTensor
     black: SharedTensor | None
+    base: Path | None = None
 
     @classmethod
-    def of(cls, problem: Problem, test: TestData) -> SharedProblem:
-        """Share the data of a problem as ``load_problem`` gives it."""
+    def of(cls, problem: Problem, test: TestData, like: SharedProblem | None = None) -> SharedProblem:
+        """Share a problem as ``load_problem`` gives it; its data are those of ``like``, if that is given."""
+        if like is not None:
+            return replace(
+                like,
+                name=problem.name,
+                config=problem.config,
+                steps_per_epoch=problem.steps_per_epoch,
+                base=problem.base,
+            )
         return cls(
             name=problem.name,
             config=problem.config,
             classes=problem.classes,
-            schedule_names=problem.space.names,
             steps_per_epoch=problem.steps_per_epoch,
             x=SharedTensor(problem.x),
             y=SharedTensor(problem.y),
             x_test=SharedTensor(test.x),
             y_test=SharedTensor(test.y),
             black=None if problem.black is None else SharedTensor(problem.black),
+            base=problem.base,
         )
 
     def build(self, device: torch.device) -> tuple[Problem, TestData]:
@@ -103,7 +113,19 @@ class SharedProblem:
         )
         _touch(dataset)
         dataset = dataset.to(device)
-        return Problem(self.config, dataset, self.name), TestData(dataset.x_test, dataset.y_test)
+        return Problem(self.config, dataset, self.name, self.base), TestData(dataset.x_test, dataset.y_test)
+
+
+def share(problems: dict[str, tuple[Problem, TestData]]) -> dict[str, SharedProblem]:
+    """Share problems, each data set once. Takes them out of the dictionary, whose tensors are let go."""
+    shared, alike = {}, dict[tuple[object, ...], SharedProblem]()
+    # Those on the same data follow each other, so that only one data set is there twice at a time.
+    for name in sorted(problems, key=lambda name: str(data_key(problems[name][0].config))):
+        problem, test = problems.pop(name)
+        key = data_key(problem.config)
+        shared[name] = SharedProblem.of(problem, test, alike.get(key))
+        alike.setdefault(key, shared[name])
+    return shared
 
 
 def _touch(dataset: Dataset) -> None:
