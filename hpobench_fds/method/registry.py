@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from hpobench_fds.errors import InputError
-from hpobench_fds.python_file import import_file
+from hpobench_fds.python_file import find_file, import_file
 from hpobench_fds.typed import unknown, validated
 
 if TYPE_CHECKING:  # importing it imports torch, and listing names must be quick
@@ -88,11 +88,10 @@ def _from_file(text: str, base: Path | None, where: object, key: str | None) -> 
     file, _, name = text.rpartition(":")
     if not file.endswith(".py") or not name.isidentifier():
         raise InputError(f"{text!r} is no path to a method", where=where, key=key, allowed="FILE.py:CLASS")
-    tried = [folder / Path(file).expanduser() for folder in dict.fromkeys((base or Path(), Path()))]
-    path = next((path for path in tried if path.is_file()), None)
+    path, tried = find_file(file, base)
     if path is None:
         raise InputError(f"there is no file {' or '.join(map(str, tried))}", where=where, key=key)
-    module = import_file(path.resolve(), where=where, key=key)
+    module = import_file(path, where=where, key=key)
     found = getattr(module, name, None)
     if found is None:
         here = [label for label, value in vars(module).items() if _is_method(value, module)]
