@@ -65,8 +65,11 @@ class Mode(ABC):
         """
 
     def uncovered(self, problem: Problem) -> str | None:
-        """Why this mode has no hypergradient for a problem, or None: every mode moves values of windows."""
-        return no_windows(problem)
+        """Why this mode has no hypergradient for a problem, or None.
+
+        Every mode moves values of windows, and needs the model's Hessian-vector products.
+        """
+        return no_windows(problem) or no_products(problem)
 
     @abstractmethod
     def held(self, problem: Problem, horizon: int) -> int:
@@ -84,6 +87,12 @@ def no_windows(problem: Problem) -> str | None:
     """Which hyperparameters are curves, that have no windows whose values could move; None if none are."""
     curves = problem.space.curves
     return f"it moves values of windows, and {', '.join(curves)} (allowed: piecewise)" if curves else None
+
+
+def no_products(problem: Problem) -> str | None:
+    """Why a problem's model cannot be differentiated twice, in words; None if it can."""
+    reason = problem.network.no_products
+    return None if reason is None else f"the model has no Hessian-vector products: {reason}"
 
 
 def vector_bytes(problem: Problem) -> int:

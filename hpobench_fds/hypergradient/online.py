@@ -18,7 +18,7 @@ from torch import Tensor
 
 from hpobench_fds.data.splits import BatchOrder
 from hpobench_fds.errors import InputError
-from hpobench_fds.hypergradient.interface import no_windows
+from hpobench_fds.hypergradient.interface import no_products, no_windows
 from hpobench_fds.hypergradient.outer import Outer
 from hpobench_fds.hypergradient.trajectory import Trajectory
 from hpobench_fds.schedule import HyperparameterSpace, Schedule, ScheduleSpace
@@ -107,10 +107,14 @@ class OnlineMode:
             raise ValueError("one-pass and a discounted tangent exclude each other")
 
     def uncovered(self, problem: Problem) -> str | None:
-        """Why this mode cannot run on a problem, or None: it moves values, and one-pass's series is SGD's."""
+        """Why this mode cannot run on a problem, or None.
+
+        It moves values, one-pass's series is SGD's, and with a discount or a series it needs products.
+        """
         if self.neumann_terms and problem.rule.name != "sgd":
             return f"one-pass knows the update of sgd, not of {problem.rule.name}"
-        return no_windows(problem)
+        greedy = not self.discount and not self.neumann_terms
+        return no_windows(problem) or (None if greedy else no_products(problem))
 
     def __call__(self, trainer: Trainer, outer: Outer, trial: int) -> OnlineResult:
         """Train afresh as ``trial``; ``outer`` is over ``one_value_space``, its steps are those of one move.

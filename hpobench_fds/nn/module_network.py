@@ -7,6 +7,7 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from hpobench_fds.errors import InputError
 from hpobench_fds.nn.network import Network, Tape
@@ -17,14 +18,17 @@ class ModuleNetwork(Network):
     """Any ``torch.nn.Module`` without randomness; slower than layers with rules.
 
     Batch norm uses the batch's statistics in evaluation too, since running statistics cannot be
-    carried through torch.func. Weights of two dimensions and more start as Xavier normal, others as
+    carried through torch.func. Attention is computed by plain products, since torch's fused kernels have
+    no derivative of their derivative. Weights of two dimensions and more start as Xavier normal, others as
     the module made them, the same for every seed. Raises InputError for a module with dropout.
     """
 
     def __init__(self, module: nn.Module) -> None:
         for name, part in module.named_modules():
-            if isinstance(part, nn.modules.dropout._DropoutNd) and part.p > 0:
-                raise InputError("dropout makes the inner step random, so it has no hypergradient", key=name)
+            if _drops(part):
+                layer = f"{name!r} ({type(part).__name__})" if name else type(part).__name__
+                problem = f"the layer {layer} drops out at random, so an inner step has no hypergradient"
+                raise InputError(problem, key="model", allowed="dropout = 0")
         torch.func.replace_all_batch_norm_modules_(module)
         self.module = module.train()
         for parameter in module.parameters():
@@ -51,7 +55,8 @@ class ModuleNetwork(Network):
         return {name: part.view(shape) for name, part, shape in parts}
 
     def _call(self, named: dict[str, Tensor], x: Tensor) -> Tensor:
-        out: Tensor = torch.func.functional_call(self.module, named, (x,))
+        with sdpa_kernel(SDPBackend.MATH):
+            out: Tensor = torch.func.functional_call(self.module, named, (x,))
         return out
 
     def logits(self, w: Tensor, x: Tensor, buffers: Tensor | None = None) -> Tensor:
@@ -82,3 +87,10 @@ class ModuleNetwork(Network):
         pushed = torch.func.vmap(product)(tangent)
         for block, name in zip(out.blocks, self._names, strict=True):
             block.copy_(pushed[name])
+
+
+def _drops(part: nn.Module) -> bool:
+    """Whether a module has dropout: a layer of its own, or within attention or between recurrent layers."""
+    if isinstance(part, nn.modules.dropout._DropoutNd):
+        return part.p > 0
+    return isinstance(part, (nn.MultiheadAttention, nn.RNNBase)) and part.dropout > 0

@@ -51,11 +51,13 @@ class Network(ABC):
     ----------
     shapes : shape of each parameter, in the order they lie in w.
     size : P. buffer_size : R, running statistics of batch norm.
+    no_products : why it has no Hessian-vector products, in a line; None if it has them.
     """
 
     shapes: list[Shape]
     size: int
     buffer_size: int = 0
+    no_products: str | None = None
     product_cost: float = 2.0  # FLOPs of a Hessian-vector product over those of a gradient
 
     @abstractmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
+from types import FunctionType, ModuleType
 from typing import Any
 
 import torch
@@ -26,7 +27,8 @@ from hpobench_fds.nn.layers import (
 )
 from hpobench_fds.nn.module_network import ModuleNetwork
 from hpobench_fds.nn.network import LayeredNetwork, Network
-from hpobench_fds.python_file import import_file
+from hpobench_fds.python_file import find_file, import_file
+from hpobench_fds.typed import unknown
 
 
 def _mlp(shape: Shape, classes: int) -> Sequential:
@@ -98,15 +100,32 @@ MODELS: dict[str, Builder] = {
 """Built-in models by name: (input shape, classes) -> layers."""
 
 
-def build_network(name: str, shape: Shape, classes: int) -> Network:
-    """A network by name, or from a user's file: ``my_model.py:build``.
+def find_model(
+    name: str, *, base: Path | None = None, where: object = None, key: str = "model"
+) -> Callable[[Shape, int], Any]:
+    """What builds the model of that name, or of a user's file: ``my_model.py:build``.
+
+    A relative path is looked up in ``base`` (the suite's folder), then in the working directory.
+
+    Raises
+    ------
+    InputError : no such name, file or function; the file cannot be imported.
+    """
+    if ":" in name or name.endswith(".py"):
+        return _from_file(name, base, where, key)
+    if name not in MODELS:
+        problem = unknown("model", name, MODELS)
+        raise InputError(problem, where=where, key=key, allowed=[*MODELS, "FILE.py:FUNCTION"])
+    return MODELS[name]
+
+
+def build_network(name: str, shape: Shape, classes: int, base: Path | None = None) -> Network:
+    """A network by name, or from a user's file: ``my_model.py:build``, see ``find_model``.
 
     ``build(shape, classes)`` returns a Sequential of this package's layers, or any nn.Module.
     Raises InputError for an unknown name, a file that does not load, a model that does not fit.
     """
-    builder = _from_file(name) if ":" in name else MODELS.get(name)
-    if builder is None:
-        raise InputError(f"unknown model {name!r}", key="model", allowed=[*MODELS, "FILE.py:FUNCTION"])
+    builder = find_model(name, base=base)
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)  # a module draws from the global generator: the same in every process
@@ -130,7 +149,13 @@ def _try(network: Network, shape: Shape, classes: int) -> None:
         raise ValueError(f"it gives {tuple(logits.shape[1:])} logits for {classes} classes")
     if not torch.equal(logits, again):
         raise InputError("the model is random, so its inner step has no hypergradient", key="model")
-    network.gradient(w, x, torch.arange(4) % classes)
+    tape = network.gradient(w, x, torch.arange(4) % classes)
+    if isinstance(network, ModuleNetwork):  # layers have rules
+        one = network.tangents(w, 1)
+        try:
+            network.products(w, tape, one, one.like())
+        except Exception as error:  # whatever torch's rules raise: methods without products can use it
+            network.no_products = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
 
 
 def _network_of(built: object, shape: Shape, classes: int) -> Network:
@@ -143,12 +168,25 @@ def _network_of(built: object, shape: Shape, classes: int) -> Network:
     )
 
 
-def _from_file(name: str) -> Callable[[Shape, int], Any]:
-    path, _, function = name.rpartition(":")
-    if not Path(path).is_file():
-        raise InputError(f"no file {path!r}", key="model", allowed=[*MODELS, "FILE.py:FUNCTION"])
-    module = import_file(Path(path), key="model")
-    builder: Callable[[Shape, int], Any] | None = getattr(module, function, None)
+def _from_file(text: str, base: Path | None, where: object, key: str) -> Callable[[Shape, int], Any]:
+    file, _, function = text.rpartition(":")
+    if not file or not function.isidentifier():
+        raise InputError(f"{text!r} is no path to a model", where=where, key=key, allowed="FILE.py:FUNCTION")
+    path, tried = find_file(file, base)
+    if path is None:
+        problem = f"there is no file {' or '.join(map(str, tried))}"
+        raise InputError(problem, where=where, key=key, allowed=[*MODELS, "FILE.py:FUNCTION"])
+    module = import_file(path, where=where, key=key)
+    builder: Any = getattr(module, function, None)
     if builder is None:
-        raise InputError(f"{path!r} has no function {function!r}", key="model")
-    return builder
+        here = [name for name, value in vars(module).items() if _is_function(value, module)]
+        problem = unknown(f"function in {path}:", function, here)
+        raise InputError(problem, where=where, key=key, allowed=here or None)
+    if not callable(builder):
+        problem = f"{function!r} in {path} is a {type(builder).__name__}, not callable"
+        raise InputError(problem, where=where, key=key, allowed="a function (shape, classes) -> model")
+    return builder  # type: ignore[no-any-return]
+
+
+def _is_function(value: object, module: ModuleType) -> bool:
+    return isinstance(value, FunctionType) and value.__module__ == module.__name__

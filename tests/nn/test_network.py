@@ -733,11 +733,22 @@ def test_a_module_s_weights_are_xavier_normal_and_the_rest_as_it_made_them() -> 
     assert not torch.equal(w, net.initial(stream(1)))
 
 
-@pytest.mark.parametrize("dropout", [nn.Dropout(0.5), nn.Dropout2d(0.1), nn.AlphaDropout(0.1)])
-def test_dropout_is_refused_by_its_name_in_the_module(dropout: nn.Module) -> None:
+@pytest.mark.parametrize(
+    "dropout",
+    [
+        nn.Dropout(0.5),
+        nn.Dropout2d(0.1),
+        nn.AlphaDropout(0.1),
+        nn.MultiheadAttention(4, 2, dropout=0.1),
+        nn.LSTM(4, 4, num_layers=2, dropout=0.1),
+    ],
+)
+def test_dropout_is_refused_by_the_name_and_kind_of_its_layer(dropout: nn.Module) -> None:
     inner = nn.Sequential(nn.Linear(4, 4), dropout)
-    with pytest.raises(InputError, match=r"1\.1: dropout"):
+    with pytest.raises(InputError) as error:
         ModuleNetwork(nn.Sequential(nn.Flatten(), inner))
+    layer = f"the layer '1.1' ({type(dropout).__name__}) drops out at random"
+    assert str(error.value).startswith(f"model: {layer}")
 
 
 def test_dropout_that_drops_nothing_is_none() -> None:
@@ -765,6 +776,9 @@ def short(shape, classes):
 def pools(shape, classes):
     from hpobench_fds.nn.layers import MaxPool2
     return Sequential(MaxPool2(), MaxPool2(), Flatten(), Linear(shape[0] * 4, classes))
+
+def few(shape, classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(shape[0] * shape[1] * shape[2], 3))
 
 def number(shape, classes):
     return 3
@@ -871,12 +885,15 @@ def test_a_user_s_module_starts_alike_in_every_process_and_leaves_the_global_gen
 @pytest.mark.parametrize(
     ("function", "says"),
     [
-        ("nowhere", "has no function 'nowhere'"),
+        ("", "no path to a model.*FILE.py:FUNCTION"),
+        ("nowhere", "unknown function in .*my_model.py: 'nowhere'.*layers, module"),
+        ("laiers", "did you mean 'layers'"),
         ("short", r"does not fit inputs \(1, 6, 6\).*\(3,\)"),
         ("pools", "cannot pool 3 x 3 pixels"),
         ("number", "built a int.*Sequential, nn.Module"),
         ("broken", "no way"),
-        ("NOT_CALLABLE", "not callable"),
+        ("NOT_CALLABLE", "'NOT_CALLABLE' in .*my_model.py is a int, not callable"),
+        ("few", r"gives \(3,\) logits for 4 classes"),
         ("drops", "dropout"),
     ],
 )
@@ -924,3 +941,46 @@ def test_a_file_that_is_missing_or_no_python_is_refused(tmp_path: Path) -> None:
     assert "no file" in refused(f"{tmp_path / 'missing.py'}:build")
     (tmp_path / "model.txt").write_text(USER_FILE)
     assert "is not a Python file" in refused(f"{tmp_path / 'model.txt'}:layers")
+
+
+def test_a_path_leads_from_the_folder_that_is_given(user_file: Path) -> None:
+    net = build_network("my_model.py:layers", (1, 6, 6), 4, user_file.parent)
+    assert net.size == build_network(f"{user_file}:layers", (1, 6, 6), 4).size
+
+
+ONCE = """
+import torch
+
+class Once(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient):
+        return gradient
+
+class Net(torch.nn.Linear):
+    def forward(self, x):
+        return Once.apply(super().forward(x.flatten(1)))
+
+def build(shape, classes):
+    return Net(shape[0] * shape[1] * shape[2], classes)
+"""
+
+
+def test_a_module_that_torch_differentiates_only_once_is_taken_and_says_so(tmp_path: Path) -> None:
+    """Methods without Hessian-vector products train it as any other."""
+    (tmp_path / "once.py").write_text(ONCE)
+    net = build_network("once.py:build", (1, 6, 6), 4, tmp_path)
+    assert net.no_products is not None
+    assert "\n" not in net.no_products
+    assert "Error: " in net.no_products
+    x, y = examples((1, 6, 6), 5, 4)
+    assert torch.isfinite(net.gradient(weights(net), x, y).gradient).all()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_built_in_model_has_products(name: str) -> None:
+    assert build_network(name, (1, 28, 28), 7).no_products is None
