@@ -28,7 +28,7 @@ from hpobench_fds.records.parsing import (
     unquote_infinity,
     whole_lines,
 )
-from hpobench_fds.records.safe_files import read_plain, write_atomic
+from hpobench_fds.records.safe_files import read_plain, take_lock, write_atomic
 from hpobench_fds.records.schema import ReportRecord, RunRecord
 
 if TYPE_CHECKING:  # it takes seconds to import, and checkpoints alone need it
@@ -54,12 +54,10 @@ class CellFiles:
     def lock(self) -> FileLock:
         """The cell's lock, taken; released by its ``release``. Raises Held if another runner has it."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.folder / LOCK_FILE, timeout=0)
         try:
-            lock.acquire()
+            return take_lock(self.folder / LOCK_FILE)
         except Timeout as error:
             raise Held(str(self.folder)) from error
-        return lock
 
     def record(self) -> RunRecord | None:
         """What ``run.json`` says; None if the cell was never begun. Raises InputError if it is broken."""

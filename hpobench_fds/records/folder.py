@@ -16,10 +16,11 @@ from hpobench_fds.plain import first_difference
 from hpobench_fds.records.cell_files import CellFiles
 from hpobench_fds.records.migrations import schema_version
 from hpobench_fds.records.parsing import invalid, plain_object
-from hpobench_fds.records.safe_files import read_plain, write_atomic
+from hpobench_fds.records.safe_files import locked, read_plain, write_atomic, writing
 from hpobench_fds.records.schema import SCHEMA_VERSION, SuiteRecord
 
 SUITE_FILE = "suite.json"
+SUITE_LOCK = f".{SUITE_FILE}.lock"
 
 
 class ResultsFolder:
@@ -27,6 +28,7 @@ class ResultsFolder:
 
     Opening checks first and writes only if the folder is new, empty, or holds the same suite. A suite
     that has grown (more seeds, methods, problems) is the same; one that contradicts what was run is not.
+    Runners that open one folder at the same time all find their part in it afterwards.
 
     Parameters
     ----------
@@ -43,12 +45,13 @@ class ResultsFolder:
         known, merged = _known_and_merged(folder, suite)
         if merged == known:
             return
-        try:
+        with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            write_atomic(folder / SUITE_FILE, (json.dumps(merged, indent=1) + "\n").encode())
+            with locked(folder / SUITE_LOCK):
+                known, merged = _known_and_merged(folder, suite)  # with what others have added by now
+                if merged != known:
+                    write_atomic(folder / SUITE_FILE, (json.dumps(merged, indent=1) + "\n").encode())
             (folder / "cells").mkdir(exist_ok=True)
-        except OSError as error:
-            raise InputError(f"cannot be written: {error.strerror}", where=folder) from error
 
     @staticmethod
     def check(folder: Path, suite: dict[str, Any]) -> None:
@@ -77,7 +80,7 @@ def _known_suite(folder: Path) -> dict[str, Any] | None:
     if not folder.is_dir():
         raise InputError("not a folder", where=folder)
     # In this order: another runner may be making the folder at this moment.
-    others = [path for path in folder.iterdir() if not path.match(f".{SUITE_FILE}.*.tmp")]
+    others = [path for path in folder.iterdir() if not path.name.startswith(f".{SUITE_FILE}.")]
     if (folder / SUITE_FILE).exists():
         return read_suite(folder)
     if others:

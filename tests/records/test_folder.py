@@ -7,8 +7,10 @@ import math
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ import pytest
 import torch
 
 from hpobench_fds.errors import InputError
+from hpobench_fds.records import folder as folder_module
+from hpobench_fds.records import safe_files
 from hpobench_fds.records.cell_files import CellFiles, Held
 from hpobench_fds.records.folder import ResultsFolder, cell_folders
 from hpobench_fds.records.frames import load_results, load_runs
@@ -184,6 +188,101 @@ def test_a_broken_run_record_is_named(cell: CellFiles, content: bytes) -> None:
     (cell.folder / "run.json").write_bytes(content)
     with pytest.raises(InputError, match=r"run\.json: no run record"):
         cell.record()
+
+
+# ------------------------------------------------------------------------------- several on one folder
+
+OPEN = """
+import json, sys, time
+from pathlib import Path
+from hpobench_fds.records.folder import ResultsFolder
+folder, seed, begin, suite = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), json.loads(sys.argv[4])
+time.sleep(max(0.0, begin - time.time()))
+ResultsFolder(folder, {**suite, "seeds": [seed]})
+"""
+
+
+def seeds_of(folder: Path) -> list[int]:
+    return list(json.loads((folder / "suite.json").read_text())["seeds"])
+
+
+def test_runners_that_open_one_folder_at_once_all_find_their_part_in_it(tmp_path: Path) -> None:
+    for turn in range(5):
+        folder, gate = tmp_path / str(turn), threading.Barrier(16)
+
+        def join(seed: int, folder: Path = folder, gate: threading.Barrier = gate) -> None:
+            gate.wait()
+            ResultsFolder(folder, {**SUITE, "seeds": [seed]})
+
+        with ThreadPoolExecutor(16) as pool:
+            list(pool.map(join, range(16)))
+        assert seeds_of(folder) == list(range(16))
+        assert not list(folder.glob(".*.tmp"))
+
+
+@pytest.mark.slow
+def test_forty_processes_that_open_one_folder_at_once_lose_nothing(tmp_path: Path) -> None:
+    for turn in range(10):
+        folder, begin = tmp_path / str(turn), time.time() + 6  # by when all are there
+        runners = [
+            subprocess.Popen(
+                [sys.executable, "-c", OPEN, str(folder), str(seed), str(begin), json.dumps(SUITE)]
+            )
+            for seed in range(40)
+        ]
+        assert [runner.wait(timeout=120) for runner in runners] == [0] * 40
+        assert seeds_of(folder) == list(range(40))
+
+
+def test_what_another_runner_adds_while_this_one_looks_is_kept(
+    store: ResultsFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked = folder_module.locked
+
+    def late(path: Path) -> Any:
+        monkeypatch.setattr(folder_module, "locked", locked)
+        ResultsFolder(store.folder, {**SUITE, "seeds": [7]})
+        return locked(path)
+
+    monkeypatch.setattr(folder_module, "locked", late)
+    ResultsFolder(store.folder, {**SUITE, "seeds": [3]})
+    assert seeds_of(store.folder) == [0, 3, 7]
+
+
+def test_a_folder_that_a_killed_runner_had_just_begun_is_taken(tmp_path: Path) -> None:
+    (tmp_path / ".suite.json.lock").touch()
+    (tmp_path / ".suite.json.0123.tmp").write_text("{")
+    ResultsFolder(tmp_path, SUITE)
+    assert seeds_of(tmp_path) == [0]
+
+
+def test_two_writers_never_share_a_temporary_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even where process ids are the same, as in two containers."""
+    seen: list[str] = []
+    replace = os.replace
+
+    def note(source: Path, target: Path) -> None:
+        seen.append(source.name)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", note)
+    for _ in range(2):
+        write_atomic(tmp_path / "run.json", b"{}")
+    assert len(set(seen)) == 2
+    assert all(name.startswith(".run.json.") and name.endswith(".tmp") for name in seen)
+
+
+def test_a_lock_that_is_not_given_back_is_told_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(safe_files, "LOCK_WAIT", 0.05)
+    lock = safe_files.take_lock(tmp_path / "lock")
+    with (
+        pytest.raises(InputError, match="lock: held by another"),
+        safe_files.locked(tmp_path / "lock"),
+    ):
+        raise AssertionError("two at once")
+    lock.release()
 
 
 # ----------------------------------------------------------------------------------------- checkpoints
