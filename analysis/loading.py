@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pydantic import ValidationError
 
 from hpobench_fds.errors import InputError
 from hpobench_fds.records.cell_files import PACKED_FILE, RUN_FILE, TRACE_FILE
 from hpobench_fds.records.folder import SUITE_FILE, cell_folders, read_suite
 from hpobench_fds.records.frames import load_results, load_retrained, load_runs
 from hpobench_fds.records.safe_files import read_plain
+from hpobench_fds.schedule import HyperparameterSpace, ScheduleSpace
 
 from .stats.retrained import primary
 
@@ -51,6 +53,7 @@ def load(folder: str | Path) -> Loaded:
     folder = Path(folder)
     suite = read_suite(folder)
     (reports, runs, retrained), unreadable = _frames(folder)
+    reports = _with_windows(reports, suite)
     runs = _with_origin(_with_problems(runs, suite), folder)
     return Loaded(folder, primary(reports, runs, retrained), runs, suite, unreadable, retrained)
 
@@ -86,15 +89,67 @@ def _frames(folder: Path) -> tuple[_Frames, dict[str, str]]:
 
 
 def _with_problems(runs: pd.DataFrame, suite: dict[str, Any]) -> pd.DataFrame:
-    """The runs with what the suite says of their problems: targets, initial schedule, number of classes."""
-    configs = {name: problem.get("config") or {} for name, problem in suite.get("problems", {}).items()}
+    """The runs with what the suite says of their problems: targets, initial schedule, number of classes.
+
+    A run whose method has a space of its own does not start where the problem says: it has no ``initial``.
+    """
+    problems = suite.get("problems", {})
     rows = []
-    for problem, names in zip(runs["problem"], runs["schedule_names"], strict=True):
-        config = configs.get(problem, {})
-        rows.append((config.get("targets"), _initial(config, names), _classes(config)))
+    for problem, method, names in runs[["problem", "method", "schedule_names"]].itertuples(index=False):
+        known = problems.get(problem, {})
+        config = known.get("config") or {}
+        own = bool(_own_space(suite, problem, method))
+        rows.append((known.get("targets"), None if own else _initial(config, names), _classes(config)))
     names = ["targets", "initial", "classes"]
     facts = pd.DataFrame(rows, columns=names, index=runs.index, dtype=object)
     return pd.concat([runs, facts], axis=1)
+
+
+def _own_space(suite: dict[str, Any], problem: str, method: str) -> dict[str, Any]:
+    """Hyperparameters whose space is the method's own, as recorded; none of most."""
+    own = suite.get("methods", {}).get(method, {}).get("space") or {}
+    found: dict[str, Any] = own.get(problem) or {}
+    return found
+
+
+def _with_windows(reports: pd.DataFrame, suite: dict[str, Any]) -> pd.DataFrame:
+    """Reports of curves as values of ``DRAWN`` windows, as all schedules are drawn."""
+    curved = reports["schedule_names"].map(lambda names: any("." in str(name) for name in names))
+    if not curved.any():
+        return reports
+    reports = reports.copy()
+    for (problem, method), rows in reports[curved].groupby(["problem", "method"]):
+        space = _space(suite, str(problem), str(method))
+        made = [_rendered(space, names, values)
+                for names, values in zip(rows["schedule_names"], rows["schedule"], strict=True)]  # fmt: skip
+        for column, at in (("schedule_names", 0), ("schedule", 1)):
+            values = pd.Series([one[at] for one in made], index=rows.index, dtype=object)
+            reports[column] = reports[column].astype(object).where(~reports.index.isin(rows.index), values)
+    return reports
+
+
+DRAWN = 100  # windows that stand for a curve
+
+
+def _space(suite: dict[str, Any], problem: str, method: str) -> ScheduleSpace:
+    """The space that a method searched; an empty one where the record makes none."""
+    tables = suite.get("problems", {}).get(problem, {}).get("config", {}).get("space") or {}
+    tables = {**tables, **_own_space(suite, problem, method)}
+    try:
+        return ScheduleSpace({n: HyperparameterSpace.model_validate(one) for n, one in tables.items()})
+    except (ValidationError, TypeError):
+        return ScheduleSpace({})
+
+
+def _rendered(space: ScheduleSpace, names: Any, values: Any) -> tuple[list[str], list[float]]:
+    """Names and values by windows; as they are where the space is of other names."""
+    if list(names) != space.names or len(values) != space.size:
+        return list(names), list(values)
+    schedule, found = space.from_vector(values), dict[str, float]()
+    for name, one in space.learned.items():
+        count = DRAWN if one.is_curve else one.windows
+        found |= {f"{name}[{i}]": schedule.at(name, i, count) for i in range(count)}
+    return list(found), list(found.values())
 
 
 def _initial(config: dict[str, Any], names: Any) -> tuple[float, ...] | None:
@@ -120,6 +175,11 @@ def _with_origin(runs: pd.DataFrame, folder: Path) -> pd.DataFrame:
         try:
             run = json.loads(read_plain(cell / RUN_FILE))
             told = _machine(run)
+            commits = {
+                told.get("commit", ""),
+                *(str(s.get("commit") or "") for s in run.get("segments") or []),
+            }
+            told["commit"] = " ".join(sorted(commits - {""}))
             software = " ".join(f"{k} {v}" for k, v in told.items() if k not in _NOT_SOFTWARE)
             machine = " ".join(told.get(k, "") for k in ("device", "threads"))
             key = (str(run["problem"]), str(run["method"]), int(run["seed"]))

@@ -13,6 +13,8 @@ TEMPLATES = {
     "machines": "{count} different machines or numbers of threads",
     "software": "{count} different sets of library versions",
     "jobs": "up to {count} runs side by side",
+    "mixed": "{count} run{s} whose seconds add up unlike parts",
+    "crowded": "{count} run{s} that did not have the machine to themselves all the time",
     # ---- nothing, or nobody to compare with
     "nothing finished": "No run has come to an end yet, so nothing can be said.",
     "nothing reached": "No finished run has a test accuracy, so nothing can be said of any method.",

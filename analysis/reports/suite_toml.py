@@ -13,6 +13,7 @@ def as_toml(suite: Mapping[str, Any]) -> str:
     for name, problem in suite["problems"].items():
         lines += ["", f"[problems.{_key(name)}]", *_pairs(problem["config"])]
         lines.append(f"budget = {_value(problem['budget'])}")
+        lines += _pairs({"targets": problem.get("targets")})
     for label, method in suite["methods"].items():
         lines += ["", f"[methods.{_key(label)}]", f"adapter = {_value(method['adapter'])}"]
         lines += _pairs(method["options"])

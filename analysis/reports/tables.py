@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hpobench_fds.errors import InputError
+from hpobench_fds.records.searched import NOTHING
 
 from ..figures.captions import speedup_text
 from ..looks import Looks
@@ -83,6 +84,7 @@ def headings(table: pd.DataFrame, looks: Looks) -> list[str]:
     spread = "each seed" if most < LEAST else "95 % interval" if least >= LEAST else "interval, or each seed"
     return [
         "Method", "Runs", f"{ACCURACIES[measure]}: median ({spread})",
+        *(["Searches"] if _differ(table) else []),
         *(["Retrainings diverged (%)"] if table["diverged"].notna().any() else []),
         "Targets reached (% of targets and runs)",
         f"Seconds to {_goal(table)}: median (seeds there)",
@@ -90,6 +92,29 @@ def headings(table: pd.DataFrame, looks: Looks) -> list[str]:
         *([f"Times longer than {looks.label(reference.iloc[0])} to it: median ({ratios})"]
           if len(reference) else []),
     ]  # fmt: skip
+
+
+def _spaces(table: pd.DataFrame) -> list[str]:
+    """What methods that search at all search, each once."""
+    return [text for text in dict.fromkeys(table["searched"]) if text not in ("", NOTHING)]
+
+
+def _differ(table: pd.DataFrame) -> bool:
+    """Whether methods of one problem search different spaces."""
+    return any(len(_spaces(rows)) > 1 for _, rows in table.groupby("problem"))
+
+
+def _searched(table: pd.DataFrame) -> str:
+    """What all search, where no column says it."""
+    if _differ(table):
+        return ""
+    several = len(set(table["problem"])) > 1
+    told = [
+        f"{problem}: {', '.join(spaces)}" if several else ", ".join(spaces)
+        for problem, rows in table.groupby("problem", sort=False)
+        if (spaces := _spaces(rows))
+    ]
+    return f"Methods that search do so over {'; '.join(told)}." if told else ""
 
 
 def _goal(table: pd.DataFrame) -> str:
@@ -106,11 +131,11 @@ def _fewest(table: pd.DataFrame) -> tuple[int, int]:
 def cells(table: pd.DataFrame, looks: Looks) -> list[tuple[str, bool, list[str]]]:
     """(problem, whether it is the best, the row's cells as text) for every row of a verdict table."""
     rows, width = [], len(headings(table, looks))
-    drawn = table["diverged"].notna().any()
+    drawn, spaces = table["diverged"].notna().any(), _differ(table)
     for row in table.to_dict("records"):
         accuracy = _accuracy(row) + (f" {MARK}" if row["tie"] else "")
         text = [
-            looks.label(row["method"]), _count(row), accuracy,
+            looks.label(row["method"]), _count(row), accuracy, *([row["searched"]] if spaces else []),
             *([_number(100 * row["diverged"], ".0f")] if drawn else []),
             _number(100 * row["targets_reached"], ".0f"), _to_target(row), _number(row["seconds"], ",.1f"),
             _number(row["gradient_equivalents"], ",.0f"), _number(row["fidelity"], ".2g"), _speedup(row),
@@ -131,6 +156,11 @@ def _number(value: float, form: str) -> str:
 
 
 def footnote(table: pd.DataFrame) -> str:
+    """What is searched, what the mark means, or why there is none."""
+    return " ".join(text for text in (_searched(table), _alike(table)) if text)
+
+
+def _alike(table: pd.DataFrame) -> str:
     """What the mark means, or why there is none; empty where there is nothing to be told apart."""
     others = table[table["p"].notna()]
     if others.empty:

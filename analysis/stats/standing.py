@@ -10,7 +10,7 @@ import pandas as pd
 from .frames import numbers, seed_counts, settled
 from .intervals import LEAST
 
-Flaw = Literal["seeds", "dirty", "commits", "machines", "software", "jobs"]
+Flaw = Literal["seeds", "dirty", "commits", "machines", "software", "jobs", "mixed", "crowded"]
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,8 @@ class Reason:
     """One reason why a study is exploratory, with the number that it is about.
 
     seeds: the fewest of a method on a problem; dirty: runs from changed sources; commits, machines, software:
-    how many different ones; jobs: the most cells at a time.
+    how many different ones; jobs: the most cells at a time; mixed: runs whose seconds add up parts made on
+    unlike machines or from unlike sources; crowded: runs that did not have the machine all the time.
     """
 
     flaw: Flaw
@@ -39,13 +40,17 @@ def reasons(runs: pd.DataFrame) -> list[Reason]:
     if fewest < LEAST:
         found.append(Reason("seeds", fewest))
     if "commit" in done:
-        dirty = int(done["commit"].fillna("").str.endswith("-dirty").sum())
+        dirty = int(done["commit"].fillna("").str.contains("-dirty").sum())
         if dirty:
             found.append(Reason("dirty", dirty))
     kinds: dict[str, Flaw] = {"commit": "commits", "machine": "machines", "software": "software"}
     for column, flaw in kinds.items():
         if column in done and (different := len(set(done[column].fillna("")) - {""})) > 1:
             found.append(Reason(flaw, different))
+    flags: list[tuple[str, Flaw]] = [("mixed_clock", "mixed"), ("crowding", "crowded")]
+    for column, flaw in flags:
+        if column in done and (count := int(done[column].fillna("").astype(bool).sum())):
+            found.append(Reason(flaw, count))
     most = numbers(done["jobs"])
     if len(most) and most.max() > 1:
         found.append(Reason("jobs", int(most.max())))

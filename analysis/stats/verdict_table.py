@@ -23,7 +23,7 @@ from .speedup import speedup_table
 from .targets import headline, targets_of
 
 COLUMNS = [
-    "problem", "method", "seeds", "complete", "failed", "unfinished", "skipped",
+    "problem", "method", "searched", "seeds", "complete", "failed", "unfinished", "skipped",
     "measure", "accuracy", "accuracy_low", "accuracy_high", "accuracy_seeds", "values", "diverged",
     "target", "targets_reached", "seconds_to_target", "seeds_at_target",
     "seconds", "gradient_equivalents", "fidelity",
@@ -51,12 +51,12 @@ def verdict_table(
 
     Returns
     -------
-    seeds = complete + failed + unfinished + skipped; measure, final_test_accuracy (retrained) or
-    incumbent_test_accuracy (in hand), the same in all rows; accuracy, its median over complete runs, with
-    its interval (from six seeds on) or range, their number, and ``values`` of each; diverged, the share
-    of the retraining draws of the last incumbents that diverged (NaN: not recorded); target, the
-    headline's accuracy; targets_reached, the share of the problem's targets and of finished runs, failed
-    ones included, that were reached; seconds_to_target, the median to the headline target (infinite:
+    searched, what its space is of; seeds = complete + failed + unfinished + skipped; measure,
+    final_test_accuracy (retrained) or incumbent_test_accuracy (in hand), the same in all rows; accuracy, its
+    median over complete runs, with its interval (from six seeds on) or range, their number, and ``values``
+    of each; diverged, the share of the retraining draws of the last incumbents that diverged (NaN: not
+    recorded); target, the headline's accuracy; targets_reached, the share of the problem's targets and of
+    finished runs, failed ones included, that were reached; seconds_to_target, the median to the headline target (infinite:
     never in the median run), and how many seeds got there; seconds, gradient_equivalents and fidelity (of
     the last incumbent, a share of the horizon), medians of complete runs; speedup with its simultaneous
     interval, the range of the seeds' and bound; best, whether no method has a higher median; tie, whether
@@ -84,8 +84,9 @@ def verdict_table(
 
 
 _ROW = [
-    "problem", "method", "seeds", "complete", "failed", "unfinished", "skipped", "measure", "accuracy",
-    "accuracy_low", "accuracy_high", "accuracy_seeds", "values", "seconds", "gradient_equivalents", "reasons",
+    "problem", "method", "searched", "seeds", "complete", "failed", "unfinished", "skipped", "measure",
+    "accuracy", "accuracy_low", "accuracy_high", "accuracy_seeds", "values",
+    "seconds", "gradient_equivalents", "reasons",
 ]  # fmt: skip
 
 
@@ -99,7 +100,7 @@ def _row(problem: str, method: str, cells: pd.DataFrame, measure: str) -> dict[s
     score = float(quantile(ranked, 0.5)) if len(ranked) else np.nan
     reasons = [*cells.loc[status == "failed", "reason"], *never["reason"]]
     return {
-        "problem": problem, "method": method, "seeds": len(cells),
+        "problem": problem, "method": method, "searched": _searched(cells), "seeds": len(cells),
         "complete": len(whole), "failed": len(done) - len(whole),
         "unfinished": len(cells) - len(done) - len(never), "skipped": len(never), "measure": measure,
         "accuracy": middle.value, "accuracy_low": middle.low, "accuracy_high": middle.high,
@@ -112,6 +113,13 @@ def _row(problem: str, method: str, cells: pd.DataFrame, measure: str) -> dict[s
 
 def _median(values: Floats) -> float:
     return float(np.median(values)) if len(values) else float("nan")
+
+
+def _searched(cells: pd.DataFrame) -> str:
+    """What the method searched, as its runs' records say; empty where they do not."""
+    if "searched" not in cells:
+        return ""
+    return " / ".join(dict.fromkeys(cells["searched"].dropna().astype(str)))
 
 
 def _reached(reports: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:

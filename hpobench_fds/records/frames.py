@@ -15,6 +15,7 @@ from pydantic_core import from_json
 
 from hpobench_fds.errors import InputError
 from hpobench_fds.records.cell_files import RUN_FILE, TRACE_FILE, CellFiles, read_trace
+from hpobench_fds.records.crowding import crowding
 from hpobench_fds.records.folder import cell_folders, read_suite
 from hpobench_fds.records.migrations import migrated
 from hpobench_fds.records.parsing import invalid, parse_lines, unquote_infinity, whole_lines
@@ -28,6 +29,7 @@ from hpobench_fds.records.schema import (
     RetrainedRecord,
     RunRecord,
 )
+from hpobench_fds.records.searched import searched
 
 if TYPE_CHECKING:  # it takes seconds to import
     import pandas as pd
@@ -36,7 +38,7 @@ if TYPE_CHECKING:  # it takes seconds to import
 
 _RUN_TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("suite", "problem", "method", "adapter", "family", "status"), (str,)),
-    **dict.fromkeys(("clock", "cost", "budget", "device", "traits", "appearance"), (dict,)),
+    **dict.fromkeys(("clock", "cost", "budget", "device", "traits", "appearance", "problem_config"), (dict,)),
     **dict.fromkeys(("reason", "stopped"), (str, type(None))),
     **{"seed": (int,), "schedule_names": (list,)},
 }
@@ -197,8 +199,14 @@ _FROM_RUN: dict[str, Callable[[dict[str, Any]], Any]] = {
     "budget_seconds": lambda run: run["budget"].get("seconds"),
     "budget_steps": lambda run: run["budget"].get("steps"),
     "device": lambda run: run["device"].get("name"),
+    "searched": lambda run: searched(
+        run["schedule_names"], run["problem_config"].get("space") or {}, run["searches"]
+    ),
+    "mixed_clock": lambda run: bool(run.get("mixed_clock")),
+    "crowding": lambda run: crowding(run["clock"], run["device"].get("kind")) or "",
 }
-_RUN_NUMBERS = [name for name in _FROM_RUN if name not in ("device", "inner_steps", "products")]
+_TEXTS = ("device", "searched", "crowding")
+_RUN_NUMBERS = [n for n in _FROM_RUN if n not in (*_TEXTS, "inner_steps", "products", "mixed_clock")]
 
 
 def load_runs(folder: str | Path) -> pd.DataFrame:

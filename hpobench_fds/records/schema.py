@@ -188,10 +188,11 @@ class RunRecord(_Record):
 
 
 class SuiteProblem(_Record):
-    """A problem in ``suite.json``."""
+    """A problem in ``suite.json``. ``targets``, test accuracies as fractions, decide nothing of a run."""
 
     config: dict[str, Any]
     budget: dict[str, Any]
+    targets: list[float] | None = None
 
 
 class SuiteMethod(_Record):
@@ -229,10 +230,13 @@ RUN_COLUMNS = [
     "inner_steps", "gradient_equivalents", "products", "reports",
     "final_test_accuracy", "final_test_loss", "last_test_accuracy", "final_report",
     "incumbent_val_loss", "incumbent_val_accuracy", "incumbent_test_accuracy",
-    "budget_seconds", "budget_steps", "schedule_names", "jobs", "device", "resumed",
+    "budget_seconds", "budget_steps", "schedule_names", "searched", "jobs", "device", "resumed",
+    "mixed_clock", "crowding",
 ]  # fmt: skip
 """Columns of the frame of runs that ``load_runs`` returns, one row a cell. Traits are bool, label, color
-and marker text or None; ``final_report`` is the report whose schedule the referee retrained, or NaN."""
+and marker text or None; ``final_report`` is the report whose schedule the referee retrained, or NaN;
+``searched`` says what the method's space is of; ``mixed_clock`` is bool, whether its seconds add up segments
+unlike each other; ``crowding`` says how it was crowded or suspended, empty if it was not."""
 
 RETRAINED_COLUMNS = [
     "suite", "problem", "method", "seed", "report", "seconds", "inner_steps", "gradient_equivalents",

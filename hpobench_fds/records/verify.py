@@ -254,7 +254,7 @@ class _Cell:
         self._expect(in_order, "the segments do not follow each other on its clock")
         if record.mixed_clock:
             self._note("its seconds add up segments unlike each other, as --mixed-clock allowed", RUN_FILE)
-        if (text := crowding(record)) is not None:
+        if (text := crowding(record.clock.model_dump(), record.device.get("kind"))) is not None:
             self._note(text, RUN_FILE)
 
     def _sums(self, record: RunRecord) -> None:

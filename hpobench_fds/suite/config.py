@@ -22,6 +22,8 @@
     horizon = 200
     space.lr = { windows = 5, low = -1.0, high = 1.0 }
     budget.seconds = 20               # optional; stands in place of the suite's whole budget
+    targets = [0.9, 0.95]             # optional: test accuracies that methods are timed to; else shares of
+                                      # the gap between where searching starts and the best that was reached
 
     [methods.fds]                     # a label, which is also the adapter's name unless that is given
 
@@ -132,11 +134,17 @@ _SEEDS_SCHEMA: dict[str, Any] = {
 }
 
 
+Target = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]  # an accuracy, a fraction
+
+
 class _ProblemTable(ProblemConfig):
     budget: BudgetConfig | None = Field(default=None, description="In place of the suite's whole budget.")
+    targets: tuple[Target, ...] | None = Field(
+        default=None, min_length=1, description="Test accuracies that methods are timed to."
+    )
 
     def config(self) -> ProblemConfig:
-        return ProblemConfig.model_validate(self.model_dump(exclude={"budget"}))
+        return ProblemConfig.model_validate(self.model_dump(exclude={"budget", "targets"}))
 
 
 class _MethodTable(BaseModel):
@@ -195,6 +203,7 @@ class Suite:
     limits: Limits = NO_LIMITS
     referee: RefereeConfig = LEAST_RETRAINED
     own: Mapping[tuple[str, str], ProblemConfig] = field(default_factory=dict)  # by label and problem
+    targets: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # by problem, where it names any
 
     @classmethod
     def from_dict(
@@ -221,6 +230,7 @@ class Suite:
             limits=table.limits,
             referee=table.referee,
             own=own,
+            targets={name: one.targets for name, one in table.problems.items() if one.targets},
         )
 
     def cells(self, *, methods: str | Iterable[str] | None = None, seeds: object = None) -> list[Cell]:
@@ -265,7 +275,11 @@ class Suite:
             "name": self.name,
             "seeds": list(self.seeds),
             "problems": {
-                name: {"config": config.model_dump(mode="json"), "budget": budget.model_dump(mode="json")}
+                name: {
+                    "config": config.model_dump(mode="json"),
+                    "budget": budget.model_dump(mode="json"),
+                    **({"targets": list(self.targets[name])} if name in self.targets else {}),
+                }
                 for name, (config, budget) in self.problems.items()
             },
             "methods": {

@@ -20,6 +20,7 @@ from hpobench_fds.records.schema import (
     TRAITS,
     RunRecord,
 )
+from hpobench_fds.records.searched import searched
 
 Point = tuple[float, float]  # seconds, test accuracy
 FAMILIES = {
@@ -107,7 +108,8 @@ class Results:
             "final_test_loss": None, "last_test_accuracy": None,
             "incumbent_val_loss": None if last is None else 1 - last, "incumbent_val_accuracy": last,
             "incumbent_test_accuracy": last, "budget_seconds": budget, "budget_steps": None,
-            "jobs": 1, "device": {}, "resumed": 0,
+            "jobs": 1, "device": {}, "resumed": 0, "mixed_clock": False, "crowding": "",
+            "searched": searched(self.names, {}, bool(cell["searches"])),
         })  # fmt: skip
         return self
 

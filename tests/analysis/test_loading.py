@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from fabricate import Results, write_folder
 from hpobench_fds.analysis import figures, loading
+from hpobench_fds.analysis.stats.targets import targets_of
 
 from hpobench_fds.errors import InputError
 from hpobench_fds.records.frames import load_results, load_runs
@@ -76,3 +77,55 @@ def test_machines_are_told_apart_and_counted(folder: Path) -> None:
     assert common["threads"] == "1"
     assert (other["device"], other["cells at a time"]) == ("cuda a big card", "4")
     assert common["commit"] == "0123456789abcdef"
+
+
+COSINE = {"family": "cosine", "low": 0.0, "high": 1.0, "initial": 0.5, "warmup": {"high": 0.5}, "learn": True}
+
+
+def with_a_cosine(folder: Path) -> Path:
+    """TPE's runs as if they had searched a cosine's peak and warm-up, beside the problem's momentum."""
+    path = folder / "suite.json"
+    suite = json.loads(path.read_text())
+    problem = suite["problems"]["digits"]
+    problem["config"]["space"] = {n: {"initial": 0.0} for n in ("lr", "momentum")}
+    suite["methods"]["tpe"]["space"] = {"digits": {"lr": COSINE}}
+    problem["targets"] = [0.8, 0.7]
+    path.write_text(json.dumps(suite))
+    for cell in (folder / "cells/digits/tpe").iterdir():
+        run = json.loads((cell / "run.json").read_text())
+        run["schedule_names"] = ["lr.peak", "lr.warmup", "momentum[0]"]
+        run["problem_config"] = {**problem["config"], "space": {"lr": COSINE, "momentum": {"initial": 0.0}}}
+        (cell / "run.json").write_text(json.dumps(run))
+        lines = [json.loads(line) for line in (cell / "trace.jsonl").read_text().splitlines()]
+        for line in lines:
+            line["schedule"] = [0.4, 0.25, 0.9]
+        (cell / "trace.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return folder
+
+
+def test_a_curve_is_drawn_as_windows(folder: Path) -> None:
+    loaded = loading.load(with_a_cosine(folder))
+    tpe = loaded.reports[loaded.reports["method"] == "tpe"].iloc[0]
+    lr = dict(zip(tpe["schedule_names"], tpe["schedule"], strict=True))
+    assert len(lr) == loading.DRAWN + 1
+    assert lr["momentum[0]"] == 0.9
+    assert lr["lr[0]"] == 0.0
+    assert lr["lr[25]"] == pytest.approx(0.4)  # the peak, after a quarter of the horizon
+    assert lr["lr[99]"] < 0.001
+    fds = loaded.reports[loaded.reports["method"] == "fds"].iloc[0]
+    assert len(fds["schedule"]) == 4
+    assert set(loaded.runs.groupby("method")["searched"].first()) == {
+        "lr[2], momentum, weight_decay", "lr as a cosine (peak, warmup), momentum",
+    }  # fmt: skip
+
+
+def test_a_method_with_its_own_space_does_not_say_where_the_problem_starts(folder: Path) -> None:
+    loaded = loading.load(with_a_cosine(folder))
+    assert loaded.runs.loc[loaded.runs["method"] == "tpe", "initial"].isna().all()
+
+
+def test_targets_are_those_that_the_suite_names(folder: Path) -> None:
+    loaded = loading.load(with_a_cosine(folder))
+    table = targets_of(loaded.reports, loaded.runs)
+    assert table["target"].tolist() == [0.7, 0.8]
+    assert table.loc[table["headline"], "target"].tolist() == [0.8]

@@ -114,3 +114,24 @@ def test_a_vector_is_the_curve_that_the_trainer_sees() -> None:
     cell = Suite.from_dict(suite(tpe={"space": COSINE})).cells()[0]
     schedule = cell.config.schedule_space().from_vector([0.4, 0.7])
     assert schedule.shape("lr") == Curve("cosine", 0.4, 0.0, 0.0, 0.0)
+
+
+def test_targets_are_the_suites_and_may_change(tmp_path: Path) -> None:
+    data = suite(random_search={})
+    del data["problems"]["two"]
+    data["problems"]["one"]["targets"] = [0.5, 0.8]
+    run_suite(data, tmp_path)
+    assert read_suite(tmp_path)["problems"]["one"]["targets"] == [0.5, 0.8]
+    assert "targets = [0.5, 0.8]" in as_toml(read_suite(tmp_path))
+    data["problems"]["one"]["targets"] = [0.9]
+    summary = run_suite(data, tmp_path)
+    assert [result.verdict for result in summary.results] == ["complete before"]
+    assert read_suite(tmp_path)["problems"]["one"]["targets"] == [0.9]
+
+
+@pytest.mark.parametrize("targets", [[], [0.0], [1.5], [float("nan")], "high"])
+def test_targets_that_are_no_accuracies_are_refused(targets: Any) -> None:
+    data = suite(random_search={})
+    data["problems"]["one"]["targets"] = targets
+    with pytest.raises(InputError, match=r"problems\.one\.targets"):
+        Suite.from_dict(data)

@@ -175,3 +175,22 @@ def test_shares_of_diverged_retrainings_have_a_column_where_they_are_known(resul
     table = verdict_table(*small(results).both).assign(diverged=[0.25, np.nan])
     assert "Retrainings diverged (%)" in tables.headings(table, Looks())
     assert [texts[3] for _, _, texts in tables.cells(table, Looks())] == ["25", ""]
+
+
+def test_what_all_search_is_said_once_below_the_table(results: Results) -> None:
+    table = verdict_table(*small(results).both)
+    assert "Searches" not in tables.headings(table, Looks())
+    assert tables.footnote(table).startswith("Methods that search do so over lr[2], momentum, weight_decay.")
+
+
+def test_different_spaces_stand_in_a_column(results: Results) -> None:
+    small(results).add("cosine", 0, [(1, 0.8)])
+    runs = results.runs
+    runs.loc[runs["method"] == "tpe", "searched"] = "lr as a cosine (peak)"
+    text = tables.to_markdown(verdict_table(results.reports, runs), Looks())
+    lines = {line.split("|")[2].strip(" *"): line for line in text.splitlines() if line.count("|") > 8}
+    assert "| Searches |" in lines["Method"]
+    assert "| lr as a cosine (peak) |" in lines[Looks().label("tpe")]
+    assert "| nothing |" in lines[Looks().label("cosine")]
+    assert "| lr[2], momentum, weight_decay |" in lines[Looks().label("fds")]
+    assert "do so over" not in text

@@ -27,7 +27,9 @@ def test_the_fewest_seeds_count() -> None:
     ("column", "odd", "reason"),
     [("commit", "abc-dirty", Reason("dirty", 1)), ("commit", "def", Reason("commits", 2)),
      ("machine", "cpu 2", Reason("machines", 2)), ("software", "torch 3", Reason("software", 2)),
-     ("jobs", 4, Reason("jobs", 4))],
+     ("jobs", 4, Reason("jobs", 4)), ("mixed_clock", True, Reason("mixed", 1)),
+     ("crowding", "it was suspended", Reason("crowded", 1)),
+     ("commit", "abc def-dirty", Reason("dirty", 1))],
 )  # fmt: skip
 def test_one_odd_run_is_enough(column: str, odd: object, reason: Reason) -> None:
     runs = study(6).runs.assign(commit="abc", machine="cpu 1", software="torch 2")
