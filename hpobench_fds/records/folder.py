@@ -118,7 +118,8 @@ def _merge(known: dict[str, Any], suite: dict[str, Any], folder: Path) -> dict[s
     for table in ("problems", "methods"):
         old, new = known.get(table, {}), suite.get(table, {})
         for name in old.keys() & new.keys():
-            if (difference := first_difference(old[name], new[name], f"{table}.{name}")) is not None:
+            pair = (_deciding(old[name]), _deciding(new[name]))
+            if (difference := first_difference(*pair, f"{table}.{name}")) is not None:
                 raise InputError(
                     f"the folder holds another version of the suite {known['name']!r}: {difference}: "
                     "choose another --out",
@@ -127,6 +128,11 @@ def _merge(known: dict[str, Any], suite: dict[str, Any], folder: Path) -> dict[s
         merged[table] = {**old, **new}
     merged["seeds"] = sorted({*known.get("seeds", []), *suite.get("seeds", [])})
     return merged
+
+
+def _deciding(table: dict[str, Any]) -> dict[str, Any]:
+    """What decides the outcome of cells: targets are of those who look at it, and may change."""
+    return {key: value for key, value in table.items() if key != "targets"}
 
 
 def cell_folders(folder: Path) -> list[Path]:
