@@ -40,6 +40,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
@@ -372,10 +373,13 @@ def load_suite(path_or_name: str | Path) -> Suite:
 
 
 def _parse(content: bytes, *, where: object, base: Path) -> Suite:
+    text = content.removeprefix(BOM_UTF8)  # editors of Windows put one before UTF-8
     try:
-        data = tomllib.loads(content.decode())
+        data = tomllib.loads(text.decode())
     except UnicodeDecodeError as error:
-        problem = f"not UTF-8 text: byte {error.start} is {content[error.start]:#04x}"
+        problem = f"not UTF-8 text: byte {error.start} is {text[error.start]:#04x}"
+        if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+            problem = f"{problem}: UTF-16 by its byte order mark, save it as UTF-8"
         raise InputError(problem, where=where) from error
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"malformed TOML: {error}", where=where) from error

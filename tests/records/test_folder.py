@@ -529,6 +529,20 @@ def test_a_foreign_line_is_named(store: ResultsFolder) -> None:
         load_results(store.folder)
 
 
+def test_records_that_an_editor_saved_with_a_byte_order_mark_are_read(store: ResultsFolder) -> None:
+    cell = fill(store, "m", 0, [report(0), report(1)])
+    for path in (store.folder / "suite.json", cell.folder / "run.json", cell.folder / "trace.jsonl"):
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    ResultsFolder(store.folder, SUITE)
+    assert cell.record() is not None
+    assert (
+        load_results(store.folder)["report"].tolist()
+        == [report.report for report in cell.reports()]
+        == [0, 1]
+    )
+    assert load_runs(store.folder)["reports"].tolist() == [2]
+
+
 @pytest.mark.slow
 def test_ten_thousand_cells_of_a_hundred_reports_load_in_ten_seconds(store: ResultsFolder) -> None:
     lines = b"".join(

@@ -309,7 +309,9 @@ def test_each_mistake_is_one_line_with_its_place_value_and_what_is_allowed(case:
         (b"name = \n", "malformed TOML: Invalid value (at line 1, column 8)"),
         (b'name = "a"\nname = "b"\n', "malformed TOML: Cannot overwrite a value (at line 2"),
         (b"[methods.fds]\n[methods.fds]\n", "malformed TOML: Cannot declare"),
-        (b"\xff\xfe", "not UTF-8 text: byte 0 is 0xff"),
+        (b"name = '\xff'", "not UTF-8 text: byte 8 is 0xff"),
+        (b"\xef\xbb\xbfname = '\xff'", "not UTF-8 text: byte 8 is 0xff"),
+        (b"\xff\xfen\0", "not UTF-8 text: byte 0 is 0xff: UTF-16 by its byte order mark, save it as UTF-8"),
     ],
 )
 def test_malformed_files_are_named_with_the_line(tmp_path: Path, content: bytes, said: str) -> None:
@@ -319,6 +321,14 @@ def test_malformed_files_are_named_with_the_line(tmp_path: Path, content: bytes,
         load_suite(path)
     assert str(error.value).startswith(f"{path}: {said}")
     assert "\n" not in str(error.value)
+
+
+def test_a_byte_order_mark_and_the_line_ends_of_windows_are_read(tmp_path: Path) -> None:
+    text = 'name = "a"\nseeds = [0]\nbudget.seconds = 1\nmethods.fds = {}\n[problems.p]\ndataset = "digits"\n'
+    text += "horizon = 10\n"
+    path = tmp_path / "notepad.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
+    assert load_suite(path).name == "a"
 
 
 def test_a_missing_file_and_an_unknown_built_in_say_what_there_is(tmp_path: Path) -> None:
