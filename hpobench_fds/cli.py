@@ -228,11 +228,14 @@ def new_method(
 @app.command()
 def check(
     method: Annotated[str, typer.Argument(metavar="METHOD", help="A method's name, or FILE.py:CLASS.")],
+    seconds: Annotated[
+        float, typer.Option(help="A method that takes longer is killed and has broken the rule.")
+    ] = 120.0,
 ) -> None:
-    """Check that a method keeps the contract, on a tiny problem."""
+    """Check that a method keeps the contract, on a tiny problem and in a process of its own."""
     from hpobench_fds.method import scaffold
 
-    result = scaffold.check(method)
+    result = scaffold.check(method, seconds=seconds)
     typer.echo(str(result))
     if not result.passed:
         raise typer.Exit(EXIT_FAILED)

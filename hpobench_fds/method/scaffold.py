@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keyword
+import math
 import re
 import sys
 from collections.abc import Mapping
@@ -128,6 +129,7 @@ class Conformance:
 
     method: str
     findings: list[Finding]
+    rules: list[str]  # all that there are
 
     @property
     def passed(self) -> bool:
@@ -138,20 +140,29 @@ class Conformance:
         verdict = (
             "keeps the contract" if self.passed else f"breaks {failed} of {len(self.findings)} rules checked"
         )
-        return "\n".join([*map(str, self.findings), f"{self.method} {verdict}"])
+        found = {finding.rule for finding in self.findings}
+        left = [rule for rule in self.rules if rule not in found]
+        unchecked = [f"not checked after that: {', '.join(left)}"] if left else []
+        return "\n".join([*map(str, self.findings), *unchecked, f"{self.method} {verdict}"])
 
 
-def check(path_or_name: str, options: Mapping[str, Any] | None = None) -> Conformance:
+def check(
+    path_or_name: str, options: Mapping[str, Any] | None = None, *, seconds: float | None = None
+) -> Conformance:
     """Run the conformance kit on ``my_method.py:MyMethod`` or on a registered name.
+
+    It runs in a process of its own, which is killed after ``seconds`` (None: 120): a method that ends the
+    process or hangs has broken the rule that ran.
 
     Raises
     ------
-    InputError : no such method, or no such option.
+    InputError : no such method, or no such option; seconds that are no time.
     """
-    from hpobench_fds.method.conformance import check_method
-    from hpobench_fds.method.registry import parse_options, resolve
+    from hpobench_fds.method.conformance import RULES
+    from hpobench_fds.method.conformance.supervised import SECONDS, check_apart
 
-    method = resolve(path_or_name)
-    if options:
-        parse_options(method, options, where=path_or_name)
-    return Conformance(path_or_name, check_method(method, options))
+    seconds = SECONDS if seconds is None else seconds
+    if not 0 < seconds < math.inf:
+        raise InputError(f"got {seconds:g}", key="seconds", allowed="more than 0, and finite")
+    findings = check_apart(path_or_name, options, seconds=seconds)
+    return Conformance(path_or_name, findings, [rule.name for rule in RULES])

@@ -368,8 +368,8 @@ def test_a_bad_one_fails_its_rule_and_is_told_what_to_do(method: type[Method], r
     assert failed[rule].remedy == next(r.remedy for r in RULES if r.name == rule)
     # Some cannot break one rule alone: what never stops is cut off whatever is asked of it.
     if rule not in ("stops on a step budget", "same seed, same search", "keeps the clock"):
-        extra = {"another seed, another search"} if method is AnotherSchedule else set()
-        assert set(failed) - extra == {rule}
+        extra = {AnotherSchedule: "another seed, another search", NeedsAnOption: "runs and reports"}
+        assert set(failed) - {extra.get(method)} == {rule}
 
 
 def test_every_rule_has_an_adapter_that_breaks_it() -> None:
@@ -389,6 +389,15 @@ def test_findings_say_what_and_what_to_do() -> None:
 
 def test_what_cannot_run_has_no_findings_after_that() -> None:
     assert [finding.passed for finding in check_method(Raises)] == [True, True, False]
+
+
+def test_what_is_not_declared_hides_no_other_rule() -> None:
+    class Undeclared(StopsLate):
+        paper = ""
+        __doc__ = None
+
+    failed = failures(check_method(Undeclared))
+    assert {"declares itself", "stops on a step budget"} <= set(failed)
 
 
 def test_a_method_that_skips_is_told_why() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,17 +42,21 @@ def check_method(
 
     Returns
     -------
-    one finding a rule, in a fixed order. What cannot even be built or run has no more findings after
-    the rule that says so.
+    one finding a rule, in a fixed order. What does not run has no more findings after the rule that says so.
     """
-    bench = Bench(method, options, trainings)
-    findings = []
-    for rule in RULES:
+    return list(findings(Bench(method, options, trainings)))
+
+
+def findings(
+    bench: Bench, rules: Sequence[Rule] = RULES, begin: Callable[[str], None] = lambda rule: None
+) -> Iterator[Finding]:
+    """What became of each rule, one after the other; ``begin`` is told of a rule before it is checked."""
+    for rule in rules:
+        begin(rule.name)
         seen = _seen_of(rule, bench)
-        findings.append(Finding(rule.name, not seen, seen, "" if not seen else rule.remedy))
+        yield Finding(rule.name, not seen, seen, "" if not seen else rule.remedy)
         if seen and rule.first:
-            break
-    return findings
+            return
 
 
 def _seen_of(rule: Rule, bench: Bench) -> str:

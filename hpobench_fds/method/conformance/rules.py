@@ -202,13 +202,11 @@ RULES = (
         'give the class a docstring, name = "my_method", a family ("gradient", "black box" or "baseline") '
         "and the paper it comes from",
         _declares,
-        first=True,
     ),
     Rule(
         "has options with defaults",
         "let Options be a subclass of Method.Options with a default for every field; it refuses unknown keys",
         _has_options,
-        first=True,
     ),
     Rule(
         "runs and reports",
