@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from hpobench_fds.data.dataset import Dataset
 from hpobench_fds.errors import InputError
 from hpobench_fds.records.folder import ResultsFolder, files_of_cell
 from hpobench_fds.run.cell_run import run_cell, settled_before
@@ -22,7 +23,7 @@ from hpobench_fds.run.watcher import CellResult, Quiet, RunSummary, Watcher
 from hpobench_fds.suite.cell import Cell, part_of
 from hpobench_fds.suite.config import Suite, load_suite
 from hpobench_fds.suite.limits import Limits
-from hpobench_fds.training.problem import Problem, TestData, load_problem
+from hpobench_fds.training.problem import Problem, TestData, data_key, load_data, problem_of
 from hpobench_fds.typed import dotted
 
 if TYPE_CHECKING:
@@ -124,21 +125,24 @@ def run_suite(
 def _run_here(
     todo: Sequence[Cell],
     store: ResultsFolder,
-    problems: Mapping[str, tuple[Problem, TestData]],
+    problems: dict[str, tuple[Problem, TestData]],
     device: torch.device,
     retry_failed: bool,
     mixed_clock: bool,
     watch: Watcher,
 ) -> Iterator[CellResult]:
-    """Run cells one by one in this process."""
+    """Run cells one by one in this process; a problem is let go after its last one."""
+    last = {cell.problem: index for index, cell in enumerate(todo)}
     machine = describe_machine(device)
     gc.freeze()  # the collector need not look through all of torch, neither between cells nor on a clock
     try:
-        for cell in todo:
+        for index, cell in enumerate(todo):
             result = run_cell(
                 cell, store, *problems[cell.problem], machine,
                 retry_failed=retry_failed, mixed_clock=mixed_clock, watch=watch,
             )  # fmt: skip
+            if last[cell.problem] == index:
+                del problems[cell.problem]
             watch.end(result)
             yield result
     finally:
@@ -158,16 +162,13 @@ def _run_apart(
 ) -> Iterator[CellResult]:
     """Run cells in processes of their own."""
     from hpobench_fds.run.backends.pool import run_cells
-    from hpobench_fds.run.backends.shared_data import SharedProblem
+    from hpobench_fds.run.backends.shared_data import share
 
-    shared = {}
-    for name in list(problems):  # one by one, so that only one is there twice
-        shared[name] = SharedProblem.of(*problems.pop(name))
     return iter(
         run_cells(
             todo,
             store,
-            shared,
+            share(problems),
             devices,
             jobs,
             limits=limits,
@@ -195,13 +196,15 @@ def _apart(isolate: bool | None, jobs: int, limits: Limits) -> bool:
 def load_problems(
     suite: Suite, cells: Iterable[Cell], device: torch.device, root: Path | None, download: bool
 ) -> dict[str, tuple[Problem, TestData]]:
-    """The problems of those cells, each loaded once. Raises InputError."""
-    problems = {}
+    """The problems of those cells; those on the same data share them. Raises InputError."""
+    problems, data = {}, dict[tuple[object, ...], Dataset]()
     for name in dict.fromkeys(cell.problem for cell in cells):
         config, _ = suite.problems[name]
         try:
-            problems[name] = load_problem(config, name=name, device=device, root=root, download=download)
+            if (key := data_key(config)) not in data:
+                data[key] = load_data(config, device=device, root=root, download=download)
+            problems[name] = problem_of(config, data[key], name=name, base=suite.base)
         except InputError as error:
-            key = dotted("problems", location=[name])
-            raise InputError(str(error).removeprefix(f"{name}: "), where=suite.where, key=key) from error
+            place = dotted("problems", location=[name])
+            raise InputError(str(error).removeprefix(f"{name}: "), where=suite.where, key=place) from error
     return problems

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
+import weakref
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,14 +21,16 @@ from hpobench_fds.records.frames import load_results, load_runs
 from hpobench_fds.records.schema import APPEARANCE, TRAITS, FinalRecord, ReportRecord, RunRecord
 from hpobench_fds.run import recorder
 from hpobench_fds.run import suite_run as runner
+from hpobench_fds.run.backends import shared_data
+from hpobench_fds.run.backends.shared_data import share
 from hpobench_fds.run.cell_run import run_cell
 from hpobench_fds.run.machine import Machine, describe_machine, find_device
 from hpobench_fds.run.referee import FullTrainer, Referee
 from hpobench_fds.run.suite_run import load_problems, run_suite
-from hpobench_fds.run.watcher import RunSummary
+from hpobench_fds.run.watcher import CellResult, Quiet, RunSummary
 from hpobench_fds.suite.cell import Cell
 from hpobench_fds.suite.config import Suite
-from hpobench_fds.training.problem import load_problem
+from hpobench_fds.training.problem import ProblemConfig, load_data
 from hpobench_fds.training.state import Evaluation
 from hpobench_fds.training.trainer import Trainer, Training
 
@@ -732,21 +736,89 @@ def test_nothing_is_written_when_the_input_is_refused(world: World, tmp_path: Pa
     assert not (tmp_path / "out").exists()
 
 
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The data sets that are loaded from now on."""
+    seen: list[str] = []
+
+    def counted(config: ProblemConfig, **keywords: Any) -> Any:
+        seen.append(config.dataset)
+        return load_data(config, **keywords)
+
+    monkeypatch.setattr(runner, "load_data", counted)
+    return seen
+
+
 def test_data_is_loaded_once_a_problem_and_not_at_all_when_all_is_done(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, loads: list[str]
 ) -> None:
-    loads = []
-    load = load_problem
-
-    def counted(*arguments: Any, **keywords: Any) -> Any:
-        loads.append(keywords["name"])
-        return load(*arguments, **keywords)
-
-    monkeypatch.setattr(runner, "load_problem", counted)
     suite = world.suite({"seeds": [0, 1]}, random_search={}, Probe={})
     world.run(suite)
     world.run(suite)
-    assert loads == ["tiny"]
+    assert loads == ["digits"]
+
+
+def of_horizons(**others: dict[str, Any]) -> Suite:
+    """A suite of problems that are alike but for their horizons, and others that differ in more."""
+    data = suite_data(random_search={})
+    tiny = data["problems"]["tiny"]
+    alike = {f"horizon-{n}": {**tiny, "horizon": n} for n in (20, 30, 40)}
+    data["problems"] = alike | {name: {**tiny, **changed} for name, changed in others.items()}
+    return Suite.from_dict(data)
+
+
+def test_problems_that_differ_in_what_is_no_data_share_the_data_s_memory(loads: list[str]) -> None:
+    suite = of_horizons(fewer={"train_limit": 300}, double={"dtype": "float64"})
+    problems = load_problems(suite, suite.cells(), torch.device("cpu"), None, False)
+    first, second, third, fewer, double = (problem for problem, _ in problems.values())
+    assert len({p.x.data_ptr() for p in (first, second, third)}) == 1
+    assert len({p.x.data_ptr() for p in (first, fewer, double)}) == 3
+    assert (len(fewer.y), double.x.dtype) == (300, torch.float64)
+    assert len(loads) == 3
+
+
+def test_processes_of_cells_share_one_copy_of_the_data_of_all_such_problems() -> None:
+    suite = of_horizons(double={"dtype": "float64"})
+    shared = share(load_problems(suite, suite.cells(), torch.device("cpu"), None, False))
+    assert len({id(one.x) for one in shared.values()}) == 2
+    assert {name: one.build(torch.device("cpu"))[0].horizon for name, one in shared.items()} == {
+        "horizon-20": 20, "horizon-30": 30, "horizon-40": 40, "double": suite.problems["double"][0].horizon,
+    }  # fmt: skip
+    assert shared["double"].build(torch.device("cpu"))[0].dtype == torch.float64
+
+
+@pytest.mark.parametrize("isolate", [False, True], ids=["here", "apart"])
+def test_data_are_let_go_after_the_last_cell_that_needs_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, isolate: bool
+) -> None:
+    held, at_ends = list[Any](), []
+
+    class Look(Quiet):
+        def end(self, result: CellResult) -> None:
+            gc.collect()
+            at_ends.append([data() is not None for data in held])
+
+    def seen(config: ProblemConfig, **keywords: Any) -> Any:
+        held.append(weakref.ref((data := load_data(config, **keywords)).x_train))
+        return data
+
+    def seen_shared(problems: Any) -> Any:
+        assert not isolate or [data() is not None for data in held] == [True, True]
+        shared = share(problems)
+        held[:] = [weakref.ref(shared[name].x) for name in ("single", "double")]
+        return shared
+
+    monkeypatch.setattr(runner, "load_data", seen)
+    monkeypatch.setattr(shared_data, "share", seen_shared)
+    data = suite_data(random_search={})
+    tiny = data["problems"]["tiny"]
+    data["problems"] = {"single": tiny, "double": {**tiny, "dtype": "float64"}}
+    assert run_suite(data, tmp_path / "out", isolate=isolate, watch=Look()).count("complete") == 2
+    gc.collect()
+    at_first, at_second = at_ends
+    assert at_first[1]
+    assert not at_second[0]
+    assert [data() for data in held] == [None, None]
 
 
 def test_devices_are_named_or_refused(monkeypatch: pytest.MonkeyPatch) -> None:
