@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from codecs import BOM_UTF8
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,11 @@ _QUOTED = re.compile(rb'(?<!\\)"(-?Infinity|NaN)"(?!:)')
 
 
 def unquote_infinity(content: bytes) -> bytes:
-    """Records write what JSON cannot hold as strings; the parser reads the bare words."""
+    """Records write what JSON cannot hold as strings; the parser reads the bare words.
+
+    A byte order mark, which editors of Windows put before a text, goes too: the parser knows none.
+    """
+    content = content.removeprefix(BOM_UTF8)
     for word in (b"Infinity", b"-Infinity", b"NaN"):
         quoted = b'"' + word + b'"'
         if quoted not in content:
@@ -31,7 +36,7 @@ def unquote_infinity(content: bytes) -> bytes:
 
 def plain_object(content: bytes) -> dict[str, Any]:
     """A JSON object. Raises ValueError for anything else."""
-    data = from_json(content)
+    data = from_json(content.removeprefix(BOM_UTF8))
     if not isinstance(data, dict):
         raise ValueError("not a JSON object")
     return data
