@@ -103,7 +103,7 @@ def _connected(ray: Any, cluster: Cluster) -> Iterator[None]:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         try:
             ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError) as error:  # of a socket's path too long, say
             raise InputError(f"no Ray cluster: {in_a_line(error)}", key="--address") from error
     try:
         needed = {"CPU": float(cluster.cpus), "GPU": cluster.gpus}

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 from hpobench_fds.run.backends.child import STACK_SIGNAL, STOP_SIGNALS, main
 from hpobench_fds.run.backends.messages import Beat, Begun, Broken, Ended, Message, Order, Reported
+from hpobench_fds.run.backends.sockets import ensure_short_paths
 from hpobench_fds.run.machine import own_memory
 from hpobench_fds.run.spent import Spent
 from hpobench_fds.run.watcher import Watcher
@@ -184,6 +185,7 @@ def _start(order: Order) -> tuple[Connection, ForkServerProcess]:
         with _one_at_a_time, _main_module_unseen(), _signals_blocked():
             # Heeded when the server starts; one that the caller has started already is used as it is.
             context.set_forkserver_preload(_preload())
+            ensure_short_paths()
             process = context.Process(target=main, args=(order, sender), name=str(order.cell))
             process.start()
     except BaseException:
