@@ -323,6 +323,18 @@ class ScheduleSpace:
             values.append((name, space.shape(numbers)))
         return Schedule(tuple(values))
 
+    def by_step(self, values: NDArray[np.float64] | Sequence[Sequence[float]]) -> Schedule:
+        """The schedule of values that moved during a training: [steps, h], a column a learned hyperparameter.
+
+        Those that are not learned keep theirs. Raises ValueError for another number of columns, or no step.
+        """
+        table = np.asarray(values, float)
+        if table.ndim != 2 or table.shape[1] != len(self.learned) or not len(table):
+            raise ValueError(f"values of shape {table.shape} for {len(self.learned)} hyperparameters")
+        columns = {name: tuple(table[:, i].tolist()) for i, name in enumerate(self.learned)}
+        initial = self.initial
+        return Schedule(tuple((name, columns.get(name, initial.shape(name))) for name in self.spaces))
+
     def to_vector(self, schedule: Schedule) -> Vector:
         """Flat vector [size] of a schedule's learned part."""
         shapes = [schedule.shape(name) for name in self.learned]

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from hpobench_fds.schedule import Schedule, ScheduleSpace
@@ -61,7 +62,11 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Report:
-    """What a method tells about one evaluation; the runner makes a record of it."""
+    """What a method tells about one evaluation; the runner makes a record of it.
+
+    ``values`` [steps, h] are those of each inner step, a column a learned hyperparameter, if they moved
+    within windows: what the state was trained with, where ``schedule`` is what the method would hand on.
+    """
 
     schedule: Schedule
     evaluation: Evaluation
@@ -69,6 +74,11 @@ class Report:
     fidelity: float = 1.0
     hypergradient: Sequence[float] | None = None
     extra: dict[str, Any] = field(default_factory=dict)
+    values: NDArray[np.float64] | None = None
+
+    def trained(self, space: ScheduleSpace) -> Schedule:
+        """The schedule that its state was trained with. Raises ValueError for values of another shape."""
+        return self.schedule if self.values is None else space.by_step(self.values)
 
 
 class Listener(Protocol):
@@ -147,13 +157,15 @@ class Task:
         fidelity: float = 1.0,
         hypergradient: Sequence[float] | None = None,
         extra: dict[str, Any] | None = None,
+        values: NDArray[np.float64] | None = None,
     ) -> None:
         """Tell of an evaluation. The referee keeps the incumbent; its work is off the clock.
 
         ``state`` is the training that was validated: without it no test accuracy can be measured,
-        and a better incumbent without it is refused.
+        and a better incumbent without it is refused. ``values`` : see ``Report``.
         """
-        self._listener.report(Report(schedule, evaluation, state, fidelity, hypergradient, dict(extra or {})))
+        report = Report(schedule, evaluation, state, fidelity, hypergradient, dict(extra or {}), values)
+        self._listener.report(report)
 
     def checkpoint(self, state: dict[str, Any]) -> None:
         """Keep plain state (tensors, numbers, strings, lists, dicts) to go on from; off the clock."""

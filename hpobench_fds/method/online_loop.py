@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from copy import copy
-from typing import Any
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -113,9 +112,7 @@ class OnlineLoop(Method):
 
     def _report(self, task: Task, result: OnlineResult) -> None:
         frozen = self.options.frozen
-        extra: dict[str, Any] = {"values": result.values[:: max(1, len(result.values) // 100)].tolist()}
-        if result.diverged_at is not None:
-            extra["diverged_at"] = result.diverged_at
+        extra = {} if result.diverged_at is None else {"diverged_at": result.diverged_at}
         task.report(
             task.space.initial if frozen else result.schedule(task.space),
             result.evaluation,
@@ -123,4 +120,5 @@ class OnlineLoop(Method):
             fidelity=result.state.step / task.problem.horizon,
             hypergradient=result.summed(task.space).tolist() if frozen and result.ending == "ok" else None,
             extra=extra,
+            values=result.values,
         )

@@ -86,6 +86,7 @@ class FinalRecord(_Record):
     test_accuracy: float
     diverged_at: int | None = None
     report: int | None = None  # whose schedule was retrained
+    by_step: bool = False  # whether with its values of each step, in place of its schedule's windows
     # The paper reports the last schedule rather than the best by validation: both are kept.
     last_test_loss: float | None = None
     last_test_accuracy: float | None = None
@@ -103,6 +104,7 @@ class RetrainedRecord(_Record):
     test_loss: float
     test_accuracy: float
     diverged_at: int | None = None  # the inner step
+    by_step: bool = False  # whether with the report's values of each step, in place of its windows
 
 
 class SegmentRecord(_Record):
@@ -133,6 +135,8 @@ class ReportRecord(_Record):
     test_accuracy: float | None = None
     hypergradient: list[float] | None = None  # d(validation loss)/d(schedule), same order
     peak_memory: int | None = None
+    # Of an incumbent whose hyperparameters moved on the way: [steps][h], the learned ones at each step.
+    values: list[list[float]] | None = None
     extra: dict[str, Any] = Field(default_factory=dict)  # e.g. step_sizes, diverged_at, bracket, rung
 
     @property

@@ -27,7 +27,7 @@ from hpobench_fds.records.schema import RunRecord, SegmentRecord, Status
 from hpobench_fds.run.earlier import Earlier, earlier_of, refusal, segment_of, segments_of
 from hpobench_fds.run.machine import Machine
 from hpobench_fds.run.recorder import Ears, Recorder
-from hpobench_fds.run.referee import Referee, retrain_curve
+from hpobench_fds.run.referee import Referee, retrain_curve, schedule_of
 from hpobench_fds.run.spent import RunClock, Spent, clock_record, cost_of, cost_record
 from hpobench_fds.run.watcher import CellResult, Quiet, Watcher
 from hpobench_fds.seeds import derive
@@ -165,12 +165,12 @@ class _Run:
                 self._save("running")
 
         retrain_curve(self.record, reports, self.referee, self.problem, self.cell.referee, keep)
-        objective, space = self.problem.config.objective, self.problem.space
-        best = incumbents(reports, self.record.budget, objective)
+        best = incumbents(reports, self.record.budget, self.problem.config.objective)
         if best:
-            schedules = (space.from_vector(report.schedule) for report in (best[-1], reports[-1]))
+            schedules = (schedule_of(report, self.problem) for report in (best[-1], reports[-1]))
             self.record.final = self.referee.final(*schedules)
             self.record.final.report = best[-1].report
+            self.record.final.by_step = best[-1].values is not None
 
     def _save(self, status: Status, reason: str | None = None) -> None:
         self.record.status, self.record.reason = status, reason

@@ -58,7 +58,7 @@ class Recorder:
         with self._clock.charge("referee"):
             seconds, cost = self._clock.seconds, cost_record(self._clock)
             peak = self._memory.read()
-            schedule = self._checked(report)
+            schedule, moved = self._checked(report), self._moved(report)
             evaluation, fidelity = report.evaluation, float(report.fidelity)
             scores = Scores(float(evaluation.loss), float(evaluation.accuracy), fidelity)
             in_time = self._in_time(amounts(seconds, self._clock.cost))
@@ -79,6 +79,7 @@ class Recorder:
                 test_accuracy=None if test is None else test.accuracy,
                 hypergradient=None if gradient is None else [float(h) for h in gradient],
                 peak_memory=peak,
+                values=moved if incumbent else None,
                 extra=_plain(report.extra, "extra"),
             )
             # Inside, so that no moment between the two is booked to the method.
@@ -111,6 +112,22 @@ class Recorder:
             raise ValueError(f"the reported schedule is outside the space: {vector.tolist()}")
         values: list[float] = vector.tolist()
         return values
+
+    def _moved(self, report: Report) -> list[list[float]] | None:
+        """Values of each step as lists; within the bounds, one row a step that was trained."""
+        if report.values is None:
+            return None
+        values, space = np.asarray(report.values, float), self._problem.space
+        if report.state is not None and len(values) != report.state.step:
+            raise ValueError(f"values of {len(values)} steps, of a training of {report.state.step}")
+        if len(values):
+            space.by_step(values)
+        for column, (name, one) in zip(values.T, space.learned.items(), strict=True):
+            slack = OUTSIDE_BOUNDS * (one.high - one.low)
+            if not bool(np.all((one.low - slack <= column) & (column <= one.high + slack))):
+                raise ValueError(f"values of {name} are outside [{one.low:g}, {one.high:g}]")
+        found: list[list[float]] = values.tolist()
+        return found
 
     def _in_time(self, spent: Mapping[str, float]) -> bool:
         return is_in_time(spent, self._budget.limits)

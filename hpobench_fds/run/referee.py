@@ -145,7 +145,7 @@ def retrain_curve(
     Incumbents are those of the rule as it is now, whatever rule flagged the reports: a retraining needs a
     schedule alone. What was retrained before, or stands in the record's last word, is not trained again.
     """
-    schedules = {report.report: problem.space.from_vector(report.schedule) for report in reports}
+    schedules = {report.report: schedule_of(report, problem) for report in reports}
     for one in record.retrained:
         referee.remember(schedules[one.report], one.draw, _known(one))
     if record.final is not None and record.final.report is not None:
@@ -156,10 +156,22 @@ def retrain_curve(
             RetrainedRecord(
                 report=report.report, draw=draw, test_loss=evaluation.loss,
                 test_accuracy=evaluation.accuracy, diverged_at=diverged_at,
+                by_step=report.values is not None,
             )
         )  # fmt: skip
         record.retrained.sort(key=lambda one: (one.report, one.draw))
         keep()
+
+
+def schedule_of(report: ReportRecord, problem: Problem) -> Schedule:
+    """What is trained again of a report: the values of each of its steps if they moved, else its schedule.
+
+    Those are recorded of incumbents. Of a method whose hyperparameters moved, other reports and those of
+    older records have the means over windows alone.
+    """
+    if report.values is not None:
+        return problem.space.by_step(report.values)
+    return problem.space.from_vector(report.schedule)
 
 
 def _known(one: RetrainedRecord | FinalRecord) -> Retraining:

@@ -80,7 +80,7 @@ def test_the_schedule_is_the_problems_and_so_is_the_training() -> None:
     assert report.state is not None
     np.testing.assert_allclose(report.state.w.numpy(), state.w.numpy(), rtol=1e-12, atol=1e-14)
     assert report.evaluation.loss == pytest.approx(trainer.evaluate(state).loss, rel=1e-12)
-    np.testing.assert_allclose(np.ravel(report.extra["values"]), LR, rtol=1e-12)
+    np.testing.assert_allclose(np.ravel(np.array(report.values)), LR, rtol=1e-12)
 
 
 def test_the_hypergradient_of_each_step_is_that_of_the_loss_right_after_it() -> None:
@@ -147,7 +147,7 @@ def test_moving_methods_report_no_hypergradient_and_start_from_the_first_window(
     assert len(ears.reports) > 1
     for report in ears.reports:
         assert report.hypergradient is None
-        assert report.extra["values"][0] == [LR[0]]
+        assert np.array(report.values)[0].tolist() == [LR[0]]
 
 
 @pytest.mark.parametrize(("kind", "every"), [(HD, 2), (OnePass, 10)])

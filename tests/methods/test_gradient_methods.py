@@ -236,7 +236,7 @@ def test_every_outer_loop_here_is_one() -> None:
 @pytest.mark.parametrize("name", GREEDY)
 def test_values_move_during_a_training_from_the_initial_ones(name: str) -> None:
     for report in heard(name).reports:
-        values = np.array(report.extra["values"])
+        values = np.array(report.values)
         assert values.shape == (HORIZON, 3)  # learned hyperparameters, one value each
         assert values[0].tolist() == [0.0, 0.0, 0.0]
         assert len(np.unique(values[:, 0])) > 5
@@ -256,14 +256,16 @@ def test_the_discount_is_passed_on() -> None:
     """MARTHE's ends are HD and RTHO."""
     for discount, name in ((0.0, "hd"), (1.0, "rtho")):
         end = run(MARTHE(MARTHE.Options(discount=discount)), digits(), trainings=2).reports
-        assert [r.extra for r in end] == [r.extra for r in heard(name).reports[:2]]
-    assert heard("marthe").reports[0].extra != heard("rtho").reports[0].extra
+        for report, other in zip(end, heard(name).reports[:2], strict=True):
+            np.testing.assert_array_equal(report.values, other.values)
+    marthe, rtho = (np.array(heard(name).reports[0].values) for name in ("marthe", "rtho"))
+    assert not np.array_equal(marthe, rtho)
 
 
 def test_one_pass_moves_every_so_many_steps_with_so_many_terms() -> None:
     ears = heard("one_pass")
     assert ears.clock.cost.products == 4 * (HORIZON // 3) * 2
-    values = np.array(ears.reports[0].extra["values"])
+    values = np.array(ears.reports[0].values)
     moved = np.flatnonzero((np.diff(values, axis=0) != 0).any(1)) + 1
     assert moved.tolist() == list(range(3, HORIZON, 3))
 
@@ -272,7 +274,7 @@ def test_greedy_methods_pass_on_how_often_they_move_and_on_how_many_examples() -
     for method in (HD, RTHO, MARTHE):
         options = method.Options(every=10, validation_batch=7)
         ears = run(method(options), digits(), trainings=1)
-        assert len(np.unique(np.array(ears.reports[0].extra["values"])[:, 0])) == 3
+        assert len(np.unique(np.array(ears.reports[0].values)[:, 0])) == 3
         validation = 3 * 7 / 32 + digits().validation_size / 32 / 3
         products = ears.clock.cost.products * digits().network.product_cost
         assert ears.clock.cost.gradient_equivalents == pytest.approx(HORIZON + validation + products)

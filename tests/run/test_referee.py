@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hpobench_fds.methods.hd import HD
 from torch import Tensor
 
-from hpobench_fds.method import Task
+from hpobench_fds.method import Report, Task
 from hpobench_fds.records.cell_files import CellFiles
 from hpobench_fds.run.recorder import Ears, Recorder
-from hpobench_fds.run.referee import FullTrainer, Referee
+from hpobench_fds.run.referee import FullTrainer, Referee, schedule_of
 from hpobench_fds.schedule import Schedule
 from hpobench_fds.suite.cell import BudgetConfig, Cell
 from hpobench_fds.training.clock import Budget, Clock
@@ -182,3 +185,88 @@ def test_no_attribute_of_a_task_leads_to_the_test_data(
     assert holds_test_data(recorder)  # the walk does find it where it is
     assert any(part is problem.x for part in reachable(task, set()))
     assert not holds_test_data(task)
+
+
+# ------------------------------------------------------------------------------ hyperparameters that moved
+
+
+@pytest.fixture(scope="module")
+def moved(loaded: tuple[Problem, TestData]) -> list[Report]:
+    """Two trainings of HD, whose hyperparameters move at every step."""
+    trainer, heard = Trainer(loaded[0], 0, Clock()), Heard()
+    trainer.budget = Budget(trainer.clock, steps=30)
+    HD().run(Task(trainer, heard, method_name="hd"))
+    return heard.reports
+
+
+def recorded(loaded: tuple[Problem, TestData], referee: Referee, folder: Path) -> tuple[Recorder, CellFiles]:
+    """A recorder of a cell in a folder, and that cell's files."""
+    clock, files = Clock(), CellFiles(folder)
+    clock.start()
+    cell = Cell("s", "tiny", CONFIG, "m", "m", {}, 0, BudgetConfig(steps=1000), folder)
+    return Recorder(cell, loaded[0], referee, files, clock, Budget(clock)), files
+
+
+class Heard:
+    def __init__(self) -> None:
+        self.reports: list[Report] = []
+
+    def report(self, report: Report) -> None:
+        self.reports.append(report)
+
+    def checkpoint(self, state: dict[str, Any]) -> None: ...
+
+
+def test_values_of_each_step_are_what_was_trained(
+    loaded: tuple[Problem, TestData], moved: list[Report]
+) -> None:
+    problem, _ = loaded
+    trainer = Trainer(problem, 0, Clock())
+    for trial, report in enumerate(moved):
+        assert report.state is not None
+        again = trainer.start(trial)
+        trainer.train(again, report.trained(problem.space))
+        assert torch.equal(again.w, report.state.w)
+        trainer.train(means := trainer.start(trial), report.schedule)
+        assert not torch.allclose(means.w, report.state.w, atol=1e-4)
+
+
+def test_incumbents_are_recorded_and_retrained_with_their_values_of_each_step(
+    loaded: tuple[Problem, TestData],
+    referee: Referee,
+    moved: list[Report],
+    tmp_path: Path,
+    trained: list[Any],
+) -> None:
+    problem, _ = loaded
+    recorder, files = recorded(loaded, referee, tmp_path)
+    for report in moved:
+        recorder.report(report)
+    for report, line in zip(moved, files.reports(), strict=True):
+        assert (line.values is not None) == line.incumbent
+        expected = report.trained(problem.space) if line.incumbent else report.schedule
+        assert schedule_of(line, problem) == expected
+    first = files.reports()[0]
+    assert first.incumbent
+    assert np.array(first.values).shape == (CONFIG.horizon, 3)
+    referee.retrain(schedule_of(first, problem))
+    assert len(trained[-1][0]["lr"]) == CONFIG.horizon
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda values: values[:-1], "values of 11 steps, of a training of 12"),
+        (lambda values: values[:, :2], "values of shape \\(12, 2\\) for 3 hyperparameters"),
+        (lambda values: values + 2.0, "values of lr are outside \\[-1, 1\\]"),
+        (lambda values: values * np.nan, "values of lr are outside"),
+    ],
+)
+def test_values_that_do_not_fit_are_refused(
+    loaded: tuple[Problem, TestData], referee: Referee, moved: list[Report], tmp_path: Path,
+    change: Any, said: str,
+) -> None:  # fmt: skip
+    recorder, files = recorded(loaded, referee, tmp_path)
+    with pytest.raises(ValueError, match=said):
+        recorder.report(replace(moved[0], values=change(moved[0].values)))
+    assert files.reports() == []

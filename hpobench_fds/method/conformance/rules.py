@@ -222,7 +222,7 @@ RULES = (
     Rule(
         "reports what it trained",
         "report the evaluation that task.train returned, with that state and the schedule it was trained "
-        'with; if hyperparameters moved within a window, put them into extra["values"]',
+        "with; if hyperparameters moved within a window, report their values of each step (values=)",
         _truth,
     ),
     Rule(

@@ -164,8 +164,8 @@ class Listener:
             if not low <= value <= high:
                 return f"{name} = {value:g} is outside [{low:g}, {high:g}]"
         for name, fixed in space.spaces.items():
-            if not fixed.learn and set(report.schedule[name]) != {fixed.initial}:
-                return f"{name} is not learned and must stay {fixed.initial:g}"
+            if not fixed.learn and report.schedule.shape(name) != space.initial.shape(name):
+                return f"{name} is not learned and must stay {fixed.initial}"
         return ""
 
     def _untrue(self, report: Report) -> str:
@@ -185,16 +185,19 @@ class Listener:
                 f"validation loss {evaluation.loss:.6g} and accuracy {evaluation.accuracy:.6g}, but the "
                 f"reported state has {truth.loss:.6g} and {truth.accuracy:.6g}"
             )
-        if "values" in report.extra or self._explains(report, state):
+        if self._explains(report, state):
             return ""
         return f"training its schedule for {state.step} steps gives other weights than the reported ones"
 
     def _explains(self, report: Report, state: TrainState) -> bool:
         """Whether the schedule makes the weights: its first steps, or stretched over as many."""
-        for horizon in dict.fromkeys((self._problem.horizon, state.step)):
+        schedule = report.trained(self._problem.space)
+        # Values of each step are of those steps, however few.
+        horizons = (self._problem.horizon, state.step) if report.values is None else (state.step,)
+        for horizon in dict.fromkeys(horizons):
             again = self._referee.start(state.trial)
             if state.step:
-                self._referee.train(again, report.schedule, state.step, horizon)
+                self._referee.train(again, schedule, state.step, horizon)
             if torch.allclose(again.w, state.w, rtol=1e-3, atol=1e-5):
                 return True
         return False

@@ -61,8 +61,8 @@ def _nameless_file() -> int:
 class SharedProblem:
     """A problem loaded and checked once, to be built again in the process of each of its cells.
 
-    ``steps_per_epoch`` is the problem's, for those who need no more than that; ``base`` is the folder that its
-    model's path is relative to.
+    ``steps_per_epoch`` is the problem's, for those who need no more than that; ``base`` is the folder that
+    its model's path is relative to.
     """
 
     name: str
