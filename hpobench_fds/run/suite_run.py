@@ -143,6 +143,7 @@ def _run_here(
             )  # fmt: skip
             if last[cell.problem] == index:
                 del problems[cell.problem]
+                gc.collect()  # what the cell has left holds it in circles
             watch.end(result)
             yield result
     finally:
