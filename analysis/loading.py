@@ -175,10 +175,8 @@ def _with_origin(runs: pd.DataFrame, folder: Path) -> pd.DataFrame:
         try:
             run = json.loads(read_plain(cell / RUN_FILE))
             told = _machine(run)
-            commits = {
-                told.get("commit", ""),
-                *(str(s.get("commit") or "") for s in run.get("segments") or []),
-            }
+            parts = [*(run.get("segments") or []), *(run.get("refereed") or [])]
+            commits = {told.get("commit", ""), *(str(part.get("commit") or "") for part in parts)}
             told["commit"] = " ".join(sorted(commits - {""}))
             software = " ".join(f"{k} {v}" for k, v in told.items() if k not in _NOT_SOFTWARE)
             machine = " ".join(told.get(k, "") for k in ("device", "threads"))

@@ -71,6 +71,8 @@ def curve(reports: pd.DataFrame) -> str:
             "Test accuracy is that of the incumbent's schedule retrained from scratch: median over the "
             "referee's draws, a diverged draw counting as guessing."
         )
+    if "in_hand" in reports:
+        return "Test accuracy is that of the weights in hand, beside the figure anytime of those retrained."
     return "Test accuracy is that of the weights in hand; these results hold no retrained curve."
 
 

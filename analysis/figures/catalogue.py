@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ from typing import Any
 import pandas as pd
 
 from hpobench_fds.errors import InputError
+from hpobench_fds.records.safe_files import writing
 
 from .. import loading
 from ..stats.engine_tables import TABLES, engine_file
 from ..stats.frames import NoAnswer
+from ..stats.retrained import in_hand
 from ..stats.schedules import gradient_methods
 from . import (
     agreement,
@@ -49,9 +52,16 @@ def _plain(draw: Callable[..., Figure]) -> Draw:
     return lambda reports, runs, style: draw(reports, runs, style=style)
 
 
+def _in_hand(reports: pd.DataFrame, runs: pd.DataFrame, style: str) -> Figure:
+    """The secondary curve, beside ``anytime``'s retrained one."""
+    figure = anytime.draw(in_hand(reports), runs, style=style)
+    return replace(figure, name="anytime_in_hand")
+
+
 FIGURES: dict[str, Draw] = {
     "anytime": _anytime(),
     "anytime_error": _anytime(error=True),
+    "anytime_in_hand": _in_hand,
     "speedup": _plain(speedup.draw),
     "speedup_curve": _plain(speedup_curve.draw),
     "schedules": _plain(schedules.draw),
@@ -76,6 +86,7 @@ FIGURES: dict[str, Draw] = {
 """Figures of every suite; ``available`` adds one ``schedules_<method>`` a gradient-based method."""
 
 REFERENCE = "fds"
+ELSEWHERE = "choose another folder with --out"
 _COMPARED: dict[str, Callable[..., Figure]] = {"speedup": speedup.draw, "speedup_curve": speedup_curve.draw}
 """Figures that compare the other methods with one of them, the reference."""
 
@@ -122,9 +133,13 @@ def draw_frames(
     style: str = "paper",
     reference: str = REFERENCE,
 ) -> Drawn:
-    """``draw_all`` of results that are loaded already, written into the folder ``target``."""
+    """``draw_all`` of results that are loaded already, written into the folder ``target``.
+
+    Raises OSError, before anything is drawn where it can be told, if that cannot be written.
+    """
     figures = available(reports, reference)
     chosen = _chosen(only, figures, formats, style)
+    target.mkdir(parents=True, exist_ok=True)
     done = Drawn()
     faults: list[Exception] = []
     for name in chosen:
@@ -134,6 +149,8 @@ def draw_frames(
             done.captions[name] = figure.caption
         except (NoAnswer, InputError) as reason:
             done.skipped[name] = str(reason)
+        except OSError:  # a full disk: there is no room for the others either
+            raise
         except Exception as fault:  # one figure's fault must not cost the others
             fault.add_note(f"while drawing the figure {name!r}")
             faults.append(fault)
@@ -163,8 +180,9 @@ def draw_all(
     formats: Sequence[str] = ("png", "pdf"),
     style: str = "paper",
     reference: str = REFERENCE,
+    out: str | Path | None = None,
 ) -> Drawn:
-    """Draw the figures of a results folder into its folder ``figures``.
+    """Draw the figures of a results folder into its folder ``figures``, or into ``out``.
 
     Parameters
     ----------
@@ -173,6 +191,11 @@ def draw_all(
     formats : of png, pdf, svg.
     style : paper or slides.
     reference : the method that the speedup's figures compare the others with.
+    out : a folder, made if it is missing; for results that cannot be written, say.
+
+    Raises
+    ------
+    InputError : no results, a figure, format or style that there is not, a folder that cannot be written.
 
     Returns
     -------
@@ -181,23 +204,36 @@ def draw_all(
     shows.
     """
     folder = Path(folder)
+    target = _target(folder, out)
     if (tables := engine_file(folder)) is not None:
-        return _draw_engine(tables, only, formats, style)
+        with writing(target, ELSEWHERE):
+            return _draw_engine(tables, target, only, formats, style)
     loaded = loading.load(folder)
-    done = draw_frames(
-        loaded.reports, loaded.runs, folder / "figures", only, formats, style, reference
-    )  # fmt: skip
+    with writing(target, ELSEWHERE):
+        done = draw_frames(loaded.reports, loaded.runs, target, only, formats, style, reference)
     done.skipped |= {f"the cell {name}": reason for name, reason in loaded.unreadable.items()}
     return done
 
 
-def _draw_engine(tables: Path, only: Iterable[str] | None, formats: Sequence[str], style: str) -> Drawn:
+def _target(folder: Path, out: str | Path | None) -> Path:
+    """Where figures are written. Raises InputError where a link would lead them elsewhere unasked."""
+    if out is not None:
+        return Path(out)
+    target = folder / "figures"
+    if target.is_symlink():
+        raise InputError(f"a link, which is not followed: {ELSEWHERE}", where=target)
+    return target
+
+
+def _draw_engine(
+    tables: Path, target: Path, only: Iterable[str] | None, formats: Sequence[str], style: str
+) -> Drawn:
     """The figures of the engine's benchmarks."""
     chosen = _chosen(only, [f"engine_{against}" for against in TABLES], formats, style)
     done = Drawn()
     for figure in engine.draw(tables, style):
         if figure.name in chosen:
-            done.extend(save(figure, tables.parent / "figures", formats=formats))
+            done.extend(save(figure, target, formats=formats))
             done.captions[figure.name] = figure.caption
     done.skipped = {name: "its table is empty" for name in chosen if name not in done.captions}
     return done

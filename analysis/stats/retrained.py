@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from .frames import CELL, numbers
+from .frames import CELL, NoAnswer, numbers
 from .targets import chance
 
 
@@ -36,7 +36,8 @@ def by_report(retrained: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
 def primary(reports: pd.DataFrame, runs: pd.DataFrame, retrained: pd.DataFrame | None) -> pd.DataFrame:
     """The reports with the primary curve in their test columns, and ``retrained`` saying where it stands.
 
-    Runs without any retraining keep what they had. In the others, incumbents that were not retrained are no
+    ``in_hand`` keeps the test accuracy of the weights in hand, the secondary curve. Runs without any
+    retraining keep what they had. In the others, incumbents that were not retrained are no
     point of the test curve: their test values become NaN, and ``curves`` passes over them.
     """
     if retrained is None or retrained.empty:
@@ -49,10 +50,20 @@ def primary(reports: pd.DataFrame, runs: pd.DataFrame, retrained: pd.DataFrame |
     covered = pd.MultiIndex.from_frame(reports[CELL]).isin(cells)
     there = keys.isin(known.index)
     values = known.reindex(keys)
-    made = reports.assign(retrained=covered & there, covered=covered)
+    made = reports.assign(retrained=covered & there, covered=covered, in_hand=reports["test_accuracy"])
     for name in ("test_accuracy", "test_loss"):
         made[name] = np.where(covered, values[name].to_numpy(np.float64), numbers(reports[name]))
     return made
+
+
+def in_hand(reports: pd.DataFrame) -> pd.DataFrame:
+    """The reports with the secondary curve in their test column: of the weights in hand, retrained or not.
+
+    Raises NoAnswer where the primary curve is that already.
+    """
+    if not is_retrained(reports):
+        raise NoAnswer("no run was retrained on its way: the curve of weights in hand is the primary one")
+    return reports.assign(test_accuracy=reports["in_hand"]).drop(columns=["retrained", "covered"])
 
 
 def is_retrained(reports: pd.DataFrame) -> bool:

@@ -56,10 +56,11 @@ def verdict_table(
     median over complete runs, with its interval (from six seeds on) or range, their number, and ``values``
     of each; diverged, the share of the retraining draws of the last incumbents that diverged (NaN: not
     recorded); target, the headline's accuracy; targets_reached, the share of the problem's targets and of
-    finished runs, failed ones included, that were reached; seconds_to_target, the median to the headline target (infinite:
-    never in the median run), and how many seeds got there; seconds, gradient_equivalents and fidelity (of
-    the last incumbent, a share of the horizon), medians of complete runs; speedup with its simultaneous
-    interval, the range of the seeds' and bound; best, whether no method has a higher median; tie, whether
+    finished runs, failed ones included, that were reached; seconds_to_target, the median to the headline
+    target (infinite: never in the median run), and how many seeds got there; seconds, gradient_equivalents
+    and fidelity (of the last incumbent, a share of the horizon), medians of complete runs; speedup with its
+    simultaneous interval, the range of the seeds' and bound; best, whether no method has a higher median;
+    tie, whether
     it cannot be told from the best (p of a signed-rank test, corrected over all pairs of the problem's
     methods, is not below 5 %) although the seeds could tell (there are ``needed`` of them); reasons, why
     runs failed or were skipped. Unfinished and skipped runs enter the counts alone.

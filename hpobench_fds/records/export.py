@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,8 +24,8 @@ from hpobench_fds.records.cell_files import (
     read_trace,
 )
 from hpobench_fds.records.folder import ResultsFolder, cell_folders, read_suite
-from hpobench_fds.records.frames import load_results, load_runs
-from hpobench_fds.records.safe_files import read_plain, write_atomic
+from hpobench_fds.records.frames import load_results, load_retrained, load_runs
+from hpobench_fds.records.safe_files import read_plain, write_atomic, writing
 from hpobench_fds.records.schema import RunRecord
 
 if TYPE_CHECKING:
@@ -38,26 +38,33 @@ Prefer = Literal["first", "last"]
 # ------------------------------------------------------------------------------------------- one table
 
 
-def export(folder: str | Path, out: str | Path, *, runs: bool = False, force: bool = False) -> int:
-    """Write the frame of reports (or of runs) as Parquet or CSV, by the suffix; returns its rows.
+Table = Literal["reports", "runs", "retrained"]
+TABLES: dict[Table, Callable[[str | Path], pd.DataFrame]] = {
+    "reports": load_results, "runs": load_runs, "retrained": load_retrained,
+}  # fmt: skip
+
+
+def export(folder: str | Path, out: str | Path, *, table: Table = "reports", force: bool = False) -> int:
+    """Write the frame of reports, runs or retrainings as Parquet or CSV, by the suffix; returns its rows.
 
     In CSV lists and dicts are JSON text, in Parquet lists are lists and ``extra`` is JSON text. What JSON
     cannot hold is a string in it, as in the records: "Infinity", "NaN".
 
     Raises
     ------
-    InputError : another suffix, a file that is there already (without ``force``), no results.
+    InputError : another suffix, a file that is there already (without ``force``), no results, no room.
     """
     out = Path(out)
     if out.suffix not in SUFFIXES:
         raise InputError(f"no format for {out.suffix!r}", where=out, allowed=SUFFIXES)
     if out.exists() and not force:
         raise InputError("the file is there already: give --force to replace it", where=out)
-    frame = load_runs(folder) if runs else load_results(folder)
-    try:
-        write_atomic(out, _as_csv(frame) if out.suffix == ".csv" else _as_parquet(frame))
-    except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror}", where=out) from error
+    if table not in TABLES:
+        raise InputError(f"got {table!r}", key="table", allowed=TABLES)
+    frame = TABLES[table](folder)
+    content = _as_csv(frame) if out.suffix == ".csv" else _as_parquet(frame)
+    with writing(out):
+        write_atomic(out, content)
     return len(frame)
 
 
@@ -102,14 +109,15 @@ def merge(folders: Sequence[str | Path], out: str | Path, *, prefer: Prefer | No
 
     Raises
     ------
-    InputError : folders of different suites, a cell with two results, a folder ``out`` that is not empty.
+    InputError : folders of different suites, a cell with two results, a folder ``out`` that is not empty
+        or cannot be written.
     """
     paths, out = [Path(folder) for folder in folders], Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError("there is something already: a merge needs a new folder", where=out)
     suites = [read_suite(path) for path in paths]
     result = Merged()
-    with _made_at_once(out) as new:
+    with writing(out), _made_at_once(out) as new:
         for path, suite in zip(paths, suites, strict=True):
             try:
                 ResultsFolder(new, {key: value for key, value in suite.items() if key != "schema_version"})
@@ -171,10 +179,9 @@ def _copy(source: Path, target: Path) -> None:
     # A run that was killed has failed, and goes on from its checkpoint if it is tried again.
     skipped = {LOCK_FILE, *([CHECKPOINT_FILE] if _record(source).status == "complete" else [])}
     for path in sorted(source.iterdir()):
-        if path.name in (RUN_FILE, TRACE_FILE, PACKED_FILE):
+        needed = path.name in (RUN_FILE, TRACE_FILE, PACKED_FILE)
+        if needed or (path.name not in skipped and not path.name.startswith(".") and _is_plain(path)):
             (target / path.name).write_bytes(read_plain(path))
-        elif path.name not in skipped and not path.name.startswith(".") and _is_plain(path):
-            shutil.copyfile(path, target / path.name)
 
 
 def _is_plain(path: Path) -> bool:
@@ -184,11 +191,8 @@ def _is_plain(path: Path) -> bool:
 @contextmanager
 def _made_at_once(out: Path) -> Iterator[Path]:
     """A folder beside ``out`` that is moved to its place at the end, or removed if something fails."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        new = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror}", where=out) from error
+    out.parent.mkdir(parents=True, exist_ok=True)
+    new = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
         yield new
         new.chmod(0o777 & ~_umask())  # mkdtemp's is for the owner alone

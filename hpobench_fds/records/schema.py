@@ -185,7 +185,11 @@ class RunRecord(_Record):
     software: dict[str, str] = Field(default_factory=dict)
     commit: str | None = None
     segments: list[SegmentRecord] = Field(default_factory=list)  # none in records of before there were any
+    refereed: list[SegmentRecord] = Field(default_factory=list)  # where it was retrained once it had ended
     mixed_clock: bool = False  # whether unlike segments were allowed where seconds are limited
+    # SHA-256 of an adapter's and a model's files, and of what they import beside them, by path; none of what
+    # is registered or built in, and none in records of before it was kept.
+    sources: dict[str, str] = Field(default_factory=dict)
     # Of a settled run: SHA-256 of its trace, and of this record without the field itself.
     trace_sha256: str | None = None
     digest: str | None = None

@@ -14,11 +14,14 @@ from hpobench_fds.plain import content_hash
 from hpobench_fds.records.cell_files import RUN_FILE, CellFiles, Held, read_trace
 from hpobench_fds.records.folder import cell_folders, read_suite
 from hpobench_fds.records.parsing import invalid, record_digest, trace_digest
-from hpobench_fds.records.safe_files import read_plain
+from hpobench_fds.records.safe_files import read_plain, writing
 from hpobench_fds.records.schema import RunRecord
-from hpobench_fds.run.machine import find_device
+from hpobench_fds.run.cell_run import now
+from hpobench_fds.run.earlier import segment_of
+from hpobench_fds.run.machine import describe_machine, find_device
 from hpobench_fds.run.referee import Referee, missing, retrain_curve
 from hpobench_fds.suite.cell import RefereeConfig
+from hpobench_fds.suite.code import code_of, refuse_edited
 from hpobench_fds.training.problem import Problem, ProblemConfig, TestData, load_problem
 from hpobench_fds.typed import validated
 
@@ -59,7 +62,7 @@ def referee_folder(
 
     Raises
     ------
-    InputError : no results, a record that was edited, data that is not there.
+    InputError : no results, a record that was edited, data that is not there, a folder that cannot be written.
     """
     folder, done = Path(folder), Refereed()
     asked = validated(RefereeConfig, {"draws": draws, "points": points}, where="referee")
@@ -70,14 +73,10 @@ def referee_folder(
         if files.record() is None:
             continue
         try:
-            lock = files.lock()
+            with writing(place, "what was retrained before is recorded"), files.held():
+                _cell(files, asked, load, done, tell)
         except Held:
             done.held += 1
-            continue
-        try:
-            _cell(files, asked, load, done, tell)
-        finally:
-            lock.release()
     return done
 
 
@@ -96,6 +95,8 @@ def _cell(
     _check(files, record)
     problem, test = load(record, files)
     referee = Referee(problem, test, record.seed)
+    where = segment_of(describe_machine(problem.device), record.clock.method, now())
+    record.refereed = [*record.refereed, where]
     retrain_curve(record, reports, referee, problem, asked, lambda: files.write_record(record))
     done.retrained += 1
     done.retrainings += len(wanted)
@@ -133,6 +134,9 @@ class _Problems:
             config = ProblemConfig.model_validate(record.problem_config)
         except ValidationError as error:
             raise invalid("no problem of this version", files.folder / RUN_FILE, error) from error
+        found = code_of("", config.model, Path())
+        model = {path: record.sources[path] for path in found if path in record.sources}
+        refuse_edited(f"{record.problem}/{record.method}", model, found, files.folder)
         problem, test = load_problem(
             config, name=record.problem, device=device, root=self._root, download=self._download
         )

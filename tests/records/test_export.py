@@ -11,13 +11,14 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from real_run import cell, copy_of_results
+from real_run import SUITE, cell, copy_of_results
 
 from hpobench_fds.errors import InputError
 from hpobench_fds.records.cell_files import CellFiles
 from hpobench_fds.records.export import export, merge
-from hpobench_fds.records.frames import load_results, load_runs
+from hpobench_fds.records.frames import load_results, load_retrained, load_runs
 from hpobench_fds.records.verify import verify
+from hpobench_fds.run.suite_run import run_suite
 
 
 @pytest.fixture
@@ -74,9 +75,19 @@ def test_records_that_fit_no_table_are_an_input_error(results: Path, tmp_path: P
 
 
 def test_a_row_a_run(results: Path, tmp_path: Path) -> None:
-    assert export(results, tmp_path / "runs.csv", runs=True) == 4
+    assert export(results, tmp_path / "runs.csv", table="runs") == 4
     again = pd.read_csv(tmp_path / "runs.csv")
     assert again["final_test_accuracy"].tolist() == load_runs(results)["final_test_accuracy"].tolist()
+
+
+def test_a_row_a_retraining(tmp_path: Path) -> None:
+    data = {**SUITE, "seeds": [0], "referee": {"draws": 2, "points": 2}}
+    run_suite(data, tmp_path / "out", methods="random_search")
+    frame = load_retrained(tmp_path / "out")
+    assert export(tmp_path / "out", tmp_path / "all.csv", table="retrained") == len(frame) >= 2
+    again = pd.read_csv(tmp_path / "all.csv")
+    assert again["test_accuracy"].tolist() == frame["test_accuracy"].tolist()
+    assert again["draw"].tolist() == frame["draw"].tolist()
 
 
 def test_a_file_that_is_there_is_kept_unless_forced(results: Path, tmp_path: Path) -> None:

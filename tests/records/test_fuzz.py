@@ -155,7 +155,7 @@ def is_found_bad(folder: Path, out: Path) -> bool:
         refuses(lambda: load_runs(folder)),
         refuses(lambda: plan(Suite.from_dict(SUITE), folder)),
         refuses(lambda: export(folder, out / "reports.parquet", force=True)),
-        refuses(lambda: export(folder, out / "runs.csv", runs=True, force=True)),
+        refuses(lambda: export(folder, out / "runs.csv", table="runs", force=True)),
         refuses(lambda: merge([folder], out / "merged")),
     ]
     shutil.rmtree(out)

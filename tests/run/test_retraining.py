@@ -221,7 +221,7 @@ def test_a_folder_gains_what_it_lacks_and_nothing_else_changes(results: Path, tr
     assert len(told) == 4
     assert done.retrainings >= len(trained) > 0
     assert verify(results).findings == []
-    changed = {"retrained", "digest"}
+    changed = {"retrained", "refereed", "digest"}
     for path, record in before.items():
         after = CellFiles(path).record()
         assert record is not None
@@ -234,6 +234,18 @@ def test_a_folder_gains_what_it_lacks_and_nothing_else_changes(results: Path, tr
     trained.clear()
     assert referee_folder(results, draws=2, points="all") == Refereed(had_all=4)
     assert trained == []
+
+
+def test_it_is_recorded_where_a_run_was_retrained_afterwards(results: Path) -> None:
+    assert record_of(results)[0].refereed == []
+    referee_folder(results, draws=2)
+    referee_folder(results, draws=2)  # has all: no second place
+    (where,) = record_of(results)[0].refereed
+    assert where.kind == "cpu"
+    assert where.threads == 1
+    assert where.commit
+    assert where.software["torch"] == torch.__version__
+    assert verify(results).sound
 
 
 def test_an_interruption_costs_one_retraining(

@@ -8,7 +8,8 @@ import pytest
 from fabricate import Results
 from hpobench_fds.analysis.figures import anytime
 from hpobench_fds.analysis.stats.curves import curves_of
-from hpobench_fds.analysis.stats.retrained import is_retrained, primary
+from hpobench_fds.analysis.stats.frames import NoAnswer
+from hpobench_fds.analysis.stats.retrained import in_hand, is_retrained, primary
 from hpobench_fds.analysis.stats.verdict_table import verdict_table
 
 from hpobench_fds.records.schema import RETRAINED_COLUMNS
@@ -53,6 +54,16 @@ def test_without_retrainings_nothing_changes_and_captions_say_so(made: Results) 
     assert "hold no retrained curve" in anytime.draw(*made.both).caption
     reports = primary(made.reports, made.runs, pd.concat([draws(made, 0, [0.5]), draws(made, 2, [0.8])]))
     assert "retrained from scratch" in anytime.draw(reports, made.runs).caption
+
+
+def test_the_weights_in_hand_are_the_secondary_curve(made: Results) -> None:
+    reports = primary(made.reports, made.runs, pd.concat([draws(made, 0, [0.5]), draws(made, 2, [0.8])]))
+    fds = curves_of(in_hand(reports), made.runs)[0]
+    assert fds.at(fds.times).tolist()[1:] == [0.9, 0.92, 0.95]
+    caption = anytime.draw(in_hand(reports), made.runs).caption
+    assert "weights in hand, beside the figure anytime" in caption
+    with pytest.raises(NoAnswer, match="the primary one"):
+        in_hand(made.reports)
 
 
 def test_last_incumbents_alone_are_no_curve_and_the_weights_in_hand_stand(made: Results) -> None:
