@@ -159,15 +159,16 @@ def show(
 @app.command()
 def figures(
     folder: ResultsArgument,
+    out: Annotated[Path | None, typer.Option(help="The folder; DIR/figures if not given.")] = None,
     only: Annotated[str | None, typer.Option(help="Only these figures: a,b.")] = None,
     formats: Annotated[str, typer.Option("--format", help="Of png, pdf, svg: png,pdf.")] = "png,pdf",
     style: Annotated[str, typer.Option(help="paper or slides.")] = "paper",
     reference: ReferenceOption = "fds",
 ) -> None:
-    """Draw the figures into DIR/figures."""
+    """Draw the figures into DIR/figures, or elsewhere."""
     chosen = None if only is None else _names(only)
     drawn = _analysis("figures").draw_all(
-        folder, only=chosen, formats=tuple(_names(formats)), style=style, reference=reference
+        folder, only=chosen, formats=tuple(_names(formats)), style=style, reference=reference, out=out
     )
     for path in drawn:
         typer.echo(str(path))
@@ -336,12 +337,17 @@ def export(
     folder: ResultsArgument,
     out: Annotated[Path, typer.Argument(help="A file: .parquet or .csv.")],
     runs: Annotated[bool, typer.Option("--runs", help="One row a run, not one a report.")] = False,
+    retrained: Annotated[bool, typer.Option("--retrained", help="One row a retraining.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
     """Write all results as one table."""
     from hpobench_fds.records.export import export as write_table
 
-    rows = write_table(folder, out, runs=runs, force=force)
+    if runs and retrained:
+        raise InputError("two tables in one file", key="--runs, --retrained", allowed="one of them")
+    rows = write_table(
+        folder, out, table="runs" if runs else "retrained" if retrained else "reports", force=force
+    )
     typer.echo(f"{out}: {rows} rows")
 
 
@@ -452,6 +458,9 @@ def _try_to_draw(folder: Path) -> int:
     """Draw everything; the records are safe by now, so that a figure's fault is told and no more."""
     try:
         return len(_analysis("figures").draw_all(folder))
+    except InputError as error:
+        typer.echo(f"figures: not drawn: {error}", err=True)
+        return 0
     except Exception as error:
         typer.echo(f"figures: not all were drawn: {type(error).__name__}: {error}", err=True)
         return 0
@@ -462,6 +471,9 @@ def _print_summary(summary: RunSummary, drawn: int | None) -> None:
     for result in failed:
         reason = result.record.reason if result.record else ""
         typer.echo(f"failed: {result.cell}: {reason}", err=True)
+    for result in summary.results:
+        if result.verdict in ("complete", "failed") and result.why:
+            typer.echo(f"note: {result.cell}: {result.why}", err=True)
     if summary.count("failed before"):
         typer.echo("failed before and not run again: add --retry-failed", err=True)
     for result in summary.results:
@@ -495,7 +507,7 @@ def _terminated_is_interrupted() -> Iterator[None]:
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """The console script: bad input is one line on stderr and exit code 2."""
+    """The console script: bad input, or a disk that is full or read-only, is one line and exit code 2."""
     try:
         given = None if arguments is None else list(arguments)
         code = app(args=given, prog_name="hpobench", standalone_mode=False)
@@ -503,6 +515,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         _fail(str(error), EXIT_INPUT)
     except HpobenchError as error:
         _fail(str(error), EXIT_FAILED)
+    except OSError as error:
+        place = "" if error.filename is None else f"{error.filename}: "
+        _fail(f"{place}{error.strerror or error}", EXIT_INPUT)
     except Exception as error:
         # Typer's own complaints about the command line, by whichever name this version has for them.
         complaint = getattr(error, "format_message", None)

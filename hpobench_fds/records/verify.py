@@ -32,6 +32,7 @@ from hpobench_fds.records.configuration import config_of, configuration_hash
 from hpobench_fds.records.crowding import crowding
 from hpobench_fds.records.folder import read_suite
 from hpobench_fds.records.incumbents import incumbents
+from hpobench_fds.records.mixed_code import mixed_code
 from hpobench_fds.records.parsing import record_digest, trace_digest, whole_lines
 from hpobench_fds.records.safe_files import read_plain
 from hpobench_fds.records.schema import CostRecord, ReportRecord, RunRecord
@@ -75,13 +76,15 @@ def verify(folder: str | Path) -> Verification:
     folder = Path(folder)
     suite = read_suite(folder)
     result = Verification()
-    undigested = 0
+    undigested, sources = 0, dict[str, dict[str, str]]()
     for cell in _cell_folders(folder, result):
         check = _Cell(folder, cell, suite)
         result.findings += check.run()
         result.cells += 1
         result.reports += len(check.reports)
         undigested += check.undigested
+        sources["/".join(cell.parts[-3:])] = check.sources
+    result.findings += [Finding("error", folder, text) for text in mixed_code(sources)]
     if undigested:
         text = f"{undigested} of {result.cells} runs carry no digest: they were written before there were any"
         result.findings.append(Finding("note", folder, text))
@@ -113,6 +116,7 @@ class _Cell:
         self.content: bytes | None = None  # of the trace
         self.reports: list[ReportRecord] = []
         self.undigested = False
+        self.sources: dict[str, str] = {}
 
     def run(self) -> list[Finding]:
         files = CellFiles(self.cell)
@@ -121,6 +125,7 @@ class _Cell:
             if record is None:
                 self._note("a folder without a run record: the run has not begun")
                 return self.findings
+            self.sources = record.sources
             self.content = read_trace(self.cell)
             self.reports = reports_of(self.content, self.cell)
         except InputError as error:

@@ -24,7 +24,16 @@ from hpobench_fds.records.cell_files import ERROR_FILE, CellFiles, Held
 from hpobench_fds.records.folder import ResultsFolder
 from hpobench_fds.records.incumbents import RULE, incumbents
 from hpobench_fds.records.schema import RunRecord, SegmentRecord, Status
-from hpobench_fds.run.earlier import Earlier, earlier_of, refusal, segment_of, segments_of
+from hpobench_fds.run.earlier import (
+    Earlier,
+    earlier_of,
+    libraries,
+    refusal,
+    segment_of,
+    segments_of,
+    unreadable,
+)
+from hpobench_fds.run.honesty import Honesty
 from hpobench_fds.run.machine import Machine
 from hpobench_fds.run.recorder import Ears, Recorder
 from hpobench_fds.run.referee import Referee, retrain_curve, schedule_of
@@ -32,6 +41,7 @@ from hpobench_fds.run.spent import RunClock, Spent, clock_record, cost_of, cost_
 from hpobench_fds.run.watcher import CellResult, Quiet, Watcher
 from hpobench_fds.seeds import derive
 from hpobench_fds.suite.cell import Cell
+from hpobench_fds.suite.code import code_of, edited, refuse_edited
 from hpobench_fds.training.clock import Budget, Clock, synchroniser
 from hpobench_fds.training.problem import Problem, TestData
 from hpobench_fds.training.trainer import Trainer
@@ -64,14 +74,16 @@ class _Run:
         steps = cell.budget.inner_steps(problem.steps_per_epoch)
         self.budget = Budget(self.clock, cell.budget.seconds, steps, cell.budget.gradient_equivalents)
         self.referee = Referee(problem, test, cell.seed)
+        self.honesty = Honesty(problem, cell.seed, self.clock, source)
         self.recorder = Recorder(
             cell, problem, self.referee, files, self.clock, self.budget,
             earlier.reports if earlier else (), watch, source,
-            known.incumbent_rule if known and earlier else RULE,
+            known.incumbent_rule if known and earlier else RULE, self.honesty,
         )  # fmt: skip
         self.record = new_record(cell, problem.steps_per_epoch, machine)
         self.record.attempts = _attempt(known, earlier)
         self.segment = segment
+        self.libraries = "; ".join(libraries(known, segment)) if known is not None and earlier else ""
         if known is not None and earlier is not None:
             self.record.stopped, self.record.incumbent_rule = earlier.stopped, known.incumbent_rule
             self.record.retrained = known.retrained if earlier.stopped else []
@@ -94,8 +106,17 @@ class _Run:
                 self._save("interrupted")
             raise
         except (Exception, SystemExit) as error:
-            self._fail(in_a_line(error), traceback.format_exc())
+            reason = in_a_line(error)
+            if self._cannot_go_on():
+                reason += f" (it began with {self.libraries}; its checkpoint is kept)"
+            self._fail(reason, traceback.format_exc())
         return self.record
+
+    def _cannot_go_on(self) -> bool:
+        """Whether other libraries have not got any further from a checkpoint: it may be good with its own."""
+        if self.earlier is None or not self.libraries:
+            return False
+        return self.recorder.count == len(self.earlier.reports)
 
     def _fail(self, reason: str, trace: str) -> None:
         with suppress(OSError):
@@ -117,6 +138,7 @@ class _Run:
         warm_up(method, self.problem)
         self._begin()
         self.clock.start()
+        self.honesty.begin(resumed=self.earlier is not None)
         try:
             if self.record.stopped is None:
                 self.record.stopped = self._spend(method)
@@ -151,10 +173,13 @@ class _Run:
         torch.manual_seed(seed)
         np.random.seed(seed % 2**32)  # noqa: NPY002
         random.seed(seed)
-        trainer = Trainer(self.problem, self.cell.seed, self.clock, self.budget)
+        aside = self.honesty.making_data
+        trainer = Trainer(self.problem, self.cell.seed, self.clock, self.budget, aside)
         restored = self.earlier.state if self.earlier else None
         task = Task(trainer, Ears(self.recorder), method_name=method.name, restored=restored)
-        return str(method.run(task) or "done")
+        stopped = str(method.run(task) or "done")
+        self.honesty.look()
+        return stopped
 
     def _retrain(self) -> None:
         """The referee's part: the last incumbent first, so that least is lost if it is interrupted."""
@@ -179,7 +204,7 @@ class _Run:
         self.record.incumbent = self.recorder.incumbent.report if self.recorder.incumbent else None
         self.record.finished = now() if status in ("complete", "failed") else None
         self.files.write_record(self.record)
-        if self.record.finished and self.begun:
+        if self.record.finished and self.begun and not (status == "failed" and self._cannot_go_on()):
             self.files.drop_checkpoint()
 
 
@@ -209,7 +234,7 @@ def run_cell(
 
     Raises
     ------
-    InputError : the cell's folder holds a run of another configuration.
+    InputError : the cell's folder holds a run of another configuration, or of other code.
     KeyboardInterrupt : after the cell has been recorded as interrupted.
     """
     watch, problem = watch or Quiet(), problem.seen_as(cell.config)
@@ -224,15 +249,19 @@ def run_cell(
         if (settled := settled_before(cell, files, retry_failed)) is not None:
             return settled
         known = files.record()
-        earlier = earlier_of(files, known, machine)
+        same_code = known is None or edited(known.sources, cell.sources) is None
+        earlier = earlier_of(files, known, machine) if same_code else None
         segment = segment_of(machine, earlier.clock.method if earlier else 0.0, now())
-        why = refusal(known, earlier, segment) if known is not None and not mixed_clock else None
+        why = _edited_meanwhile(cell) or (unreadable(files, known, earlier, segment) if same_code else None)
+        if why is None and known is not None and not mixed_clock:
+            why = refusal(known, earlier, segment)
         if why is not None:
             return CellResult(cell, "refused", known, why)
         run = _Run(cell, files, problem, test, machine, known, earlier, segment, watch, source)
         watch.begin(cell, run.spent)
         record = run.go()
-        return CellResult(cell, "failed" if record.status == "failed" else "complete", record)
+        why = f"it began with {run.libraries}" if run.libraries else None
+        return CellResult(cell, "failed" if record.status == "failed" else "complete", record, why)
     except OSError as error:
         return unrecorded(cell, problem, machine, error)
     finally:
@@ -285,6 +314,7 @@ def new_record(cell: Cell, steps_per_epoch: int, machine: Machine) -> RunRecord:
             "gradient_equivalents": cell.budget.gradient_equivalents,
         },
         config_hash=cell.config_hash,
+        sources=cell.sources,
         status="running",
         started=now(),
         jobs=machine.jobs,
@@ -312,11 +342,20 @@ def settled_before(cell: Cell, files: CellFiles, retry_failed: bool) -> CellResu
             "choose another --out or remove the cell's folder",
             where=files.folder,
         )
-    if known.status == "complete":
-        return CellResult(cell, "complete before", known)
-    if known.status == "failed" and not retry_failed:
-        return CellResult(cell, "failed before", known)
-    return None
+    if known.status == "failed":  # with other code it is tried afresh
+        return None if retry_failed else CellResult(cell, "failed before", known)
+    refuse_edited(cell, known.sources, cell.sources, files.folder)
+    return CellResult(cell, "complete before", known) if known.status == "complete" else None
+
+
+def _edited_meanwhile(cell: Cell) -> str | None:
+    """Why a cell must not be run with what is in its files now, in words; None if it may."""
+    try:
+        found = code_of(cell.adapter, cell.config.model, cell.base) if cell.sources else {}
+    except InputError:  # told with its reason when it is needed
+        return None
+    difference = edited(cell.sources, found)
+    return None if difference is None else f"edited while the suite runs: {difference} (run it again)"
 
 
 def _build(cell: Cell) -> Method:

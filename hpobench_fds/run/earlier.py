@@ -12,6 +12,7 @@ from hpobench_fds.records.schema import ClockRecord, CostRecord, ReportRecord, R
 from hpobench_fds.run.machine import Machine
 
 HASH = 40  # letters of a commit's hash
+NO_LIBRARIES = ("hpobench_fds", "platform")  # of what is recorded as software
 LIBRARIES = ("torch", "numpy")  # whose versions decide how long a step takes, and how it rounds
 
 
@@ -101,6 +102,35 @@ def unlike(old: SegmentRecord, new: SegmentRecord) -> list[str]:
         for name, before, now in pairs
         if None not in (before, now) and before != now
     ]
+
+
+def libraries(known: RunRecord, new: SegmentRecord) -> list[str]:
+    """Which libraries of a run's last segment have another version now, in words: whatever is recorded."""
+    old = segments_of(known)[-1].software
+    return [
+        f"{name} {old[name]}, now {new.software[name]}"
+        for name in old
+        if name in new.software and name not in NO_LIBRARIES and old[name] != new.software[name]
+    ]
+
+
+def unreadable(
+    files: CellFiles, known: RunRecord | None, earlier: Earlier | None, new: SegmentRecord
+) -> str | None:
+    """Why a checkpoint that cannot be read must not be given up, in a line; None if none is at stake.
+
+    With the libraries that wrote it, it may well be read.
+    """
+    if known is None or earlier is not None or known.status == "complete":
+        return None
+    checkpoint = files.folder / CHECKPOINT_FILE
+    found = libraries(known, new)
+    if not found or not checkpoint.exists() or files.load_checkpoint() is not None:
+        return None
+    return (
+        f"its checkpoint cannot be read here, and it was written with {'; '.join(found)} (go on with these, "
+        "choose another --out, or remove the cell's folder to start it afresh)"
+    )
 
 
 def _short(value: object) -> str:

@@ -16,6 +16,8 @@ import torch
 
 from hpobench_fds.errors import InputError
 
+SEARCHERS = ("scipy", "optuna", "hyperopt", "cmaes")  # whose versions decide what methods propose
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -78,6 +80,7 @@ def describe_software(device: torch.device) -> dict[str, str]:
         "python": platform.python_version(),
         "torch": str(torch.__version__),
         "numpy": np.__version__,
+        **{name: version(name) for name in SEARCHERS},
         "platform": platform.platform(),
         **({"cuda": str(torch.version.cuda)} if device.type == "cuda" else {}),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -78,7 +78,8 @@ class Cell:
     """One run: a problem, a method and a seed, with all that decides its outcome. Plain data.
 
     ``base`` is the folder that an adapter's path is relative to; ``options`` have defaults filled in.
-    ``referee`` decides nothing of the outcome, but how much of it is measured.
+    ``referee`` decides nothing of the outcome, but how much of it is measured. ``sources`` are digests of
+    an adapter's and a model's files, by path, as they were when the suite was read.
     """
 
     suite: str
@@ -91,6 +92,7 @@ class Cell:
     budget: BudgetConfig
     base: Path
     referee: RefereeConfig = LEAST_RETRAINED
+    sources: dict[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"{self.problem}/{self.method}/seed-{self.seed}"

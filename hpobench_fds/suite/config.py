@@ -60,7 +60,8 @@ from pydantic import (
 from hpobench_fds.data.catalogue import DATASETS
 from hpobench_fds.errors import InputError
 from hpobench_fds.method.registry import options_as_data, parse_options, resolve
-from hpobench_fds.nn.zoo import MODELS
+from hpobench_fds.nn.zoo import find_model
+from hpobench_fds.python_file import sources
 from hpobench_fds.suite.cell import BUDGETS, LEAST_RETRAINED, BudgetConfig, Cell, RefereeConfig
 from hpobench_fds.suite.limits import NO_LIMITS, Limits
 from hpobench_fds.suite.spaces import replaced, with_space
@@ -191,7 +192,8 @@ class _SuiteTable(BaseModel):
 class Suite:
     """A validated suite: its methods exist, and their options are theirs.
 
-    ``where`` names its file in errors; ``base`` is the folder that adapters' paths are relative to.
+    ``where`` names its file in errors; ``base`` is the folder that paths of adapters and models are
+    relative to.
     """
 
     name: str
@@ -205,6 +207,7 @@ class Suite:
     referee: RefereeConfig = LEAST_RETRAINED
     own: Mapping[tuple[str, str], ProblemConfig] = field(default_factory=dict)  # by label and problem
     targets: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # by problem, where it names any
+    sources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # digests, by FILE.py:NAME
 
     @classmethod
     def from_dict(
@@ -215,7 +218,7 @@ class Suite:
         base = base or Path()
         own = _own_spaces(table, where)
         for name, problem in table.problems.items():
-            _check_names(problem, where, dotted("problems", location=[name]))
+            _check_names(problem, where, base, dotted("problems", location=[name]))
         return cls(
             name=table.name,
             seeds=tuple(table.seeds),
@@ -232,6 +235,7 @@ class Suite:
             referee=table.referee,
             own=own,
             targets={name: one.targets for name, one in table.problems.items() if one.targets},
+            sources=_sources(table, base),
         )
 
     def cells(self, *, methods: str | Iterable[str] | None = None, seeds: object = None) -> list[Cell]:
@@ -257,8 +261,9 @@ class Suite:
         config = self.own.get((label, problem), config)
         adapter, options = self.methods[label]
         return Cell(
-            self.name, problem, config, label, adapter, options, seed, budget, self.base, self.referee
-        )
+            self.name, problem, config, label, adapter, options, seed, budget, self.base, self.referee,
+            {**self.sources.get(adapter, {}), **self.sources.get(config.model, {})},
+        )  # fmt: skip
 
     def _labels(self, wanted: str | Iterable[str] | None) -> list[str]:
         if wanted is None:
@@ -299,14 +304,12 @@ class Suite:
         return {"space": spaces} if spaces else {}
 
 
-def _check_names(problem: ProblemConfig, where: object, key: str) -> None:
+def _check_names(problem: ProblemConfig, where: object, base: Path, key: str) -> None:
     """Names that only code knows, which pydantic cannot check."""
-    known: list[tuple[str, str, Iterable[str]]] = [("dataset", problem.dataset, DATASETS)]
-    if ":" not in problem.model:  # a path is left to build_network
-        known.append(("model", problem.model, [*MODELS, "FILE.py:FUNCTION"]))
-    for kind, name, allowed in known:
-        if name not in allowed:
-            raise InputError(unknown(kind, name, allowed), where=where, key=f"{key}.{kind}", allowed=allowed)
+    if problem.dataset not in DATASETS:
+        wrong = unknown("dataset", problem.dataset, DATASETS)
+        raise InputError(wrong, where=where, key=f"{key}.dataset", allowed=DATASETS)
+    find_model(problem.model, base=base, where=where, key=f"{key}.model")
     too_many = problem.horizon is not None and too_many_windows(problem.space, problem.horizon)
     if too_many:
         raise InputError(too_many, where=where, key=key)
@@ -322,6 +325,13 @@ def _own_spaces(table: _SuiteTable, where: object) -> dict[tuple[str, str], Prob
         if method.space
         for name, problem in table.problems.items()
     }
+
+
+def _sources(table: _SuiteTable, base: Path) -> dict[str, dict[str, str]]:
+    """Digests of the files of adapters and models that are given by their paths, by these."""
+    given = [method.adapter or "" for method in table.methods.values()]
+    given += [problem.model for problem in table.problems.values()]
+    return {name: sources(name, base) for name in given if ":" in name}
 
 
 def _method(label: str, table: _MethodTable, where: object, base: Path) -> tuple[str, dict[str, Any]]:

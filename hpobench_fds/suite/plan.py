@@ -11,6 +11,7 @@ from pathlib import Path
 from hpobench_fds.records.folder import ResultsFolder, files_of_cell
 from hpobench_fds.records.frames import load_runs
 from hpobench_fds.suite.cell import Cell, part_of
+from hpobench_fds.suite.code import refuse_edited
 from hpobench_fds.suite.config import Suite, load_suite
 
 TO_DO = "to do"
@@ -79,6 +80,8 @@ def plan(
     cells = []
     for cell in part_of(suite.cells(methods=methods, seeds=seeds), part):
         record = files_of_cell(folder, cell.problem, cell.method, cell.seed).record() if on_record else None
+        if record is not None and (record.status != "failed" or not retry_failed):
+            refuse_edited(cell, record.sources, cell.sources, folder)
         status = TO_DO if record is None or record.status in ("running", "interrupted") else record.status
         if status == "failed" and retry_failed:
             status = TO_DO

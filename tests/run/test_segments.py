@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from hpobench_fds.methods.random_search import RandomSearch
 from real_run import SUITE
 
 from hpobench_fds.method.contract import Method
@@ -242,3 +243,77 @@ def test_a_run_that_was_stopped_for_six_seconds_is_noted(
     assert clock.stalled > 5.9
     notes = [finding.message for finding in verify(world.folder).findings]
     assert any("suspended" in note for note in notes)
+
+
+# ------------------------------------------------------------------------------------- other libraries
+
+NEWER = replace(HERE, software={**HERE.software, "torch": "2.2", "platform": "Linux 7"})
+
+
+def test_a_run_limited_in_steps_goes_on_with_other_libraries_and_says_which(world: World) -> None:
+    world.interrupted(STEPS)
+    result = world.run(STEPS, NEWER)
+    assert (result.verdict, result.why) == ("complete", "it began with torch 2.1, now 2.2")
+    assert [segment.software["torch"] for segment in world.record.segments] == ["2.1", "2.2"]
+
+
+def test_a_run_that_goes_on_with_the_same_libraries_says_nothing(world: World) -> None:
+    world.interrupted(STEPS)
+    assert world.run(STEPS).why is None
+
+
+def test_a_checkpoint_that_other_libraries_wrote_and_these_cannot_read_is_kept(world: World) -> None:
+    world.interrupted(STEPS)
+    checkpoint = world.files.folder / "checkpoint.pt"
+    good = checkpoint.read_bytes()
+    checkpoint.write_bytes(b"of a format to come")
+    before = world.contents()
+    result = world.run(STEPS, NEWER)
+    assert result.verdict == "refused"
+    assert result.why is not None
+    assert result.why.startswith(
+        "its checkpoint cannot be read here, and it was written with torch 2.1, now 2.2"
+    )
+    assert world.contents() == before
+    checkpoint.write_bytes(good)
+    assert (world.run(STEPS).verdict, world.record.resumed) == ("complete", 1)
+
+
+def test_a_checkpoint_that_is_garbage_to_the_libraries_that_wrote_it_costs_a_new_start(world: World) -> None:
+    world.interrupted(STEPS)
+    (world.files.folder / "checkpoint.pt").write_bytes(b"garbage")
+    assert (world.run(STEPS).verdict, world.record.resumed) == ("complete", 0)
+
+
+def test_a_state_that_a_method_cannot_restore_with_other_libraries_is_kept_for_those_that_wrote_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.interrupted(STEPS)
+    checkpoint = (world.files.folder / "checkpoint.pt").read_bytes()
+    with monkeypatch.context() as patch:
+
+        def fails(*_: object) -> str:
+            raise AttributeError("no such field in this version")
+
+        patch.setattr(RandomSearch, "run", fails)
+        assert world.run(STEPS, NEWER).verdict == "failed"
+    assert world.record.reason == (
+        "AttributeError: no such field in this version "
+        "(it began with torch 2.1, now 2.2; its checkpoint is kept)"
+    )
+    assert (world.files.folder / "checkpoint.pt").read_bytes() == checkpoint
+    assert world.run(STEPS, retry_failed=True).verdict == "complete"
+    assert world.record.resumed == 2
+
+
+def test_an_error_with_the_same_libraries_leaves_no_checkpoint(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.interrupted(STEPS)
+
+    def fails(*_: object) -> str:
+        raise AttributeError("wrong in any version")
+
+    monkeypatch.setattr(RandomSearch, "run", fails)
+    assert world.run(STEPS).verdict == "failed"
+    assert not (world.files.folder / "checkpoint.pt").exists()
