@@ -86,7 +86,7 @@ FIGURES: dict[str, Draw] = {
 """Figures of every suite; ``available`` adds one ``schedules_<method>`` a gradient-based method."""
 
 REFERENCE = "fds"
-ELSEWHERE = "choose another folder with --out"
+ELSEWHERE = "choose another folder: hpobench figures DIR --out FOLDER"
 _COMPARED: dict[str, Callable[..., Figure]] = {"speedup": speedup.draw, "speedup_curve": speedup_curve.draw}
 """Figures that compare the other methods with one of them, the reference."""
 

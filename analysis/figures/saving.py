@@ -13,6 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure as Canvas
 
 from hpobench_fds.errors import InputError
+from hpobench_fds.records.safe_files import write_atomic
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +41,7 @@ _NO_METADATA: dict[str, dict[str, None]] = {
 }
 
 
-def _write(canvas: Canvas, target: Path | io.BytesIO, suffix: str, dpi: int) -> None:
+def _write(canvas: Canvas, target: io.BytesIO, suffix: str, dpi: int) -> None:
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update({"pdf.fonttype": 42, "ps.fonttype": 42, "svg.hashsalt": "hpobench"})
@@ -76,6 +77,8 @@ def save(
 ) -> list[Path]:
     """Write a figure, its numbers (``.csv``) and its caption (``.txt``); the same input, the same bytes.
 
+    Each file appears whole or not at all, whoever else draws into the folder. Raises OSError.
+
     Parameters
     ----------
     fig : what a figure function returned.
@@ -89,8 +92,11 @@ def save(
     _lay_out(fig.figure)
     paths = [folder / f"{stem}.{suffix}" for suffix in formats]
     for path, suffix in zip(paths, formats, strict=True):
-        _write(fig.figure, path, suffix, dpi=_DPI)
+        picture = io.BytesIO()
+        _write(fig.figure, picture, suffix, dpi=_DPI)
+        write_atomic(path, picture.getvalue(), durable=False)
     numbers, words = folder / f"{stem}.csv", folder / f"{stem}.txt"
-    fig.data.to_csv(numbers, index=False, float_format="%.10g", lineterminator="\n")
-    words.write_text(fig.caption + "\n", encoding="utf-8")
+    table = fig.data.to_csv(index=False, float_format="%.10g", lineterminator="\n")
+    write_atomic(numbers, table.encode(), durable=False)
+    write_atomic(words, f"{fig.caption}\n".encode(), durable=False)
     return [*paths, numbers, words]

@@ -23,7 +23,7 @@ from PIL import Image
 from plotly.offline import get_plotlyjs
 
 from hpobench_fds.errors import InputError
-from hpobench_fds.records.safe_files import write_atomic
+from hpobench_fds.records.safe_files import write_atomic, writing
 
 from .. import loading
 from ..figures.catalogue import REFERENCE, draw_frames
@@ -35,6 +35,7 @@ from .charts import Chart, anytime_chart, speedup_chart
 from .suite_toml import as_toml
 
 REPORT_FILE = "report.html"
+NO_ROOM = "choose another folder for temporary files with TMPDIR"
 _TITLES = {
     "anytime": "The incumbent while the clock runs",
     "speedup": "Time to the problem's target, over the reference's",
@@ -73,10 +74,8 @@ def write(
     folder = Path(folder)
     target = folder / REPORT_FILE if out is None else Path(out)
     page = render(folder, reference=reference, command=command)
-    try:
+    with writing(target, "choose another file with --out"):
         write_atomic(target, page.encode())
-    except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror}", where=target) from error
     return target
 
 
@@ -205,7 +204,7 @@ def _pictures(
             charts[name] = make()
         except (NoAnswer, InputError):
             continue  # drawn below, where the reason is told
-    with tempfile.TemporaryDirectory() as folder:
+    with writing(Path(tempfile.gettempdir()), NO_ROOM), tempfile.TemporaryDirectory() as folder:
         drawn = draw_frames(reports, runs, Path(folder), formats=("png",), reference=reference)
         images = {path.stem: _data_uri(path) for path in drawn if path.suffix == ".png"}
     names = [*charts, *(name for name in images if name not in charts)]

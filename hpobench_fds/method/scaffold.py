@@ -7,6 +7,7 @@ import math
 import re
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -83,8 +84,8 @@ def new_method(name: str, folder: Path | str = ".") -> list[Path]:
 
     Raises
     ------
-    InputError : the name is no identifier in lower case; the folder is missing; a file is there already.
-        Nothing has been written then.
+    InputError : the name is no identifier in lower case; the folder is missing or cannot be written; a file
+        is there already. Nothing has been written then.
     """
     _check_name(name)
     folder = Path(folder)
@@ -97,8 +98,14 @@ def new_method(name: str, folder: Path | str = ".") -> list[Path]:
     if name in sys.stdlib_module_names or find_spec(name) is not None:
         # Python would find the new file where the other is meant.
         raise InputError(f"{name!r} is a module's name already", key="name", allowed="another name")
-    for path, template in contents.items():
-        path.write_text(_filled(template, name), encoding="utf-8")
+    try:
+        for path, template in contents.items():
+            path.write_text(_filled(template, name), encoding="utf-8")
+    except OSError as error:
+        for path in contents:  # none of them was there before
+            with suppress(OSError):
+                path.unlink()
+        raise InputError(f"{folder} cannot be written: {error.strerror}", key="folder") from error
     return list(contents)
 
 

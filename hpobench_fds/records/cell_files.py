@@ -10,6 +10,8 @@ import gzip
 import io
 import os
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +60,15 @@ class CellFiles:
             return take_lock(self.folder / LOCK_FILE)
         except Timeout as error:
             raise Held(str(self.folder)) from error
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """A block in which the cell is this runner's. Raises Held if it is another's."""
+        lock = self.lock()
+        try:
+            yield
+        finally:
+            lock.release()
 
     def record(self) -> RunRecord | None:
         """What ``run.json`` says; None if the cell was never begun. Raises InputError if it is broken."""

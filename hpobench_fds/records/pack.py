@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from hpobench_fds.errors import InputError
 from hpobench_fds.records.cell_files import PACKED_FILE, TRACE_FILE, CellFiles, Held
 from hpobench_fds.records.folder import cell_folders, read_suite
 from hpobench_fds.records.parsing import trace_digest
-from hpobench_fds.records.safe_files import read_plain, write_atomic
+from hpobench_fds.records.safe_files import read_plain, write_atomic, writing
 
 
 @dataclass
@@ -26,7 +27,8 @@ def pack(folder: str | Path) -> Packed:
     """Compress the traces of complete runs, cell by cell; those that a runner has are left alone.
 
     The same trace gives the same bytes. A digest is that of the trace itself, so it stays true.
-    Raises InputError for a folder without results, and for a trace that is not the one that was recorded.
+    Raises InputError for a folder without results or one that cannot be written, and for a trace that is
+    not the one that was recorded.
     """
     folder, packed = Path(folder), Packed()
     read_suite(folder)
@@ -34,14 +36,8 @@ def pack(folder: str | Path) -> Packed:
         if not (cell / TRACE_FILE).exists():
             continue
         files = CellFiles(cell)
-        try:
-            lock = files.lock()
-        except Held:
-            continue
-        try:
+        with suppress(Held), writing(cell), files.held():
             _pack_cell(files, packed)
-        finally:
-            lock.release()
     return packed
 
 

@@ -6,7 +6,7 @@ import os
 import stat
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -32,7 +32,8 @@ def write_atomic(path: Path, content: bytes, *, durable: bool = True) -> None:
                 os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # the disk has its say already
+            temporary.unlink()
         if isinstance(error, OSError) and error.filename is not None:
             error.filename = str(path)  # whoever reads it knows no temporary name
         raise
@@ -44,7 +45,7 @@ def writing(where: Path, instead: str = "") -> Iterator[None]:
 
     Parameters
     ----------
-    where : named where the system does not name the file.
+    where : what the line names; the system may name a temporary file.
     instead : what to do then, for the end of the line.
 
     Raises
@@ -54,9 +55,8 @@ def writing(where: Path, instead: str = "") -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        place = where if error.filename is None else error.filename
         problem = f"cannot be written: {error.strerror or error}"
-        raise InputError(f"{problem}: {instead}" if instead else problem, where=place) from error
+        raise InputError(f"{problem}: {instead}" if instead else problem, where=where) from error
 
 
 def take_lock(path: Path, seconds: float = 0.0) -> FileLock:

@@ -62,7 +62,7 @@ def referee_folder(
 
     Raises
     ------
-    InputError : no results, a record that was edited, data that is not there, a folder that cannot be written.
+    InputError : no results, a record that was edited, data that is not there, no room on the disk.
     """
     folder, done = Path(folder), Refereed()
     asked = validated(RefereeConfig, {"draws": draws, "points": points}, where="referee")
