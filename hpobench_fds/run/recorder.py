@@ -14,6 +14,7 @@ from hpobench_fds.method.contract import Report
 from hpobench_fds.records.cell_files import CellFiles
 from hpobench_fds.records.incumbents import RULE, Scores, is_better, is_in_time
 from hpobench_fds.records.schema import IncumbentRule, ReportRecord
+from hpobench_fds.run.honesty import Trusting
 from hpobench_fds.run.referee import Referee
 from hpobench_fds.run.spent import clock_record, cost_record
 from hpobench_fds.run.watcher import Quiet, Watcher
@@ -30,7 +31,7 @@ class Recorder:
     """The runner's side of a task: judges reports, writes them down, keeps checkpoints.
 
     All of it is off the method's clock. ``reports`` are those of an earlier part of the same run, and
-    ``rule`` is the one by which their incumbents are flagged.
+    ``rule`` is the one by which their incumbents are flagged. ``honesty`` sees whether what is told is so.
     """
 
     def __init__(
@@ -45,9 +46,12 @@ class Recorder:
         watch: Watcher | None = None,
         source: Callable[[], float] = time.monotonic,
         rule: IncumbentRule = RULE,
+        honesty: Trusting | None = None,
     ) -> None:
         self._cell, self._problem, self._referee, self._files = cell, problem, referee, files
-        self._clock, self._budget, self._watch, self._source = clock, budget, watch or Quiet(), source
+        self._clock, self._watch, self._source = clock, watch or Quiet(), source
+        self._honesty = honesty or Trusting(clock)
+        self._limits = budget.limits  # as they are now: the method holds the budget
         self._memory = _PeakMemory(problem.device)
         self._next_checkpoint, self._rule = -math.inf, rule
         self.count = len(reports)
@@ -55,8 +59,9 @@ class Recorder:
         self.incumbent = next((report for report in reversed(reports) if report.incumbent), None)
 
     def report(self, report: Report) -> None:
-        with self._clock.charge("referee"):
+        with self._honesty.charge("referee"):
             seconds, cost = self._clock.seconds, cost_record(self._clock)
+            self._honesty.look(report.state)
             peak = self._memory.read()
             schedule, moved = self._checked(report), self._moved(report)
             evaluation, fidelity = report.evaluation, float(report.fidelity)
@@ -89,7 +94,8 @@ class Recorder:
     def checkpoint(self, state: dict[str, Any]) -> None:
         if self._source() < self._next_checkpoint:
             return
-        with self._clock.charge("records"):
+        with self._honesty.charge("records"):
+            self._honesty.look()
             began = self._source()
             self._files.save_checkpoint(
                 {
@@ -130,7 +136,7 @@ class Recorder:
         return found
 
     def _in_time(self, spent: Mapping[str, float]) -> bool:
-        return is_in_time(spent, self._budget.limits)
+        return is_in_time(spent, self._limits)
 
     def _beats(self, new: Scores) -> bool:
         """Whether it takes the incumbent's place."""
@@ -140,6 +146,7 @@ class Recorder:
     def _measure(self, report: Report) -> Evaluation:
         if report.state is None:
             raise ValueError("a better incumbent was reported without its trained state")
+        self._honesty.check(report)
         return self._referee.measure(report.state)
 
     def _write(self, record: ReportRecord) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 
 from hpobench_fds.records.schema import ClockRecord, CostRecord
 from hpobench_fds.training.clock import Budget, Clock, Cost, Seconds, amounts, share_used
@@ -38,6 +38,16 @@ class RunClock(Clock):
         self.cpu, self.gap, self.stalled = earlier.cpu, earlier.gap, earlier.stalled
         self._account = None  # set before the first reading
         super().__init__(self._read, synchronise, seconds_of(earlier), cost)
+        self.counted = replace(self.cost)  # as ``cost``, which lies open to the method
+        self.first_work: float | None = None  # when the first of it was counted, by ``source``
+
+    def count(self, *, steps: int = 0, gradients: float = 0.0, products: int = 0) -> None:
+        super().count(steps=steps, gradients=gradients, products=products)
+        if self.first_work is None:
+            self.first_work = self._time()
+        self.counted.inner_steps += steps
+        self.counted.gradient_equivalents += gradients
+        self.counted.products += products
 
     def _read(self) -> float:
         """The time, what has passed since the last reading being looked at."""

@@ -128,7 +128,12 @@ class Clock:
         return self._sums["method"] + (self._source() - self._since if self._account == "method" else 0.0)
 
     def count(self, *, steps: int = 0, gradients: float = 0.0, products: int = 0) -> None:
-        """Add machine-free cost: inner steps, gradient-equivalents, Hessian-vector products."""
+        """Add machine-free cost: inner steps, gradient-equivalents, Hessian-vector products.
+
+        Raises ValueError for less than nothing.
+        """
+        if steps < 0 or gradients < 0 or products < 0:
+            raise ValueError(f"got {steps} steps, {gradients} gradients, {products} products")
         self.cost.inner_steps += steps
         self.cost.gradient_equivalents += gradients
         self.cost.products += products

@@ -95,7 +95,7 @@ class InnerStep:
     def take(self, step: Step) -> None:
         """Move the state on by the step."""
         self.problem.rule.update_(step)
-        self.state.step = step.index + 1
+        self.state.took(step.index, step.hypers)
 
     def run(self, schedule: Schedule, horizon: int, until: int) -> Ended | None:
         """Take all steps up to ``until`` of a schedule that is stretched over ``horizon``."""

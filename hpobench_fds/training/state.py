@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from torch import Tensor
 
 Ending = Literal["ok", "diverged", "out of budget"]
+
+Piece = tuple[int, int, tuple[float, ...]]
+"""A first inner step, the one after the last, and the values in force in between, in the rule's order."""
 
 
 @dataclass
@@ -17,6 +21,7 @@ class TrainState:
 
     w : parameters [P]; slots : optimiser state [S, P]; buffers : batch-norm statistics [R];
     step : inner steps done; trial : the draw (initialisation, split, order) it belongs to.
+    trained : the hyperparameters that it has had since step 0; None: not known.
     """
 
     w: Tensor
@@ -24,9 +29,29 @@ class TrainState:
     buffers: Tensor
     step: int
     trial: int
+    trained: list[Piece] | None = None
 
     def clone(self) -> TrainState:
-        return replace(self, w=self.w.clone(), slots=self.slots.clone(), buffers=self.buffers.clone())
+        trained = None if self.trained is None else [*self.trained]
+        w, slots, buffers = self.w.clone(), self.slots.clone(), self.buffers.clone()
+        return replace(self, w=w, slots=slots, buffers=buffers, trained=trained)
+
+    def took(self, step: int, hypers: Sequence[float] | Tensor) -> None:
+        """Count inner step ``step``, and note what was in force in it."""
+        self.step = step + 1
+        trained = self.trained
+        if trained:
+            begin, end, values = trained[-1]
+            if values is hypers and end == step:  # nearly always, and so at no cost
+                trained[-1] = begin, self.step, values
+                return
+        if trained is None:
+            return
+        if isinstance(hypers, Tensor):  # reading it would wait for the device
+            self.trained = None
+            return
+        plain = type(hypers) is tuple and all(type(value) is float for value in hypers)
+        trained.append((step, self.step, hypers if plain else tuple(map(float, hypers))))
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -42,12 +43,21 @@ class Training:
 class Trainer:
     """Trains schedules on a problem and evaluates them on the trial's validation data.
 
-    Costs are counted on ``clock``; training stops early when ``budget`` is exhausted.
+    Costs are counted on ``clock``; training stops early when ``budget`` is exhausted. ``aside`` is entered
+    while a trial's data is made; if it is not given, ``clock`` books that to its account "data".
     """
 
-    def __init__(self, problem: Problem, seed: int, clock: Clock, budget: Budget | None = None) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        seed: int,
+        clock: Clock,
+        budget: Budget | None = None,
+        aside: Callable[[], AbstractContextManager[None]] | None = None,
+    ) -> None:
         self.problem, self.seed, self.clock = problem, seed, clock
         self.budget = budget or Budget(clock)
+        self._aside = aside or (lambda: clock.aside("data"))
         self._cached: OrderedDict[int, TrialData] = OrderedDict()
         keep_freed_memory()
 
@@ -68,9 +78,6 @@ class Trainer:
         self._cached.move_to_end(draw)
         return self._cached[draw]
 
-    def _aside(self) -> AbstractContextManager[None]:
-        return self.clock.aside("data")
-
     def _split(self, draw: int) -> Split:
         p = self.problem
         return make_split(len(p.y), p.config.validation_fraction, derive(draw, "split"))
@@ -85,6 +92,7 @@ class Trainer:
             buffers=net.initial_buffers().to(p.device, p.dtype),
             step=0,
             trial=trial,
+            trained=[],
         )
 
     def inner(
