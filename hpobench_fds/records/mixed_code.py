@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from hpobench_fds.records.schema import RunRecord
 
 SHOWN = 8  # letters of a digest that are shown
 MOST_NAMED = 5  # cells
 
 
-def mixed_code(cells: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """Files of which not all cells that used them had the same, a line each that names those of the fewer.
+def mixed_code(records: Iterable[RunRecord]) -> list[str]:
+    """Files of which not all cells that are compared had the same, a line each that names those of the fewer.
 
-    ``cells`` : for each cell, digests of its files by path.
+    An adapter's cells are compared with each other, since a file may hold several methods and one be mended;
+    those of a model's file with all that use it.
     """
-    users: dict[str, dict[str, list[str]]] = {}
-    for cell, sources in cells.items():
-        for path, digest in sources.items():
-            users.setdefault(path, {}).setdefault(digest, []).append(cell)
-    return [_told(path, versions) for path, versions in sorted(users.items()) if len(versions) > 1]
+    users: dict[tuple[str, str], dict[str, list[str]]] = {}
+    for record in records:
+        model = str(record.problem_config.get("model", "")).rpartition(":")[0]
+        for path, digest in record.sources.items():
+            method = "" if Path(path) == Path(model) else record.method
+            cell = f"{record.problem}/{record.method}/seed-{record.seed}"
+            users.setdefault((path, method), {}).setdefault(digest, []).append(cell)
+    return [_told(path, versions) for (path, _), versions in sorted(users.items()) if len(versions) > 1]
 
 
 def _told(path: str, versions: Mapping[str, list[str]]) -> str:

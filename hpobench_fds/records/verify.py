@@ -76,15 +76,15 @@ def verify(folder: str | Path) -> Verification:
     folder = Path(folder)
     suite = read_suite(folder)
     result = Verification()
-    undigested, sources = 0, dict[str, dict[str, str]]()
+    undigested, records = 0, list[RunRecord]()
     for cell in _cell_folders(folder, result):
         check = _Cell(folder, cell, suite)
         result.findings += check.run()
         result.cells += 1
         result.reports += len(check.reports)
         undigested += check.undigested
-        sources["/".join(cell.parts[-3:])] = check.sources
-    result.findings += [Finding("error", folder, text) for text in mixed_code(sources)]
+        records += [check.record] if check.record else []
+    result.findings += [Finding("error", folder, text) for text in mixed_code(records)]
     if undigested:
         text = f"{undigested} of {result.cells} runs carry no digest: they were written before there were any"
         result.findings.append(Finding("note", folder, text))
@@ -116,7 +116,7 @@ class _Cell:
         self.content: bytes | None = None  # of the trace
         self.reports: list[ReportRecord] = []
         self.undigested = False
-        self.sources: dict[str, str] = {}
+        self.record: RunRecord | None = None
 
     def run(self) -> list[Finding]:
         files = CellFiles(self.cell)
@@ -125,7 +125,7 @@ class _Cell:
             if record is None:
                 self._note("a folder without a run record: the run has not begun")
                 return self.findings
-            self.sources = record.sources
+            self.record = record
             self.content = read_trace(self.cell)
             self.reports = reports_of(self.content, self.cell)
         except InputError as error:

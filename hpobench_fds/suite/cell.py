@@ -79,7 +79,7 @@ class Cell:
 
     ``base`` is the folder that an adapter's path is relative to; ``options`` have defaults filled in.
     ``referee`` decides nothing of the outcome, but how much of it is measured. ``sources`` are digests of
-    an adapter's and a model's files, by path, as they were when the suite was read.
+    an adapter's and a model's files, by path, as they were when the cell was made.
     """
 
     suite: str

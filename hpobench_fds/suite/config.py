@@ -58,11 +58,12 @@ from pydantic import (
 )
 
 from hpobench_fds.data.catalogue import DATASETS
+from hpobench_fds.data.own import FORMS, find_own, is_own
 from hpobench_fds.errors import InputError
 from hpobench_fds.method.registry import options_as_data, parse_options, resolve
 from hpobench_fds.nn.zoo import find_model
-from hpobench_fds.python_file import sources
 from hpobench_fds.suite.cell import BUDGETS, LEAST_RETRAINED, BudgetConfig, Cell, RefereeConfig
+from hpobench_fds.suite.code import code_of
 from hpobench_fds.suite.limits import NO_LIMITS, Limits
 from hpobench_fds.suite.spaces import replaced, with_space
 from hpobench_fds.training.problem import ProblemConfig, too_many_windows
@@ -207,7 +208,6 @@ class Suite:
     referee: RefereeConfig = LEAST_RETRAINED
     own: Mapping[tuple[str, str], ProblemConfig] = field(default_factory=dict)  # by label and problem
     targets: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # by problem, where it names any
-    sources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # digests, by FILE.py:NAME
 
     @classmethod
     def from_dict(
@@ -235,13 +235,13 @@ class Suite:
             referee=table.referee,
             own=own,
             targets={name: one.targets for name, one in table.problems.items() if one.targets},
-            sources=_sources(table, base),
         )
 
     def cells(self, *, methods: str | Iterable[str] | None = None, seeds: object = None) -> list[Cell]:
         """Every cell in a fixed order: by problem, then seed, then method, so that methods stay abreast.
 
-        ``methods`` keeps those labels only; ``seeds`` (a list, or "0-4") stand in place of the suite's.
+        ``methods`` keeps those labels only; ``seeds`` (a list, or "0-4") stand in place of the suite's. The
+        digests of users' files are those of now.
         """
         labels = self._labels(methods)
         wanted = self.seeds if seeds is None else [seeds] if isinstance(seeds, int) else seeds
@@ -262,7 +262,7 @@ class Suite:
         adapter, options = self.methods[label]
         return Cell(
             self.name, problem, config, label, adapter, options, seed, budget, self.base, self.referee,
-            {**self.sources.get(adapter, {}), **self.sources.get(config.model, {})},
+            code_of(adapter, config.model, self.base),
         )  # fmt: skip
 
     def _labels(self, wanted: str | Iterable[str] | None) -> list[str]:
@@ -306,9 +306,11 @@ class Suite:
 
 def _check_names(problem: ProblemConfig, where: object, base: Path, key: str) -> None:
     """Names that only code knows, which pydantic cannot check."""
-    if problem.dataset not in DATASETS:
+    if problem.dataset not in DATASETS and is_own(problem.dataset):
+        find_own(problem.dataset, base, where=where, key=f"{key}.dataset")
+    elif problem.dataset not in DATASETS:
         wrong = unknown("dataset", problem.dataset, DATASETS)
-        raise InputError(wrong, where=where, key=f"{key}.dataset", allowed=DATASETS)
+        raise InputError(wrong, where=where, key=f"{key}.dataset", allowed=[*DATASETS, FORMS])
     find_model(problem.model, base=base, where=where, key=f"{key}.model")
     too_many = problem.horizon is not None and too_many_windows(problem.space, problem.horizon)
     if too_many:
@@ -325,13 +327,6 @@ def _own_spaces(table: _SuiteTable, where: object) -> dict[tuple[str, str], Prob
         if method.space
         for name, problem in table.problems.items()
     }
-
-
-def _sources(table: _SuiteTable, base: Path) -> dict[str, dict[str, str]]:
-    """Digests of the files of adapters and models that are given by their paths, by these."""
-    given = [method.adapter or "" for method in table.methods.values()]
-    given += [problem.model for problem in table.problems.values()]
-    return {name: sources(name, base) for name in given if ":" in name}
 
 
 def _method(label: str, table: _MethodTable, where: object, base: Path) -> tuple[str, dict[str, Any]]:

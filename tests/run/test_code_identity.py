@@ -189,6 +189,28 @@ def test_verify_names_the_cells_of_a_folder_that_ran_other_code(world: World) ->
     assert finding.message.endswith(f"1 cell ran with {other} (p/mine/seed-2)")
 
 
+def test_a_file_may_hold_several_methods_of_which_one_is_mended(world: World) -> None:
+    other = ADAPTER.replace("Mine", "Other").replace('"mine"', '"other"').replace("< 0", ">= 0")
+    path = world.folder / "code" / "mine.py"
+    path.write_text(ADAPTER + other)
+    with (world.folder / "s.toml").open("a") as file:
+        file.write('[methods.other]\nadapter = "code/mine.py:Other"\n')
+    assert world.run().exit_code == 1
+    path.write_text(ADAPTER + other.replace(">= 0", "< 0"))
+    assert world.run(methods="other", retry_failed=True).count("complete") == 1
+    assert verify(world.out).findings == []
+
+
+def test_verify_names_a_model_that_was_edited_between_methods(world: World) -> None:
+    with (world.folder / "s.toml").open("a") as file:
+        file.write("[methods.random_search]\n")
+    world.run(methods="mine")
+    world.edit("net.py")
+    world.run(methods="random_search")
+    (finding,) = verify(world.out).findings
+    assert finding.message.startswith("net.py was edited between its runs: 1 cell ran with sha256")
+
+
 def test_the_referee_retrains_no_other_model_than_the_one_that_ran(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
