@@ -14,6 +14,7 @@ from filelock import FileLock
 from torch import Tensor
 
 from hpobench_fds.data.dataset import Dataset
+from hpobench_fds.data.own import FORMS, is_own, read_own
 from hpobench_fds.data.readers import (
     Part,
     Request,
@@ -129,8 +130,9 @@ def load_dataset(
     train_limit: int | None = None,
     test_limit: int | None = None,
     where: object = None,
+    base: Path | None = None,
 ) -> Dataset:
-    """The dataset of that name (see DATASETS), normalised per channel, on the device.
+    """The dataset of that name (see DATASETS), or a user's own (see ``own``), normalised, on the device.
 
     Parameters
     ----------
@@ -138,7 +140,7 @@ def load_dataset(
     download : let torchvision download what is missing into the root.
     train_limit, test_limit : keep that many examples, the same every time, classes in proportion; a smaller
         subset lies within a larger one. All are kept if there are fewer.
-    where : the place in a suite to name in errors.
+    where : the place in a suite to name in errors. base : the folder that a path is relative to.
 
     Raises
     ------
@@ -152,9 +154,13 @@ def load_dataset(
     request = Request(name, data_root(root), download, where, DATASETS.get(name, ""))
     if name in _BUILTIN:
         return _load_builtin(request, device, dtype, train_limit, test_limit)
+    if name not in _REGISTERED and is_own(name):
+        return _load_own(name, base, where, device, dtype, train_limit, test_limit)
     if name in _REGISTERED:
         return _load_registered(request, device, dtype, train_limit, test_limit)
-    raise InputError(f"unknown dataset {name!r}", where=where, key="dataset", allowed=sorted(DATASETS))
+    raise InputError(
+        f"unknown dataset {name!r}", where=where, key="dataset", allowed=[*sorted(DATASETS), FORMS]
+    )
 
 
 @contextmanager
@@ -207,6 +213,27 @@ def _load_builtin(
     )
 
 
+def _load_own(
+    name: str,
+    base: Path | None,
+    where: object,
+    device: str | torch.device,
+    dtype: torch.dtype,
+    train_limit: int | None,
+    test_limit: int | None,
+) -> Dataset:
+    own = read_own(name, base, where=where)
+    return Dataset.from_own(
+        name,
+        _limited(own.x_train, own.y_train, train_limit, "train"),
+        _limited(own.x_test, own.y_test, test_limit, "test"),
+        own.labels,
+        own.digest,
+        device=device,
+        dtype=dtype,
+    )
+
+
 def _load_registered(
     request: Request,
     device: str | torch.device,
@@ -233,14 +260,11 @@ def _load_registered(
 
 def _check_registered(request: Request, dataset: Dataset) -> None:
     for part, x, y in (("train", dataset.x_train, dataset.y_train), ("test", dataset.x_test, dataset.y_test)):
-        if not x.is_floating_point() or y.dtype != torch.int64:
-            raise request.error(
-                f"x_{part} is {x.dtype} and y_{part} {y.dtype}", "floating point and torch.int64"
-            )
-        if x.dim() != 4 or not x.numel() or x.shape[1:] != dataset.x_train.shape[1:]:
-            raise request.error(
-                f"x_{part} has shape {tuple(x.shape)}", "(N, C, H, W), the same for both parts"
-            )
+        if not (x.is_floating_point() or x.dtype == torch.int64) or y.dtype != torch.int64:
+            allowed = "floating point, or torch.int64 codes, and torch.int64"
+            raise request.error(f"x_{part} is {x.dtype} and y_{part} {y.dtype}", allowed)
+        if x.dim() < 2 or not x.numel() or x.shape[1:] != dataset.x_train.shape[1:]:
+            raise request.error(f"x_{part} has shape {tuple(x.shape)}", "(N, ...), the same for both parts")
         problem = label_problem(y, len(x), dataset.classes)
         if problem:
             raise request.error(f"y_{part} {problem}")

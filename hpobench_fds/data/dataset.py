@@ -13,8 +13,10 @@ from torch import Tensor
 class Dataset:
     """A classification dataset, normalised, whole, on one device.
 
-    x_train, x_test : [N, C, H, W] floating point, contiguous; y_train, y_test : [N] int64 in [0, classes).
+    x_train, x_test : [N, ...] floating point, images [N, C, H, W]; or int64 codes, for models that embed
+        them. Contiguous. y_train, y_test : [N] int64 in [0, classes).
     black : [C], the normalised value of raw 0, with which crops are padded; None pads with the mean, 0.
+    labels : what each class is called, where that is not its number. digest : SHA-256 of a user's own data.
     """
 
     name: str
@@ -24,12 +26,13 @@ class Dataset:
     y_test: Tensor
     classes: int
     black: Tensor | None = None
+    labels: tuple[str, ...] = ()
+    digest: str | None = None
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """(C, H, W)."""
-        channels, height, width = self.x_train.shape[1:]
-        return channels, height, width
+    def shape(self) -> tuple[int, ...]:
+        """Of an example; (C, H, W) of an image."""
+        return tuple(self.x_train.shape[1:])
 
     @property
     def device(self) -> torch.device:
@@ -40,14 +43,59 @@ class Dataset:
         return self.x_train.dtype
 
     def to(self, device: str | torch.device, dtype: torch.dtype | None = None) -> Dataset:
-        """The same dataset elsewhere; labels stay int64, and what is already there is not copied."""
+        """The same dataset elsewhere; codes and labels stay int64, and what is there is not copied."""
+        kind = (dtype or self.dtype) if self.dtype.is_floating_point else self.dtype
         return replace(
             self,
-            x_train=self.x_train.to(device, dtype or self.dtype),
+            x_train=self.x_train.to(device, kind),
             y_train=self.y_train.to(device),
-            x_test=self.x_test.to(device, dtype or self.dtype),
+            x_test=self.x_test.to(device, kind),
             y_test=self.y_test.to(device),
-            black=None if self.black is None else self.black.to(device, dtype or self.dtype),
+            black=None if self.black is None else self.black.to(device, kind),
+        )
+
+    @classmethod
+    def from_own(
+        cls,
+        name: str,
+        train: tuple[Tensor, Tensor],
+        test: tuple[Tensor, Tensor],
+        labels: Sequence[str],
+        digest: str,
+        *,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> Dataset:
+        """From examples [N, ...] as they are and classes [N]: numbers get mean 0 and variance 1 in training.
+
+        Each column of a table for itself; of more dimensions each index of the first, the channel. What does
+        not vary becomes 0. int64 codes stay as they are.
+        """
+        shift, scale = torch.zeros(()), torch.ones(())
+        codes = train[0].dtype == torch.int64
+        if not codes:
+            numbers = train[0].to(torch.float64)
+            over = (0, *range(2, numbers.dim()))
+            shift = numbers.mean(over, keepdim=True)[0]
+            scale = numbers.std(over, correction=0, keepdim=True)[0]
+            scale = torch.where(scale > 0, scale, 1.0)
+
+        def normalise(raw: Tensor) -> Tensor:
+            if codes:
+                return raw.to(device)
+            return ((raw.to(torch.float64) - shift) / scale).to(device, dtype).contiguous()
+
+        image = train[0].dim() == 4 and not codes
+        return cls(
+            name=name,
+            x_train=normalise(train[0]),
+            y_train=train[1].to(device, torch.int64),
+            x_test=normalise(test[0]),
+            y_test=test[1].to(device, torch.int64),
+            classes=len(labels),
+            black=normalise(torch.zeros_like(train[0][:1, :, :1, :1]))[0].flatten() if image else None,
+            labels=tuple(labels),
+            digest=digest,
         )
 
     @classmethod

@@ -37,10 +37,17 @@ def _mlp(shape: Shape, classes: int) -> Sequential:
     )
 
 
+def _image(shape: Shape, name: str) -> tuple[int, int, int]:
+    """Channels, height and width. Raises InputError for examples that are no images."""
+    if len(shape) != 3:
+        raise InputError(f"{name} takes images [C, H, W], not examples of shape {shape}", key="model")
+    return shape[0], shape[1], shape[2]
+
+
 def _lenet(shape: Shape, classes: int) -> Sequential:
     """LeNet for 28 or 32 pixels, as the paper uses it; pooling before relu, which commute."""
-    channels, side, _ = shape
-    if shape[1:] not in ((28, 28), (32, 32)):
+    channels, side, width = _image(shape, "lenet")
+    if (side, width) not in ((28, 28), (32, 32)):
         raise InputError(f"lenet takes images of 28 or 32 pixels, not {side}", key="model")
     flat = 16 * ((side - 4) // 2 - 4) ** 2 // 4
     return Sequential(
@@ -70,8 +77,9 @@ def _wide_resnet(depth: int, widen: int) -> Callable[[Shape, int], Sequential]:
     """Wide ResNet (Zagoruyko & Komodakis, BMVC 2016) of the given depth and widening factor."""
 
     def build(shape: Shape, classes: int) -> Sequential:
+        channels, _, _ = _image(shape, f"wrn-{depth}-{widen}")
         widths = [16, 16 * widen, 32 * widen, 64 * widen]
-        layers: list[Layer] = [Conv2d(shape[0], 16, 3, padding=1, bias=False, name="stem")]
+        layers: list[Layer] = [Conv2d(channels, 16, 3, padding=1, bias=False, name="stem")]
         for group in range(3):
             for index in range((depth - 4) // 6):
                 inputs = widths[group] if index == 0 else widths[group + 1]
@@ -119,10 +127,11 @@ def find_model(
     return MODELS[name]
 
 
-def build_network(name: str, shape: Shape, classes: int, base: Path | None = None) -> Network:
+def build_network(name: str, shape: Shape, classes: int, base: Path | None = None, codes: int = 0) -> Network:
     """A network by name, or from a user's file: ``my_model.py:build``, see ``find_model``.
 
-    ``build(shape, classes)`` returns a Sequential of this package's layers, or any nn.Module.
+    ``build(shape, classes)`` returns a Sequential of this package's layers, or any nn.Module. Inputs are
+    [B, *shape], of numbers, or of int64 ``codes`` below that if it is not 0.
     Raises InputError for an unknown name, a file that does not load, a model that does not fit.
     """
     builder = find_model(name, base=base)
@@ -131,18 +140,21 @@ def build_network(name: str, shape: Shape, classes: int, base: Path | None = Non
             torch.manual_seed(0)  # a module draws from the global generator: the same in every process
             built = builder(shape, classes)
         network = _network_of(built, shape, classes)
-        _try(network, shape, classes)
+        _try(network, shape, classes, codes)
     except InputError:
         raise
     except Exception as error:
-        raise InputError(f"{name!r} does not fit inputs {shape}: {error}", key="model") from error
+        kind = f"codes {shape} below {codes}" if codes else f"inputs {shape}"
+        raise InputError(f"{name!r} does not fit {kind}: {error}", key="model") from error
     return network
 
 
-def _try(network: Network, shape: Shape, classes: int) -> None:
+def _try(network: Network, shape: Shape, classes: int, codes: int) -> None:
     """One small batch, so that what does not fit or is random shows before any training."""
     generator = torch.Generator().manual_seed(0)
     w, x = network.initial(generator), torch.randn(4, *shape, generator=generator)
+    if codes:
+        x = torch.randint(codes, (4, *shape), generator=generator)
     with torch.no_grad():
         logits, again = network.logits(w, x), network.logits(w, x)
     if logits.shape != (4, classes):

@@ -203,7 +203,7 @@ def load_problems(
         config, _ = suite.problems[name]
         try:
             if (key := data_key(config)) not in data:
-                data[key] = load_data(config, device=device, root=root, download=download)
+                data[key] = load_data(config, device=device, root=root, download=download, base=suite.base)
             problems[name] = problem_of(config, data[key], name=name, base=suite.base)
         except InputError as error:
             place = dotted("problems", location=[name])

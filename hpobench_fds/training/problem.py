@@ -118,8 +118,8 @@ class Problem:
 
     Attributes
     ----------
-    x, y : training examples [N, C, H, W] and labels [N]; a trial splits them into training and
-        validation. Other problems on the same data have the same tensors.
+    x, y : training examples [N, ...] and labels [N]; a trial splits them into training and validation.
+        Other problems on the same data have the same tensors.
     horizon : inner steps T of one training; final_horizon : those of the referee's retraining.
     look_every : inner steps between looks at losses and budget; at most an inner epoch.
     """
@@ -130,15 +130,22 @@ class Problem:
         self.name, self.base = name, base
         self.config = config
         self.x, self.y = dataset.x_train, dataset.y_train
-        self.black = dataset.black
+        self.black, self.labels, self.digest = dataset.black, dataset.labels, dataset.digest
         self.classes = dataset.classes
-        self.device, self.dtype = dataset.x_train.device, dataset.x_train.dtype
-        self.network: Network = build_network(config.model, tuple(self.x.shape[1:]), dataset.classes, base)
+        self.device, self.dtype = self.x.device, dataset.dtype
+        codes = 0
+        if not self.dtype.is_floating_point:
+            self.dtype, codes = getattr(torch, config.dtype), _codes(dataset, name)
+        shape = tuple(self.x.shape[1:])
+        self.network: Network = build_network(config.model, shape, dataset.classes, base, codes)
         self.rule: StepRule = RULES[config.optimiser]
         self.space = config.schedule_space()
         self.batch_size = config.batch_size
         a = config.augmentation
         self.augmentation = Augmentation(a.crop_padding, a.flip, a.cutout, a.cutout_probability)
+        if self.augmentation.active and not (self.x.dim() == 4 and self.x.is_floating_point()):
+            told = f"for examples of shape {shape}"
+            raise InputError(told, where=name, key="augmentation", allowed="images [C, H, W]")
         split = make_split(len(self.y), config.validation_fraction, 0, where=name)
         self.validation_size, examples = len(split.validation), len(split.train)
         self.steps_per_epoch = examples // config.batch_size
@@ -165,6 +172,14 @@ class Problem:
         return other
 
 
+def _codes(dataset: Dataset, where: str) -> int:
+    """One more than the largest code of a data set of codes. Raises InputError for one below 0."""
+    low = min(int(dataset.x_train.min()), int(dataset.x_test.min()))
+    if low < 0:
+        raise InputError(f"holds the code {low}", where=where, key="dataset", allowed="0 or more")
+    return 1 + max(int(dataset.x_train.max()), int(dataset.x_test.max()))
+
+
 def data_key(config: ProblemConfig) -> tuple[object, ...]:
     """What decides a problem's data: problems alike in this may share them."""
     return config.dataset, config.dtype, config.train_limit, config.test_limit
@@ -176,6 +191,7 @@ def load_data(
     device: torch.device | str = "cpu",
     root: Path | None = None,
     download: bool = False,
+    base: Path | None = None,
 ) -> Dataset:
     """A problem's data, on the device. Raises InputError as ``load_dataset`` does."""
     return load_dataset(
@@ -186,6 +202,7 @@ def load_data(
         download=download,
         train_limit=config.train_limit,
         test_limit=config.test_limit,
+        base=base,
     )
 
 
@@ -213,5 +230,5 @@ def load_problem(
     base: Path | None = None,
 ) -> tuple[Problem, TestData]:
     """Load the data to the device, and the problem on them. Raises InputError as those two do."""
-    dataset = load_data(config, device=device, root=root, download=download)
+    dataset = load_data(config, device=device, root=root, download=download, base=base)
     return problem_of(config, dataset, name=name, base=base)

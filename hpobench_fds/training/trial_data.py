@@ -21,24 +21,26 @@ class TrialData:
     def __init__(self, problem: Problem, split: Split, seed: int, aside: Around = nullcontext) -> None:
         self._x, self._y = problem.x, problem.y
         self.order = BatchOrder(split.train, problem.batch_size, derive(seed, "order"), problem.device, aside)
-        self._augment = Augmenter(
-            problem.augmentation,
-            derive(seed, "augment"),
-            problem.batch_size,
-            self.order.steps_per_epoch,
-            (problem.x.shape[1], problem.x.shape[2], problem.x.shape[3]),
-            problem.device,
-            black=problem.black,
-            around=aside,
-        )
+        self._augment: Augmenter | None = None
+        if problem.augmentation.active:
+            self._augment = Augmenter(
+                problem.augmentation,
+                derive(seed, "augment"),
+                problem.batch_size,
+                self.order.steps_per_epoch,
+                (problem.x.shape[1], problem.x.shape[2], problem.x.shape[3]),
+                problem.device,
+                black=problem.black,
+                around=aside,
+            )
         validation = split.validation.to(problem.device)
         self.x_validation = problem.x.index_select(0, validation) if len(validation) else problem.x[:0]
         self.y_validation = problem.y.index_select(0, validation)
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Batch of inner step ``step``: x [B, C, H, W], y [B]. Random access, same every time."""
+        """Batch of inner step ``step``: x [B, ...], y [B]. Random access, same every time."""
         indices = self.order.batch(step)
         x = self._x.index_select(0, indices)
-        if self._augment.augmentation.active:
+        if self._augment is not None:
             x = self._augment(x, step)
         return x, self._y.index_select(0, indices)

@@ -232,6 +232,8 @@ def _packed(problem: Problem, test: TestData) -> dict[str, Any]:
         "config": problem.config,
         "classes": problem.classes,
         "steps_per_epoch": problem.steps_per_epoch,
+        "labels": problem.labels,
+        "digest": problem.digest,
         "arrays": {name: tensor.cpu().numpy() for name, tensor in tensors.items()},
     }
 

@@ -75,6 +75,8 @@ class SharedProblem:
     y_test: SharedTensor
     black: SharedTensor | None
     base: Path | None = None
+    labels: tuple[str, ...] = ()
+    digest: str | None = None
 
     @classmethod
     def of(cls, problem: Problem, test: TestData, like: SharedProblem | None = None) -> SharedProblem:
@@ -98,6 +100,8 @@ class SharedProblem:
             y_test=SharedTensor(test.y),
             black=None if problem.black is None else SharedTensor(problem.black),
             base=problem.base,
+            labels=problem.labels,
+            digest=problem.digest,
         )
 
     def build(self, device: torch.device) -> tuple[Problem, TestData]:
@@ -110,6 +114,8 @@ class SharedProblem:
             y_test=self.y_test.tensor(),
             classes=self.classes,
             black=None if self.black is None else self.black.tensor(),
+            labels=self.labels,
+            digest=self.digest,
         )
         _touch(dataset)
         dataset = dataset.to(device)

@@ -1,0 +1,323 @@
+"""A user's own data: arrays, tables, functions and folders of images as examples and labels, checked.
+
+Everything wrong is said in one line that names the file and the place in it. Pickles are never loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hpobench_fds.data.splits import stratified_subset
+from hpobench_fds.errors import InputError
+from hpobench_fds.python_file import find_file, import_file
+
+Array = NDArray[Any]
+
+FORMS = "data.npz, data.csv, data.parquet, FILE.py:FUNCTION or a folder of images"
+TARGET, SPLIT = "target", "split"  # columns of a table with a meaning
+PARTS = ("train", "test")
+TEST_SHARE = 0.2  # of the examples, where a source does not say which are for testing
+MOST_CATEGORIES = 1000  # of a column: each becomes an input
+
+
+@dataclass(frozen=True, eq=False)
+class Own:
+    """Examples x [N, ...] (floats, bytes, or int64 codes) and classes y [N] of both parts.
+
+    labels : the user's own value of each class, as text. digest : SHA-256 of all examples and classes.
+    """
+
+    x_train: Tensor
+    y_train: Tensor
+    x_test: Tensor
+    y_test: Tensor
+    labels: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        found = hashlib.sha256()
+        for tensor in (self.x_train, self.y_train, self.x_test, self.y_test):
+            found.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+            found.update(tensor.contiguous().numpy().tobytes())
+        return found.hexdigest()
+
+
+def is_own(name: str) -> bool:
+    """Whether a data set's name is that of a file, a function in one, or a folder."""
+    file = name.rpartition(":")[0] or name
+    return "/" in name or "\\" in name or file.endswith((".npz", ".csv", ".parquet", ".py"))
+
+
+def find_own(name: str, base: Path | None = None, *, where: object = None, key: str = "dataset") -> Path:
+    """The file or folder of that name, beside the suite (``base``) or in the working directory.
+
+    Raises InputError if there is none, or it is of no known form.
+    """
+    file, _, function = name.rpartition(":")
+    if file.endswith(".py") and function.isidentifier():
+        path, tried = find_file(file, base)
+    elif name.endswith(".py"):
+        raise InputError(f"{name!r} names no function", where=where, key=key, allowed="FILE.py:FUNCTION")
+    else:
+        tried = [folder / Path(name).expanduser() for folder in dict.fromkeys((base or Path(), Path()))]
+        path = next((one.resolve() for one in tried if one.exists()), None)
+    if path is None:
+        problem = f"there is no {' or '.join(map(str, tried))}"
+        raise InputError(problem, where=where, key=key, allowed=FORMS)
+    if not path.is_dir() and path.suffix not in _READERS and path.suffix != ".py":
+        raise InputError(f"{path} is of no form that is read", where=where, key=key, allowed=FORMS)
+    return path
+
+
+def read_own(name: str, base: Path | None = None, *, where: object = None, key: str = "dataset") -> Own:
+    """The data of that name. Raises InputError for whatever is wrong with it."""
+    path = find_own(name, base, where=where, key=key)
+    if path.is_dir():
+        return _checked(_images(path), path)
+    if path.suffix == ".py":
+        return _checked(_returned(path, name.rpartition(":")[2], where, key), path)
+    return _checked(_READERS[path.suffix](path), path)
+
+
+# --------------------------------------------------------------------------------------------- reading
+
+_Raw = Mapping[str, Array]  # x and y, or x_train, y_train, x_test and y_test
+
+
+def _npz(path: Path) -> _Raw:
+    """Arrays of a file of numpy's. Those of Python objects would have to be unpickled, which runs code."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except ValueError as error:
+        if "pickle" in str(error).lower():
+            problem = "holds an array of Python objects, which is not read: it could run code"
+            raise InputError(problem, where=path, allowed="arrays of numbers or strings") from error
+        raise InputError(f"cannot be read: {error}", where=path) from error
+    except Exception as error:  # a zip file's readers raise nearly anything on garbage
+        raise InputError(f"cannot be read: {type(error).__name__}: {error}", where=path) from error
+
+
+def _table(path: Path) -> _Raw:
+    """Columns of a table as inputs: numbers as they are, each category of any other as a 0 or 1."""
+    import pandas as pd
+
+    read: Callable[..., Any] = pd.read_csv if path.suffix == ".csv" else pd.read_parquet
+    try:
+        table: pd.DataFrame = read(path)
+    except Exception as error:
+        raise InputError(f"cannot be read: {type(error).__name__}: {error}", where=path) from error
+    columns = [str(name) for name in table.columns]
+    table.columns = pd.Index(columns)
+    if TARGET not in columns:
+        raise InputError(f"has no column {TARGET!r}", where=path, allowed=f"one of {', '.join(columns[:20])}")
+    inputs = [name for name in columns if name not in (TARGET, SPLIT)]
+    if not inputs or not len(table):
+        raise InputError(f"has {len(table)} rows and {len(inputs)} columns of inputs", where=path)
+    _whole(table, path)
+    parts = _split_column(table, path) if SPLIT in columns else None
+    fitted = table if parts is None else table[parts == "train"]
+    x = np.column_stack([_column(table[name], fitted[name], path) for name in inputs])
+    y = table[TARGET].to_numpy()
+    if parts is None:
+        return {"x": x, "y": y}
+    chosen = {part: (parts == part).to_numpy() for part in PARTS}
+    return {f"{axis}_{part}": values[chosen[part]] for part in PARTS for axis, values in (("x", x), ("y", y))}
+
+
+def _whole(table: Any, path: Path) -> None:
+    """Raise InputError for the first missing or infinite value, by the row and column that people see."""
+    numbers = table.select_dtypes("number")
+    bad = table.isna()
+    bad[numbers.columns] |= np.isinf(numbers.astype(float))
+    if bad.to_numpy().any():
+        row, column = (int(i[0]) for i in np.nonzero(bad.to_numpy()))
+        line = f"line {row + 2}" if path.suffix == ".csv" else f"row {row}"
+        value = table.iloc[row, column]
+        told = "is missing" if bool(table.isna().iloc[row, column]) else f"is {value}"
+        count = int(bad.to_numpy().sum())
+        more = f", and {count - 1} more values are not finite" if count > 1 else ""
+        raise InputError(f"column {table.columns[column]!r} {told} in {line}{more}", where=path)
+
+
+def _split_column(table: Any, path: Path) -> Any:
+    parts = table[SPLIT].astype(str)
+    for value in parts.unique():
+        if value not in PARTS:
+            raise InputError(f"column {SPLIT!r} holds {value!r}", where=path, allowed=PARTS)
+    if parts.nunique() < 2:
+        raise InputError(f"column {SPLIT!r} says {parts.iloc[0]!r} of every row", where=path, allowed=PARTS)
+    return parts
+
+
+def _column(values: Any, fitted: Any, path: Path) -> Array:
+    """Inputs [N, k] of a column; categories are those of the training rows, of another all are 0."""
+    import pandas as pd
+
+    if pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
+        numbers: Array = values.to_numpy(dtype=np.float64)[:, None]
+        return numbers
+    texts, known = values.astype(str).to_numpy(), np.unique(fitted.astype(str).to_numpy())
+    if len(known) > MOST_CATEGORIES:
+        problem = f"column {values.name!r} has {len(known)} categories, each of which would be an input"
+        raise InputError(problem, where=path, allowed=f"at most {MOST_CATEGORIES}, or numbers")
+    flags: Array = (texts[:, None] == known).astype(np.float64)
+    return flags
+
+
+def _returned(path: Path, name: str, where: object, key: str) -> _Raw:
+    """What a function of a user's file returns: x_train, y_train, x_test and y_test."""
+    function = getattr(import_file(path, where=where, key=key), name, None)
+    if not callable(function):
+        raise InputError(f"{path} has no function {name!r}", where=where, key=key)
+    try:
+        found = function()
+    except Exception as error:
+        problem = f"{name}() raised {type(error).__name__}: {error}"
+        raise InputError(problem, where=path) from error
+    names = ("x_train", "y_train", "x_test", "y_test")
+    if isinstance(found, Sequence) and len(found) == 2 and all(isinstance(one, Sequence) for one in found):
+        found = (*found[0], *found[1])
+    if not isinstance(found, Sequence) or len(found) != len(names):
+        told = f"{len(found)} things" if isinstance(found, Sequence) else f"a {type(found).__name__}"
+        raise InputError(f"{name}() returned {told}", where=path, allowed=", ".join(names))
+    return {
+        label: one.numpy(force=True) if isinstance(one, Tensor) else np.asarray(one)
+        for label, one in zip(names, found, strict=True)
+    }
+
+
+def _images(path: Path) -> _Raw:
+    """Images as bytes [N, 3, H, W] from train/CLASS/ and test/CLASS/, or from CLASS/ alone."""
+    if all((path / part).is_dir() for part in PARTS):
+        parts = {part: _image_folder(path / part) for part in PARTS}
+        if (shapes := {x.shape[1:] for x, _ in parts.values()}) and len(shapes) > 1:
+            sizes = " and ".join(f"{s[1]} x {s[2]}" for s in sorted(shapes))
+            raise InputError(f"holds images of {sizes} pixels", where=path, allowed="one size")
+        return {f"{axis}_{part}": parts[part][i] for part in PARTS for i, axis in enumerate("xy")}
+    x, y = _image_folder(path)
+    return {"x": x, "y": y}
+
+
+def _image_folder(path: Path) -> tuple[Array, Array]:
+    from torchvision.datasets import ImageFolder
+    from torchvision.transforms.functional import pil_to_tensor
+
+    try:
+        found = ImageFolder(str(path))
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"no folder of images, one folder a class: {error}", where=path) from error
+    images, first = [], None
+    for file, _ in found.samples:
+        try:
+            image = pil_to_tensor(found.loader(file))
+        except Exception as error:
+            raise InputError(f"cannot be read: {type(error).__name__}: {error}", where=file) from error
+        first = first or tuple(image.shape)
+        if tuple(image.shape) != first:
+            sizes = [f"{s[1]} x {s[2]}" for s in (tuple(image.shape), first)]
+            raise InputError(f"{sizes[0]} pixels, where others have {sizes[1]}", where=file)
+        images.append(image)
+    return torch.stack(images).numpy(), np.array([found.classes[label] for _, label in found.samples])
+
+
+_READERS: dict[str, Callable[[Path], _Raw]] = {".npz": _npz, ".csv": _table, ".parquet": _table}
+
+
+# -------------------------------------------------------------------------------------------- checking
+
+
+def _checked(raw: _Raw, path: Path) -> Own:
+    """Examples and classes of what was read; a part for testing is drawn where there is none."""
+    names = {f"{axis}_{part}" for axis in "xy" for part in PARTS}
+    if not (names <= raw.keys() or {"x", "y"} <= raw.keys()):
+        told = f"holds {', '.join(sorted(raw)) or 'nothing'}"
+        raise InputError(told, where=path, allowed="x and y, or x_train, y_train, x_test and y_test")
+    apart = names <= raw.keys()
+    pairs = [(f"x_{p}", f"y_{p}") for p in PARTS] if apart else [("x", "y")]
+    examples = [_examples(raw[x], x, path) for x, _ in pairs]
+    targets = [_targets(raw[y], y, len(x), path) for x, (_, y) in zip(examples, pairs, strict=True)]
+    classes = np.unique(targets[0])
+    if len(classes) < 2:
+        raise InputError(f"one class alone: {classes[0]!s}", where=path, allowed="two or more")
+    if apart:
+        _alike(examples, targets, classes, path)
+    parts = [
+        (x, torch.from_numpy(np.searchsorted(classes, y))) for x, y in zip(examples, targets, strict=True)
+    ]
+    train, test = parts if apart else _drawn(*parts[0], path)
+    return Own(*train, *test, labels=tuple(str(value) for value in classes))
+
+
+def _examples(values: Array, name: str, path: Path) -> Tensor:
+    """Examples [N, ...]: bytes and codes as they are, other numbers as float64, all finite."""
+    if values.dtype.kind not in "fiub":
+        raise InputError(f"{name} is of type {values.dtype}", where=path, allowed="numbers")
+    if values.ndim < 2 or not values.size:
+        told = f"{name} has shape {values.shape}"
+        raise InputError(told, where=path, allowed="(examples, ...), at least one of each")
+    if values.dtype.kind in "iu" and values.dtype != np.uint8:
+        return torch.from_numpy(values.astype(np.int64))
+    if values.dtype.kind != "f":
+        return torch.from_numpy(np.ascontiguousarray(values.astype(np.uint8)))
+    values = np.asarray(values, np.float64)
+    if not np.isfinite(values).all():
+        place = tuple(int(i[0]) for i in np.nonzero(~np.isfinite(values)))
+        text = ", ".join(map(str, place))
+        raise InputError(f"{name}[{text}] is {values[place]}", where=path, allowed="finite numbers")
+    return torch.from_numpy(np.ascontiguousarray(values))
+
+
+def _targets(values: Array, name: str, count: int, path: Path) -> Array:
+    """Labels [N] of any values that can be put in order; whole numbers as integers."""
+    if values.shape != (count,):
+        raise InputError(f"{name} has shape {values.shape} for {count} examples", where=path)
+    if values.dtype.kind == "O":  # of a table: its texts
+        values = values.astype(str)
+    if values.dtype.kind == "f":
+        if not np.isfinite(values).all():
+            place = int(np.nonzero(~np.isfinite(values))[0][0])
+            raise InputError(f"{name}[{place}] is {values[place]}", where=path, allowed="a label")
+        if not (values == np.round(values)).all():
+            odd = values[values != np.round(values)][0]
+            told = f"{name} holds {odd:g}, which is no class"
+            raise InputError(told, where=path, allowed="whole numbers or texts")
+        values = values.astype(np.int64)
+    if values.dtype.kind not in "iubUS":
+        raise InputError(f"{name} is of type {values.dtype}", where=path, allowed="whole numbers or texts")
+    return values
+
+
+def _alike(examples: Sequence[Tensor], targets: Sequence[Array], classes: Array, path: Path) -> None:
+    """Both parts are of one kind, and the training part has every class."""
+    (x, other), (y, test) = examples, targets
+    if x.shape[1:] != other.shape[1:] or x.dtype != other.dtype:
+        told = [f"{one.dtype} of shape {tuple(one.shape[1:])}" for one in (x, other)]
+        raise InputError(f"x_train is {told[0]}, x_test {told[1]}", where=path, allowed="the same")
+    if y.dtype.kind != test.dtype.kind:
+        raise InputError(f"y_train is of type {y.dtype}, y_test of {test.dtype}", where=path)
+    unseen = np.setdiff1d(test, classes)
+    if len(unseen):
+        raise InputError(f"class {unseen[0]!s} is in y_test alone", where=path)
+
+
+def _drawn(x: Tensor, y: Tensor, path: Path) -> list[tuple[Tensor, Tensor]]:
+    """Training and test parts: a share of each class for testing, the same every time."""
+    count = round(TEST_SHARE * len(y))
+    if not 1 <= count < len(y):
+        raise InputError(f"{len(y)} examples are too few to keep some for testing", where=path)
+    chosen = torch.zeros(len(y), dtype=torch.bool)
+    chosen[stratified_subset(y, count, "test part")] = True
+    parts = [(x[~chosen], y[~chosen]), (x[chosen], y[chosen])]
+    if len(torch.unique(parts[0][1])) < len(torch.unique(y)):
+        raise InputError("a class has a single example, which cannot be in both parts", where=path)
+    return parts
