@@ -59,11 +59,26 @@ class ResultsFolder:
         _known_and_merged(folder, suite)
 
     def cell(self, problem: str, method: str, seed: int) -> CellFiles:
+        """See ``files_of_cell``."""
         return files_of_cell(self.folder, problem, method, seed)
 
 
 def files_of_cell(folder: Path, problem: str, method: str, seed: int) -> CellFiles:
-    return CellFiles(folder / "cells" / problem / method / f"seed-{seed}")
+    """The files of a cell, begun or not, to be read and written.
+
+    Raises InputError if one of them, or a folder on the way to them, is a link: nobody would read what is
+    written behind it, and what is there may be another's.
+    """
+    place = folder / "cells" / problem / method / f"seed-{seed}"
+    try:
+        inside = sorted(place.iterdir()) if place.is_dir() else []
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", where=place) from error
+    for path in (*reversed(place.parents[:3]), place, *inside):
+        if path.is_symlink():
+            text = "a link, which is not followed: remove it, or choose another --out"
+            raise InputError(text, where=path)
+    return CellFiles(place)
 
 
 def _known_and_merged(folder: Path, suite: dict[str, Any]) -> tuple[dict[str, Any] | None, dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import uuid
@@ -67,6 +68,8 @@ def take_lock(path: Path, seconds: float = 0.0) -> FileLock:
     Timeout : another has had it for so many seconds.
     OSError : it cannot be made, or the file system knows no locks.
     """
+    if path.is_symlink():  # opened, the file behind it might be emptied
+        raise OSError(errno.ELOOP, "a link in the place of a lock", str(path))
     lock = FileLock(path, timeout=seconds)
     try:
         lock.acquire(poll_interval=LOCK_POLL)

@@ -22,11 +22,13 @@ from hpobench_fds.records.cell_files import CHECKPOINT_FILE, CellFiles
 from hpobench_fds.records.export import export, merge
 from hpobench_fds.records.folder import files_of_cell
 from hpobench_fds.records.frames import load_results, load_runs
+from hpobench_fds.records.pack import pack
 from hpobench_fds.records.schema import RunRecord
 from hpobench_fds.records.verify import verify
 from hpobench_fds.run import machine
 from hpobench_fds.run.suite_run import run_suite
 from hpobench_fds.suite.config import Suite
+from hpobench_fds.suite.plan import plan
 
 
 @pytest.fixture
@@ -184,6 +186,57 @@ def test_links_among_the_cells_are_not_followed(
     assert merge([results], tmp_path / "merged").cells == runs
     assert verify(tmp_path / "merged").findings == []
     assert any("a link" in str(finding) for finding in verify(results).findings)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "cells",
+        "cells/tiny",
+        "cells/tiny/fds",
+        "cells/tiny/fds/seed-0",
+        "cells/tiny/fds/seed-0/trace.jsonl",
+        "cells/tiny/fds/seed-0/checkpoint.pt",
+        "cells/tiny/fds/seed-0/lock",
+        "cells/tiny/fds/seed-0/output.txt",
+    ],
+)
+@pytest.mark.parametrize("isolate", [False, True])
+def test_a_run_refuses_a_link_where_it_would_write_and_names_it(
+    results: Path, tmp_path: Path, place: str, isolate: bool
+) -> None:
+    """Nobody who reads the folder would see what is behind it."""
+    (tmp_path / "elsewhere").mkdir()
+    moved = tmp_path / "elsewhere" / "moved"
+    path = results / place
+    if path.exists():
+        shutil.move(path, moved)
+    else:
+        moved.write_text("precious")
+    path.symlink_to(moved)
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    for act in (plan, lambda *what: run_suite(*what, isolate=isolate)):
+        with pytest.raises(InputError) as error:
+            act(Suite.from_dict({**SUITE, "seeds": [0, 1, 2]}), results)
+        assert str(error.value).startswith(f"{path}: a link, ")
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+
+
+def test_a_results_folder_may_itself_be_reached_by_a_link(results: Path, tmp_path: Path) -> None:
+    (tmp_path / "near").symlink_to(results)
+    summary = run_suite(SUITE, tmp_path / "near", isolate=False)
+    assert {result.verdict for result in summary.results} == {"complete before"}
+
+
+def test_a_lock_that_is_a_link_empties_no_file(results: Path, tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("kept")
+    lock = cell(results) / "lock"
+    lock.unlink(missing_ok=True)
+    lock.symlink_to(precious)
+    with pytest.raises(InputError, match="a link in the place of a lock"):
+        pack(results)
+    assert precious.read_text() == "kept"
 
 
 def link(path: Path, target: Path) -> None:
