@@ -276,8 +276,9 @@ def verify(folder: ResultsArgument) -> None:
     from hpobench_fds.records.verify import verify as check_records
 
     result = check_records(folder)
-    for finding in result.findings:
-        typer.echo(str(finding), err=finding.level == "error")
+    for finding, count in result.grouped():
+        more = f" (and {count - 1} more of this kind)" if count > 1 else ""
+        typer.echo(f"{finding}{more}", err=finding.level == "error")
     typer.echo(sentence(result, folder))
     if not result.sound:
         raise typer.Exit(EXIT_FAILED)

@@ -63,6 +63,20 @@ def test_verify_prints_a_line_for_each_error_and_fails(shell: Shell, results: Pa
     assert out.endswith("1 errors\n")
 
 
+def test_verify_prints_one_bad_cell_in_a_few_lines(shell: Shell, results: Path) -> None:
+    path = cell(results) / "trace.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    path.write_text(
+        "".join(json.dumps({**row, "schedule": [9.0, 9.0 + row["report"]]}) + "\n" for row in rows)
+    )
+    code, out, err = shell("verify", results)
+    assert code == 1
+    first = f"error: {path}: report 0: the schedule is not in the space (and 3 more of this kind)"
+    assert err.splitlines()[0] == first
+    assert len(err.splitlines()) == 2  # and the digest
+    assert out.endswith("5 errors\n")
+
+
 def test_export_writes_a_table_once(shell: Shell, results: Path, tmp_path: Path) -> None:
     assert shell("export", results, "out.parquet")[:2] == (0, "out.parquet: 16 rows\n")
     assert len(pd.read_parquet(tmp_path / "out.parquet")) == 16

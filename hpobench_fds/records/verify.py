@@ -40,6 +40,7 @@ from hpobench_fds.records.schema import CostRecord, ReportRecord, RunRecord
 Level = Literal["error", "note"]
 SETTLED = ("complete", "failed")
 OUTSIDE = 1e-9  # share of a range that rounding may carry a schedule outside it
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?")
 CLOCK_SLACK = 1e-3  # seconds that the clock's parts may miss of their sum
 
 
@@ -66,6 +67,19 @@ class Verification:
     @property
     def sound(self) -> bool:
         return not any(finding.level == "error" for finding in self.findings)
+
+    def grouped(self) -> list[tuple[Finding, int]]:
+        """The findings to be printed: the first of each kind about a file, and how many of it there are.
+
+        Of one kind are those that differ in numbers alone, such as those of the reports of one trace.
+        """
+        counts: dict[tuple[str, Path, str], int] = {}
+        first: dict[tuple[str, Path, str], Finding] = {}
+        for finding in self.findings:
+            kind = (finding.level, finding.where, _NUMBER.sub("0", finding.message))
+            first.setdefault(kind, finding)
+            counts[kind] = counts.get(kind, 0) + 1
+        return [(first[kind], count) for kind, count in counts.items()]
 
 
 def verify(folder: str | Path) -> Verification:

@@ -64,10 +64,8 @@ class Lines:
 def outcome(result: CellResult) -> str:
     """What became of a cell, in a line."""
     record = result.record
-    if result.why is not None:
-        return f"{result.cell}: {result.verdict}: {result.why}"
-    if record is None or result.verdict not in ("complete", "complete before"):
-        return f"{result.cell}: {result.verdict}" + (f": {record.reason}" if record and record.reason else "")
+    if result.why is not None or record is None or result.verdict not in ("complete", "complete before"):
+        return str(result)
     text = f"{result.cell}: {record.stopped}, {record.reports} reports in {record.clock.method:.1f} s"
     if record.final is None:
         return f"{text}, {record.reason}"

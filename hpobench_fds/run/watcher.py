@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +14,10 @@ from hpobench_fds.suite.cell import Cell
 
 Verdict = Literal["complete", "failed", "interrupted", "complete before", "failed before", "held", "refused"]
 
+MOST_SHOWN = 8  # cells that a summary tells of one by one
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class CellResult:
     """What became of a cell.
 
@@ -28,13 +31,31 @@ class CellResult:
     record: RunRecord | None = None
     why: str | None = None
 
+    def __str__(self) -> str:
+        """A line: the cell, what became of it, and why if it is not complete."""
+        why = self.why or (self.record.reason if self.record else None)
+        return f"{self.cell}: {self.verdict}" + (f": {why}" if why else "")
 
-@dataclass(frozen=True)
+    def __repr__(self) -> str:
+        return f"<CellResult {self}>"  # a record has a hundred lines
+
+
+@dataclass(frozen=True, repr=False)
 class RunSummary:
     """What became of a suite, and where its records are."""
 
     folder: Path
     results: list[CellResult] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        """What became of the cells, and of each that is not complete why: a few lines in a notebook."""
+        counts = Counter(result.verdict for result in self.results)
+        states = ", ".join(f"{count} {verdict}" for verdict, count in counts.items()) or "no cells"
+        wrong = [result for result in self.results if not result.verdict.startswith("complete")]
+        lines = [f"RunSummary of {self.folder}: {states}", *map(str, wrong[:MOST_SHOWN])]
+        if len(wrong) > MOST_SHOWN:
+            lines.append(f"and {len(wrong) - MOST_SHOWN} more that are not complete: see its results")
+        return "\n  ".join(lines)
 
     def count(self, *verdicts: Verdict) -> int:
         return sum(result.verdict in verdicts for result in self.results)

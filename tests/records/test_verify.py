@@ -18,7 +18,7 @@ from hpobench_fds.records.cell_files import CellFiles
 from hpobench_fds.records.frames import load_results, load_runs
 from hpobench_fds.records.parsing import record_digest
 from hpobench_fds.records.schema import TRAITS, ClockRecord
-from hpobench_fds.records.verify import sentence, verify
+from hpobench_fds.records.verify import Finding, Verification, sentence, verify
 
 
 @pytest.fixture
@@ -194,6 +194,30 @@ def test_half_a_line_is_an_error_of_a_finished_run_and_a_note_of_a_running_one(r
     undigested(results, status="running", finished=None)
     assert errors(results) == []
     assert any("half a line" in str(finding) for finding in verify(results).findings)
+
+
+def test_findings_that_differ_in_numbers_alone_are_told_of_once_a_file(results: Path) -> None:
+    def spoil(rows: list[dict[str, Any]]) -> None:
+        for row in rows:
+            row["schedule"] = [7.5 + row["report"], -0.25]
+
+    trace(results, spoil)
+    result = verify(results)
+    outside = [f for f in result.findings if "the schedule is not in the space" in f.message]
+    assert len(outside) == result.reports // 4 == 4  # each is there in Python
+    groups = result.grouped()
+    ((first, count),) = [(f, n) for f, n in groups if "the schedule is not in the space" in f.message]
+    assert (first, count) == (outside[0], 4)
+    assert first.message.startswith("report 0: ")
+    assert sum(count for _, count in groups) == len(result.findings)
+
+
+def test_findings_of_other_files_or_kinds_are_told_apart() -> None:
+    result = Verification()
+    for where, message in (("a", "3 of 4"), ("a", "-1.5e-3 of 20"), ("a", "3 of its 4"), ("b", "3 of 4")):
+        result.findings.append(Finding("error", Path(where), message))
+    result.findings.append(Finding("note", Path("a"), "3 of 4"))
+    assert [count for _, count in result.grouped()] == [2, 1, 1, 1]
 
 
 def test_what_belongs_to_no_run_is_found(results: Path, tmp_path: Path) -> None:

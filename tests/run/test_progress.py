@@ -12,7 +12,7 @@ from rich.console import Console
 from hpobench_fds.records.schema import ClockRecord, CostRecord, FinalRecord, ReportRecord, RunRecord
 from hpobench_fds.run.progress import Lines, Live, TimeLeft, against, outcome
 from hpobench_fds.run.spent import Spent
-from hpobench_fds.run.watcher import CellResult
+from hpobench_fds.run.watcher import CellResult, RunSummary
 from hpobench_fds.suite.cell import BudgetConfig, Cell
 from hpobench_fds.training.problem import ProblemConfig
 
@@ -79,6 +79,24 @@ def report(accuracy: float, incumbent: bool = True) -> ReportRecord:
 )  # fmt: skip
 def test_what_became_of_a_cell_in_a_line(result: CellResult, line: str) -> None:
     assert outcome(result) == line
+
+
+def test_a_summary_prints_in_a_few_lines_whatever_the_number_of_cells() -> None:
+    failed = [
+        CellResult(cell("pbt", seed), "failed", record(cell("pbt", seed), status="failed", reason="of woe"))
+        for seed in range(20)
+    ]
+    complete = [CellResult(cell("gp", seed), "complete", record(cell("gp", seed))) for seed in range(300)]
+    refused = CellResult(cell("fds"), "refused", record(cell("fds")), "another machine")
+    lines = repr(RunSummary(Path("results/tiny"), [*complete, refused, *failed])).splitlines()
+    assert lines[0] == "RunSummary of results/tiny: 300 complete, 1 refused, 20 failed"
+    assert lines[1] == "  digits/fds/seed-0: refused: another machine"
+    assert lines[2] == "  digits/pbt/seed-0: failed: of woe"
+    assert lines[-1] == "  and 13 more that are not complete: see its results"
+    assert len(lines) == 10
+    assert repr(RunSummary(Path("r"), complete[:2])) == "RunSummary of r: 2 complete"
+    assert repr(RunSummary(Path("r"))) == "RunSummary of r: no cells"
+    assert repr(failed[:1]) == "[<CellResult digits/pbt/seed-0: failed: of woe>]"
 
 
 def test_without_a_terminal_there_is_a_line_for_each_cell(capsys: pytest.CaptureFixture[str]) -> None:
