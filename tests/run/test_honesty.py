@@ -236,7 +236,10 @@ def test_what_is_thought_again_after_an_interruption_is_no_trick(
 CONFIG = ProblemConfig.model_validate(
     {
         "dataset": "digits", "train_limit": 120, "test_limit": 60, "batch_size": 8, "horizon": 12,
-        "space": {"lr": {"windows": 3, "low": 0.0, "high": 0.2}},
+        "space": {
+            "lr": {"windows": 3, "low": 0.0, "high": 0.2},
+            "momentum": {"initial": 0.5, "learn": False},
+        },
     }
 )  # fmt: skip
 
@@ -291,14 +294,18 @@ def test_what_was_gone_on_from_counts_as_well(problem: Problem) -> None:
     assert "lr was 0.1 at step 0" in untrue_schedule(went_on, problem, state)
 
 
-def test_values_that_moved_are_told_by_their_means(problem: Problem) -> None:
-    state = Trainer(problem, 0, Clock()).start(0)
+def test_values_that_moved_are_told_step_by_step(problem: Problem) -> None:
+    trainer = Trainer(problem, 0, Clock())
+    state = trainer.start(0)
     values = np.linspace(0.0, 0.11, 12)
     for step, lr in enumerate(values):
         state.took(step, (float(lr), 0.5, 0.0))
-    means = values.reshape(3, 4).mean(1)
-    assert untrue_schedule(schedule(*means), problem, state) == ""
-    assert "at step 8" in untrue_schedule(schedule(*means[:2], 0.11), problem, state)
+    means = schedule(*values.reshape(3, 4).mean(1))
+    found = trainer.evaluate(state)
+    told = Report(means, found, state, values=values[:, None])
+    assert untrue(told, problem, found) == ""
+    assert "lr was 0 at step 0" in untrue(replace(told, values=values[::-1, None]), problem, found)
+    assert "report them step by step" in untrue(replace(told, values=None), problem, found)
 
 
 def test_of_what_nobody_knows_nothing_is_said(problem: Problem) -> None:
