@@ -27,7 +27,7 @@ from hpobench_fds.schedule import HyperparameterSpace, ScheduleSpace
 from .stats.retrained import primary
 
 _CLASSES = {"cifar100": 100} | dict.fromkeys(("digits", "mnist", "fashion_mnist", "cifar10", "svhn"), 10)
-"""Numbers of classes by built-in dataset: records hold the name alone."""
+"""Numbers of classes by built-in dataset: older records hold the name alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +36,8 @@ class Loaded:
 
     ``reports`` has the primary curve in its test columns (``stats.retrained``). ``runs`` has more columns
     than RUN_COLUMNS: of the problem ``targets`` (accuracies that the suite names, or None), ``initial``
-    (the initial schedule in the order of ``schedule_names``, or None) and ``classes`` (NaN: not known); of
-    the run ``commit``, ``machine`` and ``software``, as text.
+    (the initial schedule in the order of ``schedule_names``, or None); of the run ``commit``, ``machine``
+    and ``software``, as text.
     """
 
     folder: Path
@@ -100,9 +100,9 @@ def _with_problems(runs: pd.DataFrame, suite: dict[str, Any]) -> pd.DataFrame:
         config = known.get("config") or {}
         own = bool(_own_space(suite, problem, method))
         rows.append((known.get("targets"), None if own else _initial(config, names), _classes(config)))
-    names = ["targets", "initial", "classes"]
-    facts = pd.DataFrame(rows, columns=names, index=runs.index, dtype=object)
-    return pd.concat([runs, facts], axis=1)
+    facts = pd.DataFrame(rows, columns=["targets", "initial", "named"], index=runs.index, dtype=object)
+    classes = runs["classes"].fillna(facts.pop("named").astype(float))  # older records have none
+    return pd.concat([runs.assign(classes=classes), facts], axis=1)
 
 
 def _own_space(suite: dict[str, Any], problem: str, method: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,27 @@ def read_own(name: str, base: Path | None = None, *, where: object = None, key: 
     if path.suffix == ".py":
         return _checked(_returned(path, name.rpartition(":")[2], where, key), path)
     return _checked(_READERS[path.suffix](path), path)
+
+
+def data_digest(name: str, base: Path | None = None) -> dict[str, str]:
+    """SHA-256 of a file of data, or of all files of a folder with their places, by the name itself.
+
+    Raises InputError as ``find_own`` does.
+    """
+    path = find_own(name, base)
+    files = sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]
+    seen = tuple((str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files)
+    return {name: _digest_of(path, seen)}
+
+
+@lru_cache(maxsize=64)
+def _digest_of(path: Path, seen: tuple[tuple[str, int, int], ...]) -> str:
+    """Read once as long as times and sizes are the same: each cell of a suite asks."""
+    found = hashlib.sha256()
+    for file, _, _ in seen:
+        place = Path(file).relative_to(path).as_posix() if path.is_dir() else ""
+        found.update(f"{place} {hashlib.sha256(Path(file).read_bytes()).hexdigest()}".encode())
+    return found.hexdigest()
 
 
 # --------------------------------------------------------------------------------------------- reading

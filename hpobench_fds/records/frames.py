@@ -202,6 +202,7 @@ _FROM_RUN: dict[str, Callable[[dict[str, Any]], Any]] = {
     "searched": lambda run: searched(
         run["schedule_names"], run["problem_config"].get("space") or {}, run["searches"]
     ),
+    "classes": lambda run: (run.get("data") or {}).get("classes"),
     "mixed_clock": lambda run: bool(run.get("mixed_clock")),
     "crowding": lambda run: crowding(run["clock"], run["device"].get("kind")) or "",
 }

@@ -75,6 +75,16 @@ class ClockRecord(_Record):
         return self.method + self.referee + self.records + self.data
 
 
+class DataRecord(_Record):
+    """What a run's problem was made of."""
+
+    classes: int
+    train: int  # examples, those for validation included
+    test: int
+    labels: list[str] = Field(default_factory=list)  # what each class is called, if not by its number
+    digest: str | None = None  # SHA-256 of a user's own data, as read
+
+
 class FinalRecord(_Record):
     """The referee's last word: the last incumbent's schedule retrained from scratch, in draw 0.
 
@@ -163,6 +173,7 @@ class RunRecord(_Record):
     seed: int
     options: dict[str, Any]
     problem_config: dict[str, Any]
+    data: DataRecord | None = None  # None in older records, and where a cell never came to it
     schedule_names: list[str]  # e.g. lr[0], lr[1], momentum[0]
     budget: dict[str, float | None]  # by what is limited, as ``ReportRecord.spent`` has it
     config_hash: str
@@ -238,13 +249,15 @@ RUN_COLUMNS = [
     "inner_steps", "gradient_equivalents", "products", "reports",
     "final_test_accuracy", "final_test_loss", "last_test_accuracy", "final_report",
     "incumbent_val_loss", "incumbent_val_accuracy", "incumbent_test_accuracy",
-    "budget_seconds", "budget_steps", "schedule_names", "searched", "jobs", "device", "resumed",
+    "budget_seconds", "budget_steps", "schedule_names", "searched", "classes", "jobs", "device",
+    "resumed",
     "mixed_clock", "crowding",
 ]  # fmt: skip
 """Columns of the frame of runs that ``load_runs`` returns, one row a cell. Traits are bool, label, color
 and marker text or None; ``final_report`` is the report whose schedule the referee retrained, or NaN;
-``searched`` says what the method's space is of; ``mixed_clock`` is bool, whether its seconds add up segments
-unlike each other; ``crowding`` says how it was crowded or suspended, empty if it was not."""
+``classes`` is how many the problem has, or NaN; ``searched`` says what the method's space is of;
+``mixed_clock`` is bool, whether its seconds add up segments unlike each other; ``crowding`` says how it was
+crowded or suspended, empty if it was not."""
 
 RETRAINED_COLUMNS = [
     "suite", "problem", "method", "seed", "report", "seconds", "inner_steps", "gradient_equivalents",

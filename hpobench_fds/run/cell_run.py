@@ -23,7 +23,7 @@ from hpobench_fds.method.registry import parse_options, resolve
 from hpobench_fds.records.cell_files import ERROR_FILE, CellFiles, Held
 from hpobench_fds.records.folder import ResultsFolder
 from hpobench_fds.records.incumbents import RULE, incumbents
-from hpobench_fds.records.schema import RunRecord, SegmentRecord, Status
+from hpobench_fds.records.schema import DataRecord, RunRecord, SegmentRecord, Status
 from hpobench_fds.run.earlier import (
     Earlier,
     earlier_of,
@@ -82,6 +82,10 @@ class _Run:
         )  # fmt: skip
         self.record = new_record(cell, problem.steps_per_epoch, machine)
         self.record.attempts = _attempt(known, earlier)
+        self.record.data = DataRecord(
+            classes=problem.classes, train=len(problem.y), test=len(test.y),
+            labels=list(problem.labels), digest=problem.digest,
+        )  # fmt: skip
         self.segment = segment
         self.libraries = "; ".join(libraries(known, segment)) if known is not None and earlier else ""
         if known is not None and earlier is not None:
@@ -351,7 +355,8 @@ def settled_before(cell: Cell, files: CellFiles, retry_failed: bool) -> CellResu
 def _edited_meanwhile(cell: Cell) -> str | None:
     """Why a cell must not be run with what is in its files now, in words; None if it may."""
     try:
-        found = code_of(cell.adapter, cell.config.model, cell.base) if cell.sources else {}
+        config = cell.config
+        found = code_of(cell.adapter, config.model, config.dataset, cell.base) if cell.sources else {}
     except InputError:  # told with its reason when it is needed
         return None
     difference = edited(cell.sources, found)

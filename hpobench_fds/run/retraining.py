@@ -134,7 +134,7 @@ class _Problems:
             config = ProblemConfig.model_validate(record.problem_config)
         except ValidationError as error:
             raise invalid("no problem of this version", files.folder / RUN_FILE, error) from error
-        found = code_of("", config.model, Path())
+        found = code_of("", config.model, config.dataset, Path())
         model = {path: record.sources[path] for path in found if path in record.sources}
         refuse_edited(f"{record.problem}/{record.method}", model, found, files.folder)
         problem, test = load_problem(

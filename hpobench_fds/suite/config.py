@@ -262,7 +262,7 @@ class Suite:
         adapter, options = self.methods[label]
         return Cell(
             self.name, problem, config, label, adapter, options, seed, budget, self.base, self.referee,
-            code_of(adapter, config.model, self.base),
+            code_of(adapter, config.model, config.dataset, self.base),
         )  # fmt: skip
 
     def _labels(self, wanted: str | Iterable[str] | None) -> list[str]:

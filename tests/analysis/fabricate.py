@@ -109,7 +109,7 @@ class Results:
             "incumbent_val_loss": None if last is None else 1 - last, "incumbent_val_accuracy": last,
             "incumbent_test_accuracy": last, "budget_seconds": budget, "budget_steps": None,
             "jobs": 1, "device": {}, "resumed": 0, "mixed_clock": False, "crowding": "",
-            "searched": searched(self.names, {}, bool(cell["searches"])),
+            "classes": None, "searched": searched(self.names, {}, bool(cell["searches"])),
         })  # fmt: skip
         return self
 

@@ -26,7 +26,9 @@ def test_a_whole_folder_is_what_the_store_loads(folder: Path) -> None:
     loaded = loading.load(folder)
     pd.testing.assert_frame_equal(loaded.reports, load_results(folder))
     stored = load_runs(folder)
-    pd.testing.assert_frame_equal(loaded.runs[stored.columns], stored)
+    pd.testing.assert_frame_equal(
+        loaded.runs[stored.columns].drop(columns="classes"), stored.drop(columns="classes")
+    )
     assert set(loaded.runs["initial"]) == {(0.0, 0.0, 0.0, 0.0)}
     assert set(loaded.runs["classes"]) == {10.0}
     assert set(loaded.runs["commit"]) == {"0123456789abcdef"}

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from hpobench_fds.data.own import TEST_SHARE, find_own, is_own, read_own
+from hpobench_fds.data.own import TEST_SHARE, data_digest, find_own, is_own, read_own
 from hpobench_fds.errors import InputError
 
 RNG = np.random.default_rng(0)
@@ -298,3 +298,23 @@ def test_images_of_two_sizes_are_named(tmp_path: Path) -> None:
 def test_a_folder_without_images_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no folder of images, one folder a class"):
         read_own(f"{tmp_path}/")
+
+
+# --------------------------------------------------------------------------------------------- digests
+
+
+def test_the_digest_of_a_file_changes_with_it(npz: Callable[..., Path]) -> None:
+    path = npz(**arrays())
+    before = data_digest("data.npz", path.parent)
+    assert before == data_digest("data.npz", path.parent)
+    assert list(before) == ["data.npz"]
+    npz(**arrays(60))
+    assert data_digest("data.npz", path.parent) != before
+
+
+def test_the_digest_of_a_folder_is_of_its_files_and_their_places(tmp_path: Path) -> None:
+    picture(tmp_path / "p" / "cat" / "1.png", (4, 4), 9)
+    before = data_digest("p/", tmp_path)
+    (tmp_path / "p" / "dog").mkdir()
+    (tmp_path / "p" / "cat" / "1.png").rename(tmp_path / "p" / "dog" / "1.png")
+    assert data_digest("p/", tmp_path) != before

@@ -114,7 +114,7 @@ def test_a_run_with_an_edited_file_is_refused_with_the_choices_and_nothing_is_to
     (line,) = capsys.readouterr().err.splitlines()
     old, new = (hashlib.sha256((FILES[name] + end).encode()).hexdigest()[:8] for end in ("", "\n"))
     assert (
-        f"p/mine/seed-0 was run with other code, edited since: {name} was sha256 {old}, is sha256 {new}"
+        f"p/mine/seed-0 was run with other code or data, edited since: {name} was sha256 {old}, is sha256 {new}"
         in line
     )
     assert "choose another --out" in line
@@ -218,7 +218,7 @@ def test_the_referee_retrains_no_other_model_than_the_one_that_ran(
     monkeypatch.chdir(world.folder)
     before = world.contents()
     world.edit("net.py")
-    with pytest.raises(InputError, match=r"p/mine was run with other code, edited since: net\.py"):
+    with pytest.raises(InputError, match=r"p/mine was run with other code or data, edited since: net\.py"):
         referee_folder(world.out, draws=2)
     assert world.contents() == before
     (world.folder / "net.py").write_text(MODEL)

@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from hpobench_fds.errors import InputError
+from hpobench_fds.records.cell_files import CellFiles
+from hpobench_fds.records.frames import load_runs
 from hpobench_fds.records.verify import verify
 from hpobench_fds.run.suite_run import run_suite
 from hpobench_fds.suite.config import Suite, load_suite
@@ -67,6 +69,26 @@ def test_a_csv_beside_the_suite_is_run_from_anywhere(
         assert result.record is not None
         assert result.record.final is not None
         assert result.record.final.test_accuracy > 0.6
+    assert verify(tmp_path / "out").sound
+
+
+def test_the_record_says_what_the_data_were(table: Path, tmp_path: Path) -> None:
+    folder = run_suite(suite(tmp_path), tmp_path / "out", methods="fds").folder
+    record = CellFiles(folder / "cells/p/fds/seed-0").record()
+    assert record is not None
+    assert record.data is not None
+    assert (record.data.classes, record.data.labels) == (2, ["far", "near"])
+    assert (record.data.train, record.data.test) == (96, 24)
+    assert record.data.digest == problem(tmp_path, "points.csv").digest
+    assert list(record.sources) == ["points.csv"]
+    assert load_runs(folder)["classes"].tolist() == [2.0]
+
+
+def test_data_that_were_edited_since_are_refused(table: Path, tmp_path: Path) -> None:
+    run_suite(suite(tmp_path), tmp_path / "out", methods="fds")
+    table.write_text(table.read_text() + "\n1,1,x,far")
+    with pytest.raises(InputError, match=r"run with other code or data, edited since: points\.csv was"):
+        run_suite(suite(tmp_path), tmp_path / "out", methods="fds")
     assert verify(tmp_path / "out").sound
 
 
