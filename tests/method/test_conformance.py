@@ -196,6 +196,42 @@ class OffTheClock(Own):
         super().trial(task, trial)
 
 
+class BooksToData(Own):
+    """Books its thinking to the making of data."""
+
+    def trial(self, task: Task, trial: int) -> None:
+        with task.clock.charge("data"):
+            sum(range(10))
+        super().trial(task, trial)
+
+
+class FreezesTheClock(Own):
+    """Has time stand still."""
+
+    def trial(self, task: Task, trial: int) -> None:
+        now = task.clock.seconds
+        task.clock._source = lambda: now
+        super().trial(task, trial)
+
+
+class StopsTheClock(Own):
+    """Trains while nothing is booked."""
+
+    def trial(self, task: Task, trial: int) -> None:
+        task.clock.stop()
+        super().trial(task, trial)
+        task.clock.start()
+
+
+class TakesBack(Own):
+    """Takes the time back that it has been charged for."""
+
+    def trial(self, task: Task, trial: int) -> None:
+        super().trial(task, trial)
+        task.clock._sums["method"] -= 5
+        task.clock._elapsed -= 5
+
+
 class OwnTrainer(Own):
     """Trains where nobody counts."""
 
@@ -331,6 +367,10 @@ BAD = [
     (AnotherSchedule, "reports what it trained", "other weights"),
     (HalfTrained, "reports what it trained", "10 inner steps"),
     (OffTheClock, "keeps the clock", "referee"),
+    (BooksToData, "keeps the clock", "to the making of data"),
+    (FreezesTheClock, "keeps the clock", "the clock was tampered with"),
+    (StopsTheClock, "keeps the clock", "it stopped the clock"),
+    (TakesBack, "keeps the clock", "the clock was tampered with"),
     (OwnTrainer, "keeps the clock", "20 steps trained, 0 counted"),
     (SetsTheClockBack, "keeps the clock", "and 128 left on the clock"),
     (NeverStops, "stops on a step budget", "still training"),

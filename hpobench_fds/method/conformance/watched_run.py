@@ -6,8 +6,9 @@ import dataclasses
 import io
 import math
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,11 +18,12 @@ import torch
 from hpobench_fds.data import dataset as data_module
 from hpobench_fds.method.contract import Report
 from hpobench_fds.plain import require_plain
-from hpobench_fds.training.clock import Clock, Cost, Seconds
+from hpobench_fds.training.clock import Account, Clock, Cost, Seconds
 from hpobench_fds.training.state import TrainState
 from hpobench_fds.training.trainer import Trainer, evaluate_on
 
 LOOKS = 1_000_000  # at the clock, in one run
+STOLEN = 0.5  # seconds, of work: less than an inner step has
 SLACK = 1e-9  # share of a range that rounding may carry a schedule outside it
 
 
@@ -44,12 +46,48 @@ class _WorkTime:
 
 
 class WorkClock(Clock):
-    """One second an inner step. Cuts a runaway off."""
+    """One second an inner step. Cuts a runaway off, and sees who lays hands on it."""
 
     def __init__(self, most: int, earlier: Seconds | None = None, cost: Cost | None = None) -> None:
         self.time, self.most = _WorkTime(), most
         self.counted = cost.inner_steps if cost else 0
+        self.stops, self.data = 0, Counter[str]()  # how often "made" by the trainer, "charged" by anyone
         super().__init__(self.time, earlier=earlier, cost=cost)
+
+    def stop(self) -> None:
+        self.stops += 1
+        super().stop()
+
+    def charge(self, account: Account) -> AbstractContextManager[None]:
+        if account == "data":
+            self.data["charged"] += 1
+        return super().charge(account)
+
+    def making_data(self) -> AbstractContextManager[None]:
+        """What the kit's trainers enter while they make a trial's data."""
+        if self._account is not None:
+            self.data["made"] += 1
+        return self.aside("data")
+
+    @contextmanager
+    def watched(self, trace: Trace) -> Iterator[None]:
+        """A method is at work inside: complain if the clock is not left alone."""
+        time, begun, before = self.time, self.time.now, self.sums()
+        try:
+            yield
+        finally:
+            after, passed = self.sums(), time.now - begun
+            ran = after.elapsed - before.elapsed
+            if self.stops:
+                trace.complain("clock", "it stopped the clock")
+            if self._source is not time or abs(ran - passed) > STOLEN:
+                trace.complain(
+                    "clock", f"the clock was tampered with: it ran for {ran:.3g} s of {passed:.3g}"
+                )
+            if (after.referee, after.records) != (before.referee, before.records):
+                trace.complain("clock", "it booked time of its own to the referee or the records")
+            if self.data["charged"] != self.data["made"]:
+                trace.complain("clock", "it booked time of its own to the making of data")
 
     def count(self, *, steps: int = 0, gradients: float = 0.0, products: int = 0) -> None:
         super().count(steps=steps, gradients=gradients, products=products)
