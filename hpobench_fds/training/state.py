@@ -50,8 +50,10 @@ class TrainState:
         if isinstance(hypers, Tensor):  # reading it would wait for the device
             self.trained = None
             return
-        plain = type(hypers) is tuple and all(type(value) is float for value in hypers)
-        trained.append((step, self.step, hypers if plain else tuple(map(float, hypers))))
+        if isinstance(hypers, tuple) and all(type(value) is float for value in hypers):
+            trained.append((step, self.step, hypers))
+        else:
+            trained.append((step, self.step, tuple(map(float, hypers))))
 
 
 @dataclass(frozen=True)

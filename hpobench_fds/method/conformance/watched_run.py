@@ -58,10 +58,12 @@ class WorkClock(Clock):
         self.stops += 1
         super().stop()
 
-    def charge(self, account: Account) -> AbstractContextManager[None]:
+    @contextmanager
+    def charge(self, account: Account) -> Iterator[None]:
         if account == "data":
             self.data["charged"] += 1
-        return super().charge(account)
+        with super().charge(account):
+            yield
 
     def making_data(self) -> AbstractContextManager[None]:
         """What the kit's trainers enter while they make a trial's data."""
