@@ -96,8 +96,12 @@ def run(
 ) -> None:
     """Run a suite: what has been run already is skipped, what was interrupted goes on."""
     if dry_run:
+        from hpobench_fds.suite.config import load_suite
+        from hpobench_fds.suite.foresight import foresee
         from hpobench_fds.suite.plan import plan as make_plan
 
+        for line in foresee(load_suite(suite)):
+            typer.echo(f"warning: {line}", err=True)
         planned = make_plan(suite, out, methods=methods, seeds=seeds, part=part, retry_failed=retry_failed)
         _print_plan(planned, jobs)
         return
@@ -246,8 +250,11 @@ def check(
 def validate(suite: SuiteArgument) -> None:
     """Check a suite without running it or reading its data."""
     from hpobench_fds.suite.config import load_suite
+    from hpobench_fds.suite.foresight import foresee
 
     loaded = load_suite(suite)
+    for line in foresee(loaded):
+        typer.echo(f"warning: {line}", err=True)
     cells = loaded.cells()
     shape = f"{len(loaded.problems)} problems x {len(loaded.methods)} methods x {len(loaded.seeds)} seeds"
     seconds = [cell.budget.seconds for cell in cells]

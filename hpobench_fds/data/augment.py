@@ -49,6 +49,13 @@ class Augmentation:
         """Whether it changes anything."""
         return self.crop_padding > 0 or self.flip or (self.cutout > 0 and self.cutout_probability > 0)
 
+    def check(self, image_shape: tuple[int, int, int]) -> None:
+        """Raise InputError, naming the option, if it moves or cuts more than images (C, H, W) have."""
+        _, height, width = image_shape
+        for key, size in (("crop_padding", self.crop_padding), ("cutout", self.cutout)):
+            if size > min(height, width):
+                raise InputError(f"{size} for images of {height}x{width} pixels", key=key)
+
 
 class _Draw(NamedTuple):
     """One batch's draws, each [batch_size] int64 on the device."""
@@ -94,9 +101,7 @@ class Augmenter:
         self._seed = order_seed
         self._device = torch.device(device)
         channels, height, width = image_shape
-        for key, size in (("crop_padding", augmentation.crop_padding), ("cutout", augmentation.cutout)):
-            if size > min(height, width):
-                raise InputError(f"{size} for images of {height}x{width} pixels", key=key)
+        augmentation.check(image_shape)
         if black is None:
             black = torch.zeros(channels)
         self._black = black.detach().to(self._device)

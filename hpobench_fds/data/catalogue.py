@@ -115,6 +115,12 @@ def register_dataset(name: str, loader: Loader, needs: str = "whatever its loade
     _needs[name] = needs
 
 
+def shape_of(name: str) -> tuple[tuple[int, int, int], int] | None:
+    """(C, H, W) and the number of classes of a built-in data set; of others the data alone tell."""
+    source = _BUILTIN.get(name)
+    return None if source is None else (source.shape, source.classes)
+
+
 def data_root(root: Path | None = None) -> Path:
     """``root``, else the environment variable HPOBENCH_DATA, else DATA_ROOT."""
     return Path(root or os.environ.get("HPOBENCH_DATA") or DATA_ROOT).expanduser()

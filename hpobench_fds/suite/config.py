@@ -373,6 +373,8 @@ def load_suite(path_or_name: str | Path) -> Suite:
         content = resources.files("hpobench_fds.benchmarks").joinpath(f"{name}.toml").read_bytes()
         return _parse(content, where=f"{name} (built in)", base=Path())
     known = builtin_suites()
+    if path.is_dir():
+        raise InputError("a folder, not a suite file", where=path, allowed="a .toml file")
     near = unknown("built-in suite", name, known) if path.suffix != ".toml" else "no such file"
     raise InputError(near, where=path, allowed=f"a .toml file, or a built-in suite: {', '.join(known)}")
 

@@ -45,6 +45,9 @@ class AugmentationConfig(BaseModel):
     cutout: int = Field(default=0, ge=0)  # side in pixels
     cutout_probability: float = Field(default=1.0, ge=0.0, le=1.0)
 
+    def made(self) -> Augmentation:
+        return Augmentation(self.crop_padding, self.flip, self.cutout, self.cutout_probability)
+
 
 class ProblemConfig(BaseModel):
     """One problem of a suite, as the suite file states it."""
@@ -141,8 +144,7 @@ class Problem:
         self.rule: StepRule = RULES[config.optimiser]
         self.space = config.schedule_space()
         self.batch_size = config.batch_size
-        a = config.augmentation
-        self.augmentation = Augmentation(a.crop_padding, a.flip, a.cutout, a.cutout_probability)
+        self.augmentation = config.augmentation.made()
         if self.augmentation.active and not (self.x.dim() == 4 and self.x.is_floating_point()):
             told = f"for examples of shape {shape}"
             raise InputError(told, where=name, key="augmentation", allowed="images [C, H, W]")

@@ -351,3 +351,37 @@ def test_an_adapter_by_path_lies_beside_the_suite(tmp_path: Path) -> None:
     )
     (tmp_path / "s.toml").write_text(GOOD + '[methods.mine]\nadapter = "mine.py:Mine"\n')
     assert load_suite(tmp_path / "s.toml").methods["mine"] == ("mine.py:Mine", {})
+
+
+class SomeMethod:
+    """Given where its path belongs."""
+
+
+@pytest.mark.parametrize(
+    ("key", "methods"),
+    [
+        ("methods.m", {"m": SomeMethod}),
+        ("methods.m.adapter", {"m": {"adapter": SomeMethod}}),
+        ("methods.m.outer[1]", {"m": {"outer": [1, SomeMethod]}}),
+    ],
+)
+def test_a_class_in_place_of_a_path_is_named_with_its_key(key: str, methods: dict[str, Any]) -> None:
+    with pytest.raises(InputError) as error:
+        Suite.from_dict({**tomllib.loads(GOOD), "methods": methods})
+    assert str(error.value).startswith(f"suite: {key}: got the class SomeMethod (allowed: plain data")
+
+
+def test_a_folder_in_place_of_a_suite_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r": a folder, not a suite file \(allowed: a \.toml file\)"):
+        load_suite(tmp_path)
+
+
+def test_a_model_by_path_lies_beside_the_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "net.py").write_text("def build(shape, classes): ...\n")
+    text = 'name = "a"\nseeds = [0]\nbudget.seconds = 1\nmethods.fds = {}\n[problems.p]\ndataset = "digits"\n'
+    (tmp_path / "sub" / "s.toml").write_text(text + 'horizon = 10\nmodel = "net.py:build"\n')
+    monkeypatch.chdir(tmp_path)
+    (cell,) = load_suite("sub/s.toml").cells()
+    assert cell.base == Path("sub")
+    assert list(cell.sources) == ["net.py"]
