@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import math
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -25,6 +26,7 @@ def validated(model: type[T], raw: Mapping[str, Any], *, where: object = None, k
         for name in raw:
             if name not in names:
                 raise InputError(unknown("key", name, names), where=where, key=key, allowed=names or "none")
+    refuse_numbers(raw, _too_large, where=where, key=key)
     try:
         # Strict mode of JSON, unlike that of Python, takes a list for a tuple.
         text = to_json(dict(raw), inf_nan_mode="constants")
@@ -33,6 +35,45 @@ def validated(model: type[T], raw: Mapping[str, Any], *, where: object = None, k
         raise _explain(error, model, where, key) from error
     except PydanticSerializationError as error:
         raise InputError(f"not plain data: {error}", where=where, key=key) from error
+
+
+def refuse_numbers(
+    raw: object, bad: Callable[[object], bool], *, where: object = None, key: str | None = None
+) -> None:
+    """Raise InputError for the first number of plain data that is bad, wherever it stands."""
+    found = _first_bad(raw, bad)
+    if found is not None:
+        place, value = found
+        full = dotted(*([key] if key else []), location=place)
+        raise InputError(f"got {shown(value)}", where=where, key=full, allowed="a finite number")
+
+
+def not_finite(value: object) -> bool:
+    """Whether something is a number that is infinite or none, or too large for a float."""
+    return (isinstance(value, float) and not math.isfinite(value)) or _too_large(value)
+
+
+def _too_large(value: object) -> bool:
+    try:
+        return isinstance(value, int) and not math.isfinite(float(value))
+    except OverflowError:
+        return True
+
+
+def _first_bad(
+    value: object, bad: Callable[[object], bool], place: tuple[int | str, ...] = ()
+) -> tuple[tuple[int | str, ...], object] | None:
+    if bad(value):
+        return place, value
+    found = (_first_bad(inner, bad, (*place, part)) for part, inner in _parts(value))
+    return next((one for one in found if one is not None), None)
+
+
+def _parts(value: object) -> Iterable[tuple[Any, object]]:
+    """What a table or a list holds, by key or place."""
+    if isinstance(value, Mapping):
+        return value.items()
+    return enumerate(value) if isinstance(value, (list, tuple)) else ()
 
 
 _EXPECTED = {

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from hpobench_fds.errors import InputError
 from hpobench_fds.python_file import find_file, import_file
-from hpobench_fds.typed import unknown, validated
+from hpobench_fds.typed import not_finite, refuse_numbers, unknown, validated
 
 if TYPE_CHECKING:  # importing it imports torch, and listing names must be quick
     from hpobench_fds.method.contract import Method
@@ -130,10 +130,16 @@ def parse_options(
 ) -> Any:
     """A method's options from a raw table.
 
+    Numbers that are not finite are refused, whatever its types are, unless its class says that it takes them
+    (``allow_inf_nan``).
+
     Raises
     ------
     InputError : names the key, the bad value and what is allowed.
     """
+    config: Mapping[str, Any] = getattr(method.Options, "model_config", {})
+    if not config.get("allow_inf_nan", False):
+        refuse_numbers(raw, not_finite, where=where, key=key)
     return validated(method.Options, raw, where=where, key=key)
 
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hpobench_fds.errors import InputError
 from hpobench_fds.records.configuration import configuration_hash
-from hpobench_fds.training.problem import ProblemConfig
+from hpobench_fds.training.problem import MOST_EPOCHS, ProblemConfig
 
 BUDGETS = "seconds, steps, epochs or gradient_equivalents"
 
@@ -19,22 +19,19 @@ BUDGETS = "seconds, steps, epochs or gradient_equivalents"
 class BudgetConfig(BaseModel):
     """What each cell may spend: seconds of the fair clock, inner steps or epochs, gradient-equivalents."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    seconds: float | None = Field(
-        default=None, gt=0, allow_inf_nan=False, description="Of the method's own time."
-    )
+    seconds: float | None = Field(default=None, gt=0, description="Of the method's own time.")
     steps: int | None = Field(default=None, ge=1, description="Inner steps.")
     epochs: float | None = Field(
         default=None,
         gt=0,
-        allow_inf_nan=False,
+        le=MOST_EPOCHS,
         description="In place of steps: epochs of the training split.",
     )
     gradient_equivalents: float | None = Field(
         default=None,
         gt=0,
-        allow_inf_nan=False,
         description="Passes over a training batch, forward and backward; products by their FLOPs.",
     )
 
@@ -58,7 +55,7 @@ class RefereeConfig(BaseModel):
     each in ``draws`` fresh draws of initialisation and order that all methods share.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     draws: int = Field(default=1, ge=1, le=1000, description="Fresh draws of each retraining.")
     points: Annotated[int, Field(ge=1)] | Literal["all"] = Field(

@@ -19,10 +19,10 @@ class Limits(BaseModel):
     memory_gb : the process's own memory in gigabytes (10^9 bytes), as ``run.machine.own_memory`` counts it.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    memory_gb: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    seconds: float | None = Field(default=None, gt=0)
+    memory_gb: float | None = Field(default=None, gt=0)
 
     def replaced(self, seconds: float | None, memory_gb: float | None) -> Limits:
         """These with others in place of them where others are given. Raises InputError."""

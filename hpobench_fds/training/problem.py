@@ -26,6 +26,7 @@ from hpobench_fds.schedule import HyperparameterSpace, ScheduleSpace
 from hpobench_fds.training.optimisers import RULES, StepRule
 
 LOOK_EVERY = 50  # inner steps between looks at losses and budget, where an inner epoch has that many
+MOST_EPOCHS = 1e9  # more come to no number of steps
 
 # The paper's ranges and first steps: linear, with negative values and zero, from 0.
 PAPER_SPACE: dict[str, HyperparameterSpace] = {
@@ -57,9 +58,9 @@ class ProblemConfig(BaseModel):
     dataset: str
     model: str = "mlp"
     horizon: int | None = Field(default=None, ge=1)  # inner steps
-    epochs: float | None = Field(default=None, gt=0)  # the same in passes over the training split
+    epochs: float | None = Field(default=None, gt=0, le=MOST_EPOCHS)  # in passes over the training split
     # Of the referee's retraining, over all training data; None: as many inner steps as the horizon.
-    final_epochs: float | None = Field(default=None, gt=0)
+    final_epochs: float | None = Field(default=None, gt=0, le=MOST_EPOCHS)
     batch_size: int = Field(default=128, ge=1)
     optimiser: str = "sgd"
     validation_fraction: float = Field(default=0.1, gt=0.0, lt=1.0)

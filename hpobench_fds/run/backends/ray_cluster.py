@@ -7,6 +7,7 @@ cells' time and no more, and limits, crashes and hangs are seen to by ``run_isol
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -54,7 +55,7 @@ class Cluster:
     def __post_init__(self) -> None:
         if self.cpus < 1:
             raise InputError(f"got {self.cpus}", key="--cpus", allowed="1 or more")
-        if self.gpus < 0:
+        if not 0 <= self.gpus < math.inf:
             raise InputError(f"got {self.gpus:g}", key="--gpus", allowed="0 or more")
 
 
