@@ -23,6 +23,7 @@ from hpobench_fds.records.folder import SUITE_FILE, cell_folders, read_suite
 from hpobench_fds.records.frames import load_results, load_retrained, load_runs
 from hpobench_fds.records.safe_files import read_plain
 from hpobench_fds.schedule import HyperparameterSpace, ScheduleSpace
+from hpobench_fds.wording import printable
 
 from .stats.retrained import primary
 
@@ -55,7 +56,22 @@ def load(folder: str | Path) -> Loaded:
     (reports, runs, retrained), unreadable = _frames(folder)
     reports = _with_windows(reports, suite)
     runs = _with_origin(_with_problems(runs, suite), folder)
+    reports, runs, retrained = _in_print(reports), _in_print(runs), _in_print(retrained)
     return Loaded(folder, primary(reports, runs, retrained), runs, suite, unreadable, retrained)
+
+
+_TEXTS = ("suite", "problem", "method", "adapter", "family", "reason", "stopped")
+
+
+def _in_print(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with texts that any terminal and page may show: records may come from anyone."""
+    changed = {}
+    for name in set(_TEXTS) & set(frame):
+        texts = (text for text in frame[name].unique() if isinstance(text, str))
+        spelt = {text: printable(text) for text in texts if not text.isprintable()}
+        if spelt:
+            changed[name] = frame[name].replace(spelt)
+    return frame.assign(**changed)
 
 
 _Frames = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from hpobench_fds.errors import HpobenchError, InputError
+from hpobench_fds.wording import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -208,10 +209,11 @@ def methods_command() -> None:
         try:
             method = known[name]
         except InputError as error:  # one broken package must not hide the others
-            table.add_row(name, Text(str(error), style="red"), "", "")
+            table.add_row(Text(name), Text(str(error), style="red"), "", "")
         else:
             # Text, since square brackets would be read as markup.
-            table.add_row(name, method.family, Text("\n".join(_defaults(method.Options))), Text(method.paper))
+            options = "\n".join(_defaults(method.Options))
+            table.add_row(*map(Text, (name, method.family, options, method.paper)))
     _console().print(table)
 
 
@@ -478,7 +480,7 @@ def _print_summary(summary: RunSummary, drawn: int | None) -> None:
     failed = [r for r in summary.results if r.verdict in ("failed", "failed before") and r.record]
     for result in failed:
         reason = result.record.reason if result.record else ""
-        typer.echo(f"failed: {result.cell}: {reason}", err=True)
+        typer.echo(printable(f"failed: {result.cell}: {reason}"), err=True)
     for result in summary.results:
         if result.verdict in ("complete", "failed") and result.why:
             typer.echo(f"note: {result.cell}: {result.why}", err=True)
@@ -536,7 +538,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    typer.echo(f"error: {' '.join(message.split())}", err=True)
+    typer.echo(printable(f"error: {' '.join(message.split())}"), err=True)
     sys.exit(code)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from hpobench_fds.wording import printable
+
 MOST_TEXT = 1000  # characters of what is wrong; a bad value may be a whole file
 
 
@@ -38,4 +40,4 @@ class InputError(HpobenchError):
         text = f"{place}: {problem}" if place else problem
         if allowed:
             text += f" (allowed: {allowed})"
-        super().__init__(" ".join(text.split()))
+        super().__init__(printable(" ".join(text.split())))

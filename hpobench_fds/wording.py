@@ -1,4 +1,4 @@
-"""How durations and errors are put into a line."""
+"""How durations, errors and texts from others are put into a line."""
 
 from __future__ import annotations
 
@@ -10,6 +10,13 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes:02d} min"
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def printable(text: str) -> str:
+    """A text from others as one line that moves no cursor and clears no terminal: controls are spelt out."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def in_a_line(error: BaseException, most: int = 300) -> str:

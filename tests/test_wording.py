@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hpobench_fds.wording import duration, in_a_line
+from hpobench_fds.errors import InputError
+from hpobench_fds.wording import duration, in_a_line, printable
 
 
 @pytest.mark.parametrize(
@@ -25,3 +26,21 @@ def test_durations_read_well(seconds: float, text: str) -> None:
 )
 def test_errors_fit_into_a_line(error: Exception, text: str) -> None:
     assert in_a_line(error) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("plain, ünïcode, 😀", "plain, ünïcode, 😀"),
+        ("a\nb\tc", "a\\nb\\tc"),
+        ("\x1b[2J\x07 gone\u202e", "\\x1b[2J\\x07 gone\\u202e"),
+        ("\ud800", "\\ud800"),
+    ],
+)
+def test_texts_of_others_control_no_terminal(text: str, line: str) -> None:
+    assert printable(text) == line
+    assert printable(line) == line
+
+
+def test_bad_input_is_a_line_that_controls_no_terminal() -> None:
+    assert str(InputError("got '\x1b[2J'\n twice", key="name")) == "name: got '\\x1b[2J' twice"

@@ -38,7 +38,7 @@ from . import (
     speedup_curve,
     truncation,
 )
-from .saving import Figure, check_formats, save
+from .saving import Figure, check_formats, file_name, save
 from .style import STYLES
 
 Draw = Callable[[pd.DataFrame, pd.DataFrame, str], Figure]
@@ -112,7 +112,7 @@ def available(reports: pd.DataFrame, reference: str = REFERENCE) -> dict[str, Dr
     if reference != REFERENCE:
         found |= {name: partial(_compared, name=name, reference=reference) for name in _COMPARED}
     for method in gradient_methods(reports):
-        found[f"schedules_{method}"] = partial(_outer_steps, method=method)
+        found[f"schedules_{file_name(method)}"] = partial(_outer_steps, method=method)
     return found
 
 

@@ -70,7 +70,9 @@ def plan(problems: Sequence[str], methods: Sequence[str], looks: Looks) -> Plan:
 def handle(kind: Look, sizes: Page, marker: bool = True) -> Artist:
     """A legend's entry for whatever is drawn in this look; without a dash, for markers alone."""
     line = kind.line() if kind.dash else {"color": kind.color, "linestyle": "none"}
-    return Line2D([], [], label=kind.label, linewidth=sizes.line, marker=kind.marker if marker else "",
+    # matplotlib leaves a label out that begins with _: a space of no width goes before it.
+    label = f"\u200b{kind.label}" if kind.label.startswith("_") else kind.label
+    return Line2D([], [], label=label, linewidth=sizes.line, marker=kind.marker if marker else "",
                   markersize=sizes.marker, **line)  # fmt: skip
 
 
@@ -108,8 +110,7 @@ def legend_of(
         legend_below(canvas, [handle for column in columns for handle in column])
         return
     rows = max(map(len, columns))
-    filled = [column + [Line2D([], [], linestyle="")] * (rows - len(column)) for column in columns]
+    filled = [column + [Line2D([], [], linestyle="", label="")] * (rows - len(column)) for column in columns]
     canvas.set_figheight(canvas.get_figheight() + max(rows - 2, 0) * 1.5 * font / 72)
     blank = [handle for column in filled for handle in column]
-    labels = ["" if str(h.get_label()).startswith("_") else str(h.get_label()) for h in blank]
-    canvas.legend(blank, labels, loc="outside lower center", ncols=len(columns))
+    canvas.legend(blank, [str(h.get_label()) for h in blank], loc="outside lower center", ncols=len(columns))

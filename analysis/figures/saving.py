@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +13,13 @@ from typing import Any
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure as Canvas
+from matplotlib.text import Text
 
 from hpobench_fds.errors import InputError
 from hpobench_fds.records.safe_files import write_atomic
+
+# What matplotlib itself writes at a logarithmic axis.
+_OF_AN_AXIS = re.compile(r"\$\\mathdefault\{([-0-9.^{}\u2212]|\\times)*\}\$")
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +30,13 @@ class Figure:
     figure: Canvas
     data: pd.DataFrame
     caption: str
+
+    def __post_init__(self) -> None:
+        for text in self.figure.findobj(Text):
+            assert isinstance(text, Text)
+            # A name may hold two dollars, between which matplotlib would read mathematics.
+            if "$" in text.get_text() and not _OF_AN_AXIS.fullmatch(text.get_text()):
+                text.set_parse_math(False)
 
     def _repr_png_(self) -> bytes:
         """What a notebook shows."""
@@ -72,6 +85,12 @@ def check_formats(formats: Sequence[str]) -> None:
             raise InputError(f"unknown format {suffix!r}", key="formats", allowed=_NO_METADATA)
 
 
+def file_name(text: str) -> str:
+    """A name as a file's, which leads nowhere else; names that differ stay different."""
+    safe = re.sub(r"[^A-Za-z0-9._-]", "_", text)[:100]
+    return text if safe == text else f"{safe}-{zlib.crc32(text.encode(errors='replace')):08x}"
+
+
 def save(
     fig: Figure, folder: Path, name: str | None = None, formats: Sequence[str] = ("png", "pdf")
 ) -> list[Path]:
@@ -88,7 +107,7 @@ def save(
     """
     check_formats(formats)
     folder.mkdir(parents=True, exist_ok=True)
-    stem = name or fig.name
+    stem = file_name(name or fig.name)
     _lay_out(fig.figure)
     paths = [folder / f"{stem}.{suffix}" for suffix in formats]
     for path, suffix in zip(paths, formats, strict=True):

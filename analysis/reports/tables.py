@@ -6,6 +6,7 @@ says why stands with the table, whatever its form.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable
 from typing import Any, Literal
 
@@ -198,12 +199,15 @@ def to_rich(table: pd.DataFrame, looks: Looks) -> Table:
     return view
 
 
+_TAG = re.compile(r"<(?=[A-Za-z/!?])")  # what Markdown would take for HTML
+
+
 def to_markdown(table: pd.DataFrame, looks: Looks) -> str:
     """A GitHub table; the best method of each problem in bold."""
     names = headings(table, looks)
     lines = ["| Problem | " + " | ".join(names) + " |", "|---|---|" + "---:|" * (len(names) - 1)]
     for problem, best, texts in cells(table, looks):
-        safe = [text.replace("|", "\\|") for text in (problem, *texts)]
+        safe = [_TAG.sub("&lt;", text.replace("|", "\\|")) for text in (problem, *texts)]
         if best:
             safe[1:4] = [f"**{text}**" for text in safe[1:4]]
         lines.append("| " + " | ".join(safe) + " |")

@@ -36,6 +36,7 @@ from hpobench_fds.records.mixed_code import mixed_code
 from hpobench_fds.records.parsing import record_digest, trace_digest, whole_lines
 from hpobench_fds.records.safe_files import read_plain
 from hpobench_fds.records.schema import CostRecord, ReportRecord, RunRecord
+from hpobench_fds.wording import printable
 
 Level = Literal["error", "note"]
 SETTLED = ("complete", "failed")
@@ -53,7 +54,7 @@ class Finding:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.level}: {self.where}: {self.message}"
+        return printable(f"{self.level}: {self.where}: {self.message}")
 
 
 @dataclass

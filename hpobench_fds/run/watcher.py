@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 from hpobench_fds.records.schema import ReportRecord, RunRecord
 from hpobench_fds.run.spent import Spent
 from hpobench_fds.suite.cell import Cell
+from hpobench_fds.wording import printable
 
 Verdict = Literal["complete", "failed", "interrupted", "complete before", "failed before", "held", "refused"]
 
@@ -34,7 +35,7 @@ class CellResult:
     def __str__(self) -> str:
         """A line: the cell, what became of it, and why if it is not complete."""
         why = self.why or (self.record.reason if self.record else None)
-        return f"{self.cell}: {self.verdict}" + (f": {why}" if why else "")
+        return printable(f"{self.cell}: {self.verdict}" + (f": {why}" if why else ""))
 
     def __repr__(self) -> str:
         return f"<CellResult {self}>"  # a record has a hundred lines
