@@ -10,8 +10,10 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 
 import numpy as np
 import torch
@@ -58,11 +60,21 @@ class Request:
         except InputError:
             raise
         except Exception as err:
+            if self.download and _is_of_the_network(err):
+                problem = f"the download into {self.root} failed: {type(err).__name__}: {err}"
+                raise self.error(f"{problem} -- the same command takes it up again") from err
             raise self.damaged(f"{source} cannot be read: {type(err).__name__}: {err}") from err
 
     def damaged(self, problem: str) -> InputError:
         """Of a file that is there and is no good, as a download that was cut off leaves one."""
         return self.error(f"{problem} -- delete it, and --download fetches it again")
+
+
+def _is_of_the_network(error: Exception) -> bool:
+    """Whether a download did not come, as torchvision says it: nothing on the disk is to blame."""
+    return isinstance(error, (URLError, ConnectionError, TimeoutError, HTTPException)) or (
+        isinstance(error, RuntimeError) and "ownload" in str(error) and "corrupted" not in str(error)
+    )
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -579,6 +580,38 @@ def test_one_runner_at_a_time_downloads_and_the_others_find_what_it_fetched(
         found = list(pool.map(load, range(4)))
     assert most == [1]
     assert all(torch.equal(one.x_train, found[0].x_train) for one in found)
+
+
+TORCHVISION = {"mnist": "MNIST", "cifar10": "CIFAR10", "cifar100": "CIFAR100", "svhn": "SVHN"}
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar10", "cifar100", "svhn"])
+def test_every_set_of_torchvision_names_what_is_damaged_and_what_to_do(name: str, tmp_path: Path) -> None:
+    WRITERS[name](tmp_path)
+    for path in tmp_path.rglob("*"):
+        if path.is_file():
+            spoil(path, lambda b: b[: len(b) // 2])
+    with pytest.raises(InputError, match=rf"{tmp_path}.*-- delete it, and --download fetches it again"):
+        load_dataset(name, root=tmp_path)
+
+
+@pytest.mark.parametrize("name", TORCHVISION)
+@pytest.mark.parametrize(
+    "error",
+    [URLError("no route to host"), ConnectionResetError("by peer"), RuntimeError("Error downloading x")],
+)
+def test_a_download_that_does_not_come_blames_no_file(
+    name: str, error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(f"torchvision.datasets.{TORCHVISION[name]}.download", fails)
+    with pytest.raises(
+        InputError, match=rf"the download into {tmp_path} failed: .*takes it up again"
+    ) as said:
+        load_dataset(name, root=tmp_path, download=True)
+    assert "delete" not in str(said.value)
 
 
 def test_a_data_root_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
