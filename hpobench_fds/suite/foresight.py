@@ -42,7 +42,7 @@ def foresee(suite: Suite) -> list[str]:
 
 def short_budgets(suite: Suite) -> list[str]:
     """Problems whose budget ends before one training over the whole horizon does, and whose loss that is."""
-    whole, short = [], []
+    whole, short = list[str](), list[str]()
     for label, (adapter, _) in suite.methods.items():
         (short if resolve(adapter, base=suite.base).multi_fidelity else whole).append(label)
     lines = []
