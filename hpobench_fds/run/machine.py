@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import platform
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +15,7 @@ import joblib
 import numpy as np
 import psutil
 import torch
+from threadpoolctl import threadpool_limits
 
 from hpobench_fds.errors import InputError
 
@@ -60,6 +63,21 @@ def threads_each(jobs: int) -> int:
     """
     cores: int = joblib.cpu_count()
     return max(1, min(torch.get_num_threads(), cores // jobs))
+
+
+@contextmanager
+def threads_that_fit() -> Iterator[None]:
+    """In this block the process has no more threads than it may use cores: what more there are would wait."""
+    before, threads = torch.get_num_threads(), threads_each(1)
+    if threads == before:
+        yield
+        return
+    torch.set_num_threads(threads)
+    try:
+        with threadpool_limits(threads):  # numpy's and scikit-learn's
+            yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def describe_machine(device: torch.device, jobs: int = 1) -> Machine:

@@ -18,7 +18,7 @@ from hpobench_fds.records.safe_files import read_plain, writing
 from hpobench_fds.records.schema import RunRecord
 from hpobench_fds.run.cell_run import now
 from hpobench_fds.run.earlier import segment_of
-from hpobench_fds.run.machine import describe_machine, find_device
+from hpobench_fds.run.machine import describe_machine, find_device, threads_that_fit
 from hpobench_fds.run.referee import Referee, missing, retrain_curve
 from hpobench_fds.suite.cell import RefereeConfig
 from hpobench_fds.suite.code import code_of, refuse_edited
@@ -73,7 +73,7 @@ def referee_folder(
         if files.record() is None:
             continue
         try:
-            with writing(place, "what was retrained before is recorded"), files.held():
+            with writing(place, "what was retrained before is recorded"), files.held(), threads_that_fit():
                 _cell(files, asked, load, done, tell)
         except Held:
             done.held += 1

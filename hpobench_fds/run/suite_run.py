@@ -18,7 +18,7 @@ from hpobench_fds.data.dataset import Dataset
 from hpobench_fds.errors import InputError
 from hpobench_fds.records.folder import ResultsFolder, files_of_cell
 from hpobench_fds.run.cell_run import run_cell, settled_before
-from hpobench_fds.run.machine import describe_machine, find_devices
+from hpobench_fds.run.machine import describe_machine, find_devices, threads_that_fit
 from hpobench_fds.run.watcher import CellResult, Quiet, RunSummary, Watcher
 from hpobench_fds.suite.cell import Cell, part_of
 from hpobench_fds.suite.config import Suite, load_suite
@@ -133,19 +133,20 @@ def _run_here(
 ) -> Iterator[CellResult]:
     """Run cells one by one in this process; a problem is let go after its last one."""
     last = {cell.problem: index for index, cell in enumerate(todo)}
-    machine = describe_machine(device)
     gc.freeze()  # the collector need not look through all of torch, neither between cells nor on a clock
     try:
-        for index, cell in enumerate(todo):
-            result = run_cell(
-                cell, store, *problems[cell.problem], machine,
-                retry_failed=retry_failed, mixed_clock=mixed_clock, watch=watch,
-            )  # fmt: skip
-            if last[cell.problem] == index:
-                del problems[cell.problem]
-                gc.collect()  # what the cell has left holds it in circles
-            watch.end(result)
-            yield result
+        with threads_that_fit():
+            machine = describe_machine(device)
+            for index, cell in enumerate(todo):
+                result = run_cell(
+                    cell, store, *problems[cell.problem], machine,
+                    retry_failed=retry_failed, mixed_clock=mixed_clock, watch=watch,
+                )  # fmt: skip
+                if last[cell.problem] == index:
+                    del problems[cell.problem]
+                    gc.collect()  # what the cell has left holds it in circles
+                watch.end(result)
+                yield result
     finally:
         gc.unfreeze()
 

@@ -40,12 +40,15 @@ def main() -> None:
 
 
 def _check(order: dict[str, Any], tell: Callable[..., None]) -> None:
+    import torch
+
     from hpobench_fds.method.conformance.bench import Bench
     from hpobench_fds.method.conformance.kit import findings
     from hpobench_fds.method.conformance.problems import TRAININGS
     from hpobench_fds.method.conformance.rules import RULES
     from hpobench_fds.method.registry import parse_options, resolve
 
+    torch.set_num_threads(1)  # on the kit's problems more would only wait for each other
     method, options = resolve(order["method"]), order["options"]
     if options:
         parse_options(method, options, where=order["method"])
