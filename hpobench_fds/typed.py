@@ -34,7 +34,12 @@ def validated(model: type[T], raw: Mapping[str, Any], *, where: object = None, k
     except ValidationError as error:
         raise _explain(error, model, where, key) from error
     except PydanticSerializationError as error:
-        raise InputError(f"not plain data: {error}", where=where, key=key) from error
+        place, value = _not_plain(raw)
+        kind = "the class" if isinstance(value, type) else "a"
+        name = value.__name__ if isinstance(value, type) else type(value).__name__
+        full = dotted(*([key] if key else []), location=place)
+        problem, allowed = f"got {kind} {name}", "plain data: text, numbers, true, false, lists, tables"
+        raise InputError(problem, where=where, key=full, allowed=allowed) from error
 
 
 def refuse_numbers(
@@ -74,6 +79,16 @@ def _parts(value: object) -> Iterable[tuple[Any, object]]:
     if isinstance(value, Mapping):
         return value.items()
     return enumerate(value) if isinstance(value, (list, tuple)) else ()
+
+
+def _not_plain(value: object, place: tuple[int | str, ...] = ()) -> tuple[tuple[int | str, ...], object]:
+    """The first thing in a value that is no plain data, and where it is."""
+    for part, inner in _parts(value):
+        try:
+            to_json(inner, inf_nan_mode="constants")
+        except PydanticSerializationError:
+            return _not_plain(inner, (*place, part))
+    return place, value
 
 
 _EXPECTED = {

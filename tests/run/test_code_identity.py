@@ -14,9 +14,11 @@ from hpobench_fds.errors import InputError
 from hpobench_fds.records.cell_files import CellFiles
 from hpobench_fds.records.schema import RunRecord
 from hpobench_fds.records.verify import verify
+from hpobench_fds.run.backends.ray_cluster import _sent
 from hpobench_fds.run.retraining import referee_folder
 from hpobench_fds.run.suite_run import run_suite
 from hpobench_fds.run.watcher import Quiet, RunSummary
+from hpobench_fds.suite.config import load_suite
 from hpobench_fds.suite.plan import plan
 
 ADAPTER = """
@@ -113,10 +115,8 @@ def test_a_run_with_an_edited_file_is_refused_with_the_choices_and_nothing_is_to
     assert ended.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     old, new = (hashlib.sha256((FILES[name] + end).encode()).hexdigest()[:8] for end in ("", "\n"))
-    assert (
-        f"p/mine/seed-0 was run with other code or data, edited since: {name} was sha256 {old}, is sha256 {new}"
-        in line
-    )
+    assert "p/mine/seed-0 was run with other code or data, edited since: " in line
+    assert f": {name} was sha256 {old}, is sha256 {new}" in line
     assert "choose another --out" in line
     assert world.contents() == before
     with pytest.raises(InputError, match="edited since"):
@@ -224,3 +224,8 @@ def test_the_referee_retrains_no_other_model_than_the_one_that_ran(
     (world.folder / "net.py").write_text(MODEL)
     world.edit("code/mine.py")  # which has no part in it
     assert referee_folder(world.out, draws=2).retrained == 1
+
+
+def test_a_cluster_is_sent_all_files_that_a_cell_s_code_consists_of(world: World) -> None:
+    (cell,) = load_suite(world.folder / "s.toml").cells()
+    assert _sent(cell) == {name: FILES[name].encode() for name in CODE}
