@@ -42,7 +42,7 @@ import torch
 from hpobench_fds.method import AskTell, Method, Proposal
 from hpobench_fds.training.state import Evaluation
 
-MENDED = False
+MENDED = Path(__file__).with_name("mended").exists()
 
 def hang_in_python():
     while True:
@@ -173,7 +173,8 @@ class World:
         return (self.files(cell).folder / name).read_text()
 
     def mend(self) -> None:
-        self.file.write_text(METHODS.replace("MENDED = False", "MENDED = True"))
+        """The same code finds its surroundings in order: what has died goes on from its checkpoint."""
+        self.file.with_name("mended").touch()
 
 
 def dir_of_faults() -> list[str]:
