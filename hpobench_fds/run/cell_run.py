@@ -11,7 +11,6 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
 
 import numpy as np
 import torch
@@ -34,7 +33,7 @@ from hpobench_fds.run.earlier import (
     unreadable,
 )
 from hpobench_fds.run.honesty import Honesty
-from hpobench_fds.run.machine import Machine
+from hpobench_fds.run.machine import Machine, now
 from hpobench_fds.run.recorder import Ears, Recorder
 from hpobench_fds.run.referee import Referee, retrain_curve, schedule_of
 from hpobench_fds.run.spent import RunClock, Spent, clock_record, cost_of, cost_record
@@ -366,11 +365,6 @@ def _edited_meanwhile(cell: Cell) -> str | None:
 def _build(cell: Cell) -> Method:
     method = resolve(cell.adapter, base=cell.base)
     return method(parse_options(method, cell.options))
-
-
-def now() -> str:
-    """The time as records have it: ISO 8601, UTC."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def warm_up(method: Method, problem: Problem) -> None:

@@ -1,4 +1,4 @@
-"""Where cells run: devices by name, what is recorded of the machine, how its cores are divided."""
+"""Where and when cells run: devices by name, what is recorded of the machine, how its cores are divided."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,11 @@ from threadpoolctl import threadpool_limits
 from hpobench_fds.errors import InputError
 
 SEARCHERS = ("scipy", "optuna", "hyperopt", "cmaes")  # whose versions decide what methods propose
+
+
+def now() -> str:
+    """The time as records have it: ISO 8601, UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,8 @@ from hpobench_fds.records.folder import cell_folders, read_suite
 from hpobench_fds.records.parsing import invalid, record_digest, trace_digest
 from hpobench_fds.records.safe_files import read_plain, writing
 from hpobench_fds.records.schema import RunRecord
-from hpobench_fds.run.cell_run import now
 from hpobench_fds.run.earlier import segment_of
-from hpobench_fds.run.machine import describe_machine, find_device, threads_that_fit
+from hpobench_fds.run.machine import describe_machine, find_device, now, threads_that_fit
 from hpobench_fds.run.referee import Referee, missing, retrain_curve
 from hpobench_fds.suite.cell import RefereeConfig
 from hpobench_fds.suite.code import code_of, refuse_edited

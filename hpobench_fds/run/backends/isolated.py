@@ -14,8 +14,8 @@ from hpobench_fds.records.schema import RunRecord
 from hpobench_fds.run.backends.messages import Broken, Ended, Order
 from hpobench_fds.run.backends.shared_data import SharedProblem
 from hpobench_fds.run.backends.supervisor import CellProcess, Stop, size_of
-from hpobench_fds.run.cell_run import lock_soon, new_record, now, settled_before
-from hpobench_fds.run.machine import Machine, threads_each
+from hpobench_fds.run.cell_run import lock_soon, new_record, settled_before
+from hpobench_fds.run.machine import Machine, now, threads_each
 from hpobench_fds.run.watcher import CellResult, Quiet, Watcher
 from hpobench_fds.suite.cell import Cell
 from hpobench_fds.suite.limits import NO_LIMITS, Limits

@@ -27,8 +27,8 @@ from hpobench_fds.records.folder import ResultsFolder
 from hpobench_fds.records.safe_files import write_atomic
 from hpobench_fds.run.backends.isolated import run_isolated
 from hpobench_fds.run.backends.shared_data import SharedProblem, SharedTensor
-from hpobench_fds.run.cell_run import new_record, now, settled_before, unrecorded
-from hpobench_fds.run.machine import Machine, describe_commit, unnamed_machine
+from hpobench_fds.run.cell_run import new_record, settled_before, unrecorded
+from hpobench_fds.run.machine import Machine, describe_commit, now, unnamed_machine
 from hpobench_fds.run.watcher import CellResult, Watcher
 from hpobench_fds.suite.cell import Cell
 from hpobench_fds.suite.limits import NO_LIMITS, Limits
