@@ -13,7 +13,15 @@ from hpobench_fds.analysis.stats.verdict_table import verdict_table
 
 from hpobench_fds.errors import InputError
 
-OF_OTHER_SUITES = {"noise_steps", "noise_windows", "noise_snr", "truncation", "scaling", "agreement"}
+OF_OTHER_SUITES = {
+    "anytime_in_hand",
+    "noise_steps",
+    "noise_windows",
+    "noise_snr",
+    "truncation",
+    "scaling",
+    "agreement",
+}
 """Figures of suites that take one hypergradient of one schedule many times."""
 
 
