@@ -90,6 +90,9 @@ def run(
         bool,
         typer.Option("--mixed-clock", help="Go on although seconds here are unlike those of the first part."),
     ] = False,
+    extend: Annotated[
+        bool, typer.Option("--extend", help="The budget is larger than the folder's: go on with its runs.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")] = False,
     data_root: Annotated[Path | None, typer.Option(help="Folder of the data sets.")] = None,
     download: Annotated[bool, typer.Option("--download", help="Download missing data sets.")] = False,
@@ -103,7 +106,9 @@ def run(
 
         for line in foresee(load_suite(suite)):
             typer.echo(f"warning: {line}", err=True)
-        planned = make_plan(suite, out, methods=methods, seeds=seeds, part=part, retry_failed=retry_failed)
+        planned = make_plan(
+            suite, out, methods=methods, seeds=seeds, part=part, retry_failed=retry_failed, extend=extend
+        )
         _print_plan(planned, jobs)
         return
     from hpobench_fds.run.progress import watcher
@@ -114,8 +119,8 @@ def run(
             summary = run_suite(
                 suite, out, methods=methods, seeds=seeds, part=part, device=device, jobs=jobs,
                 isolate=not in_process, cell_seconds=cell_seconds, cell_memory=cell_memory,
-                retry_failed=retry_failed, mixed_clock=mixed_clock, data_root=data_root,
-                download=download, watch=watch,
+                retry_failed=retry_failed, mixed_clock=mixed_clock, extend=extend,
+                data_root=data_root, download=download, watch=watch,
                 cluster=_cluster(backend, address, cpus, gpus),
             )  # fmt: skip
     except KeyboardInterrupt:

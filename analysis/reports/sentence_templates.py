@@ -13,6 +13,7 @@ TEMPLATES = {
     "machines": "{count} different machines or numbers of threads",
     "software": "{count} different sets of library versions",
     "jobs": "up to {count} runs side by side",
+    "budgets": "{count} run{s} with another budget than the others of the problem",
     "mixed": "{count} run{s} whose seconds add up unlike parts",
     "crowded": "{count} run{s} that did not have the machine to themselves all the time",
     # ---- nothing, or nobody to compare with

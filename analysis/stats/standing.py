@@ -10,7 +10,7 @@ import pandas as pd
 from .frames import numbers, seed_counts, settled
 from .intervals import LEAST
 
-Flaw = Literal["seeds", "dirty", "commits", "machines", "software", "jobs", "mixed", "crowded"]
+Flaw = Literal["seeds", "dirty", "commits", "machines", "software", "jobs", "mixed", "crowded", "budgets"]
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,8 @@ class Reason:
 
     seeds: the fewest of a method on a problem; dirty: runs from changed sources; commits, machines, software:
     how many different ones; jobs: the most cells at a time; mixed: runs whose seconds add up parts made on
-    unlike machines or from unlike sources; crowded: runs that did not have the machine all the time.
+    unlike machines or from unlike sources; crowded: runs that did not have the machine all the time; budgets:
+    runs with another budget than most of their problem.
     """
 
     flaw: Flaw
@@ -51,6 +52,10 @@ def reasons(runs: pd.DataFrame) -> list[Reason]:
     for column, flaw in flags:
         if column in done and (count := int(done[column].fillna("").astype(bool).sum())):
             found.append(Reason(flaw, count))
+    budgets = done[["budget_seconds", "budget_steps"]].fillna(-1.0).apply(tuple, axis=1)
+    usual = budgets.groupby(done["problem"]).transform(lambda one: one.mode().iloc[0])
+    if odd := int((budgets != usual).sum()):
+        found.append(Reason("budgets", odd))
     most = numbers(done["jobs"])
     if len(most) and most.max() > 1:
         found.append(Reason("jobs", int(most.max())))

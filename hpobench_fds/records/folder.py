@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from hpobench_fds.errors import InputError
 from hpobench_fds.plain import first_difference
 from hpobench_fds.records.cell_files import CellFiles
+from hpobench_fds.records.extension import EARLIER, extended
 from hpobench_fds.records.migrations import schema_version
 from hpobench_fds.records.parsing import invalid, plain_object
 from hpobench_fds.records.safe_files import locked, read_plain, write_atomic, writing
@@ -34,29 +35,31 @@ class ResultsFolder:
     ----------
     folder : made if it is missing.
     suite : what decides its outcome, as plain data, with at least ``name``.
+    extend : whether a problem's budget may be larger than on record, which then keeps the one before.
 
     Raises
     ------
     InputError : says what differs; nothing has been written then.
     """
 
-    def __init__(self, folder: Path, suite: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, suite: dict[str, Any], extend: bool = False) -> None:
         self.folder = folder
-        known, merged = _known_and_merged(folder, suite)
+        known, merged = _known_and_merged(folder, suite, extend)
         if merged == known:
             return
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
             with locked(folder / SUITE_LOCK):
-                known, merged = _known_and_merged(folder, suite)  # with what others have added by now
+                # With what others have added by now.
+                known, merged = _known_and_merged(folder, suite, extend)
                 if merged != known:
                     write_atomic(folder / SUITE_FILE, (json.dumps(merged, indent=1) + "\n").encode())
             (folder / "cells").mkdir(exist_ok=True)
 
     @staticmethod
-    def check(folder: Path, suite: dict[str, Any]) -> None:
-        """Raise what opening would raise; writes nothing in any case."""
-        _known_and_merged(folder, suite)
+    def check(folder: Path, suite: dict[str, Any], extend: bool = False) -> dict[str, Any]:
+        """The suite that opening would record, or what it would raise; writes nothing in any case."""
+        return _known_and_merged(folder, suite, extend)[1]
 
     def cell(self, problem: str, method: str, seed: int) -> CellFiles:
         """See ``files_of_cell``."""
@@ -81,10 +84,12 @@ def files_of_cell(folder: Path, problem: str, method: str, seed: int) -> CellFil
     return CellFiles(place)
 
 
-def _known_and_merged(folder: Path, suite: dict[str, Any]) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+def _known_and_merged(
+    folder: Path, suite: dict[str, Any], extend: bool
+) -> tuple[dict[str, Any] | None, dict[str, Any]]:
     known = _known_suite(folder)
     suite = json.loads(json.dumps(suite))  # tuples become lists, as they will read back
-    merged = suite if known is None else _merge(known, suite, folder)
+    merged = suite if known is None else _merge(known, suite, folder, extend)
     return known, {"schema_version": SCHEMA_VERSION, **merged}
 
 
@@ -122,7 +127,7 @@ def read_suite(folder: Path) -> dict[str, Any]:
     return suite
 
 
-def _merge(known: dict[str, Any], suite: dict[str, Any], folder: Path) -> dict[str, Any]:
+def _merge(known: dict[str, Any], suite: dict[str, Any], folder: Path, extend: bool) -> dict[str, Any]:
     """The known suite with what the new one adds. Raises InputError where they contradict each other."""
     if known["name"] != suite["name"]:
         raise InputError(
@@ -131,8 +136,10 @@ def _merge(known: dict[str, Any], suite: dict[str, Any], folder: Path) -> dict[s
         )
     merged = dict(known)
     for table in ("problems", "methods"):
-        old, new = known.get(table, {}), suite.get(table, {})
+        old, new = known.get(table, {}), dict(suite.get(table, {}))
         for name in old.keys() & new.keys():
+            if table == "problems":
+                new[name] = _with_budget(old[name], new[name], folder, name, extend)
             pair = (_deciding(old[name]), _deciding(new[name]))
             if (difference := first_difference(*pair, f"{table}.{name}")) is not None:
                 raise InputError(
@@ -145,9 +152,25 @@ def _merge(known: dict[str, Any], suite: dict[str, Any], folder: Path) -> dict[s
     return merged
 
 
+def _with_budget(
+    old: dict[str, Any], new: dict[str, Any], folder: Path, name: str, extend: bool
+) -> dict[str, Any]:
+    """A problem's new table with the budgets it had before. Raises InputError for one that is no larger."""
+    if old["budget"] == new["budget"]:
+        return {**new, EARLIER: old[EARLIER]} if old.get(EARLIER) else new
+    larger = extended(old, new)
+    if larger is not None and extend:
+        return larger
+    difference = first_difference(old["budget"], new["budget"], f"problems.{name}.budget")
+    choices = "choose another --out"
+    if larger is not None:
+        choices += ", or give --extend to go on with what ended on the smaller budget"
+    raise InputError(f"the folder holds runs of another budget: {difference}: {choices}", where=folder)
+
+
 def _deciding(table: dict[str, Any]) -> dict[str, Any]:
-    """What decides the outcome of cells: targets are of those who look at it, and may change."""
-    return {key: value for key, value in table.items() if key != "targets"}
+    """What decides the outcome of cells and is compared: targets may change, budgets are seen to apart."""
+    return {key: value for key, value in table.items() if key not in ("targets", "budget", EARLIER)}
 
 
 def cell_folders(folder: Path) -> list[Path]:

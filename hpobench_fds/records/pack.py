@@ -26,7 +26,8 @@ class Packed:
 def pack(folder: str | Path) -> Packed:
     """Compress the traces of complete runs, cell by cell; those that a runner has are left alone.
 
-    The same trace gives the same bytes. A digest is that of the trace itself, so it stays true.
+    The same trace gives the same bytes. A digest is that of the trace itself, so it stays true. Checkpoints
+    of complete runs are dropped: given a larger budget, these begin afresh.
     Raises InputError for a folder without results or one that cannot be written, and for a trace that is
     not the one that was recorded.
     """
@@ -50,6 +51,7 @@ def _pack_cell(files: CellFiles, packed: Packed) -> None:
         raise InputError("edited: the trace is not the one that was recorded", where=path)
     small = gzip.compress(content, 9, mtime=0)
     write_atomic(files.folder / PACKED_FILE, small)
+    files.drop_checkpoint()
     path.unlink()  # killed before this, a cell has both: the plain one is read, and packed again next time
     packed.cells, packed.before, packed.after = (
         packed.cells + 1, packed.before + len(content), packed.after + len(small),

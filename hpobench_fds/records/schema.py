@@ -196,6 +196,7 @@ class RunRecord(_Record):
     software: dict[str, str] = Field(default_factory=dict)
     commit: str | None = None
     segments: list[SegmentRecord] = Field(default_factory=list)  # none in records of before there were any
+    extended: list[dict[str, Any]] = Field(default_factory=list)  # budgets before this one, as ``budget``
     refereed: list[SegmentRecord] = Field(default_factory=list)  # where it was retrained once it had ended
     mixed_clock: bool = False  # whether unlike segments were allowed where seconds are limited
     # SHA-256 of an adapter's and a model's files, and of what they import beside them, by path; none of what
@@ -212,6 +213,7 @@ class SuiteProblem(_Record):
     config: dict[str, Any]
     budget: dict[str, Any]
     targets: list[float] | None = None
+    extended_from: list[dict[str, Any]] = Field(default_factory=list)  # the budgets that it had before
 
 
 class SuiteMethod(_Record):

@@ -21,7 +21,7 @@ from hpobench_fds.method.contract import Deaf, Method, Task
 from hpobench_fds.method.registry import parse_options, resolve
 from hpobench_fds.records.cell_files import ERROR_FILE, CellFiles, Held
 from hpobench_fds.records.folder import ResultsFolder
-from hpobench_fds.records.incumbents import RULE, incumbents
+from hpobench_fds.records.incumbents import RULE, incumbents, is_in_time
 from hpobench_fds.records.schema import DataRecord, RunRecord, SegmentRecord, Status
 from hpobench_fds.run.earlier import (
     Earlier,
@@ -47,6 +47,7 @@ from hpobench_fds.training.trainer import Trainer
 from hpobench_fds.wording import in_a_line
 
 LOCK_WAIT = 0.2  # seconds; other runners hold a lock for a moment when they look whether it is free
+BUDGET = "budget"  # what a method says that stopped on it
 MOST_ATTEMPTS = 3  # a cell whose process died that often without getting any further has failed
 
 
@@ -93,6 +94,10 @@ class _Run:
             self.record.started, self.record.resumed = known.started, known.resumed
             self.record.segments = [*segments_of(known)]
             self.record.mixed_clock = known.mixed_clock or refusal(known, earlier, segment) is not None
+
+        if known is not None:
+            larger = cell.is_extension_of(known.config_hash)
+            self.record.extended = [*known.extended, *([known.budget] if larger else [])]
 
     def spent(self) -> Spent:
         return Spent.of(self.budget)
@@ -207,8 +212,12 @@ class _Run:
         self.record.incumbent = self.recorder.incumbent.report if self.recorder.incumbent else None
         self.record.finished = now() if status in ("complete", "failed") else None
         self.files.write_record(self.record)
-        if self.record.finished and self.begun and not (status == "failed" and self._cannot_go_on()):
+        if self.record.finished and self.begun and not self._is_kept(status):
             self.files.drop_checkpoint()
+
+    def _is_kept(self, status: Status) -> bool:
+        """Whether a checkpoint may still be of use: with other libraries, or with a larger budget."""
+        return self._cannot_go_on() if status == "failed" else self.record.stopped == BUDGET
 
 
 def run_cell(
@@ -253,7 +262,10 @@ def run_cell(
             return settled
         known = files.record()
         same_code = known is None or edited(known.sources, cell.sources) is None
-        earlier = earlier_of(files, known, machine) if same_code else None
+        larger = known is not None and cell.is_extension_of(known.config_hash)
+        if known is not None and larger and ended_by_itself(known, files):
+            return CellResult(cell, "complete before", relabelled(cell, known, problem, files))
+        earlier = earlier_of(files, known, machine, cell) if same_code else None
         segment = segment_of(machine, earlier.clock.method if earlier else 0.0, now())
         why = _edited_meanwhile(cell) or (unreadable(files, known, earlier, segment) if same_code else None)
         if why is None and known is not None and not mixed_clock:
@@ -299,9 +311,17 @@ def _attempt(known: RunRecord | None, earlier: Earlier | None) -> int:
     return 1 if further else known.attempts + 1
 
 
+def limits_of(cell: Cell, steps_per_epoch: int) -> dict[str, float | None]:
+    """A cell's budget as records have it."""
+    return {
+        "seconds": cell.budget.seconds,
+        "steps": cell.budget.inner_steps(steps_per_epoch),
+        "gradient_equivalents": cell.budget.gradient_equivalents,
+    }
+
+
 def new_record(cell: Cell, steps_per_epoch: int, machine: Machine) -> RunRecord:
     """The record of a cell that begins."""
-    steps = cell.budget.inner_steps(steps_per_epoch)
     return RunRecord(
         suite=cell.suite,
         problem=cell.problem,
@@ -311,11 +331,7 @@ def new_record(cell: Cell, steps_per_epoch: int, machine: Machine) -> RunRecord:
         options=cell.options,
         problem_config=cell.config.model_dump(mode="json"),
         schedule_names=cell.config.schedule_space().names,
-        budget={
-            "seconds": cell.budget.seconds,
-            "steps": steps,
-            "gradient_equivalents": cell.budget.gradient_equivalents,
-        },
+        budget=limits_of(cell, steps_per_epoch),
         config_hash=cell.config_hash,
         sources=cell.sources,
         status="running",
@@ -339,7 +355,8 @@ def settled_before(cell: Cell, files: CellFiles, retry_failed: bool) -> CellResu
     known = files.record()
     if known is None:
         return None
-    if known.config_hash != cell.config_hash:
+    larger = cell.is_extension_of(known.config_hash)
+    if known.config_hash != cell.config_hash and not larger:
         raise InputError(
             f"{cell} was run with another configuration ({known.config_hash}, not {cell.config_hash}): "
             "choose another --out or remove the cell's folder",
@@ -348,7 +365,26 @@ def settled_before(cell: Cell, files: CellFiles, retry_failed: bool) -> CellResu
     if known.status == "failed":  # with other code it is tried afresh
         return None if retry_failed else CellResult(cell, "failed before", known)
     refuse_edited(cell, known.sources, cell.sources, files.folder)
-    return CellResult(cell, "complete before", known) if known.status == "complete" else None
+    done = known.status == "complete" and not larger
+    return CellResult(cell, "complete before", known) if done else None
+
+
+def ended_by_itself(known: RunRecord, files: CellFiles) -> bool:
+    """Whether a run would not have gone on with a larger budget: its method had nothing left to do.
+
+    Nor would any report count then that did not: all came in time.
+    """
+    if known.status != "complete" or known.stopped == BUDGET:
+        return False
+    return all(is_in_time(report.spent, known.budget) for report in files.reports())
+
+
+def relabelled(cell: Cell, known: RunRecord, problem: Problem, files: CellFiles) -> RunRecord:
+    """The record of such a run under the larger budget; nothing else of it changes."""
+    known.extended = [*known.extended, known.budget]
+    known.budget, known.config_hash = limits_of(cell, problem.steps_per_epoch), cell.config_hash
+    files.write_record(known)
+    return known
 
 
 def _edited_meanwhile(cell: Cell) -> str | None:

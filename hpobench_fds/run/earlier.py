@@ -10,6 +10,7 @@ from hpobench_fds.errors import InputError
 from hpobench_fds.records.cell_files import CHECKPOINT_FILE, CellFiles
 from hpobench_fds.records.schema import ClockRecord, CostRecord, ReportRecord, RunRecord, SegmentRecord
 from hpobench_fds.run.machine import Machine
+from hpobench_fds.suite.cell import Cell
 
 HASH = 40  # letters of a commit's hash
 NO_LIBRARIES = ("hpobench_fds", "platform")  # of what is recorded as software
@@ -27,9 +28,13 @@ class Earlier:
     stopped: str | None = None
 
 
-def earlier_of(files: CellFiles, known: RunRecord | None, machine: Machine) -> Earlier | None:
-    """What to go on from; None to start afresh. Changes nothing."""
-    if known is None or known.status == "complete":
+def earlier_of(files: CellFiles, known: RunRecord | None, machine: Machine, cell: Cell) -> Earlier | None:
+    """What to go on from; None to start afresh. Changes nothing.
+
+    With a larger budget than it had, a run that ended on the smaller one has not stopped.
+    """
+    larger = known is not None and cell.is_extension_of(known.config_hash)
+    if known is None or (known.status == "complete" and not larger):
         return None
     # An error of a method leaves no checkpoint; a process that was killed may leave a good one.
     if known.status == "failed" and not (files.folder / CHECKPOINT_FILE).exists():
@@ -38,11 +43,14 @@ def earlier_of(files: CellFiles, known: RunRecord | None, machine: Machine) -> E
         reports = files.reports()
     except InputError:  # a broken trace cannot be gone on from
         return None
-    if known.stopped is not None:
+    if known.stopped is not None and not larger:
         whole = len(reports) == known.reports
         return Earlier(known.clock, known.cost, reports, stopped=known.stopped) if whole else None
     checkpoint = files.load_checkpoint(machine.device)
-    if checkpoint is None or checkpoint.get("config_hash") != known.config_hash:
+    if checkpoint is None:
+        return None
+    written = str(checkpoint.get("config_hash"))
+    if written != known.config_hash and not cell.is_extension_of(written):
         return None
     try:
         # The clock of schema 1 had an account that is gone.

@@ -94,6 +94,9 @@ class Recorder:
     def checkpoint(self, state: dict[str, Any]) -> None:
         if self._source() < self._next_checkpoint:
             return
+        # One of after the end would stand on reports that came too late, and with a larger budget have not.
+        if not self._in_time(amounts(self._clock.seconds, self._clock.cost)):
+            return
         with self._honesty.charge("records"):
             self._honesty.look()
             began = self._source()

@@ -20,7 +20,7 @@ from hpobench_fds.records.folder import ResultsFolder, files_of_cell
 from hpobench_fds.run.cell_run import run_cell, settled_before
 from hpobench_fds.run.machine import describe_machine, find_devices, threads_that_fit
 from hpobench_fds.run.watcher import CellResult, Quiet, RunSummary, Watcher
-from hpobench_fds.suite.cell import Cell, part_of
+from hpobench_fds.suite.cell import Cell, part_of, with_earlier_budgets
 from hpobench_fds.suite.config import Suite, load_suite
 from hpobench_fds.suite.limits import Limits
 from hpobench_fds.training.problem import Problem, TestData, data_key, load_data, problem_of
@@ -44,6 +44,7 @@ def run_suite(
     cell_memory: float | None = None,
     retry_failed: bool = False,
     mixed_clock: bool = False,
+    extend: bool = False,
     data_root: str | Path | None = None,
     download: bool = False,
     watch: Watcher | None = None,
@@ -71,6 +72,8 @@ def run_suite(
         killed, from the last checkpoint.
     mixed_clock : go on with interrupted runs, limited in seconds, where these are unlike those before:
         another device, other threads, jobs, commit or libraries. They are refused if not.
+    extend : let budgets be larger than those that the folder's runs had. A run that ended on its budget goes
+        on from its last checkpoint, or afresh if it has none; one that ended by itself stays as it is.
     data_root, download : where data sets are, and whether missing ones may be downloaded to it.
     watch : is told how it gets on.
     cluster : run the cells on a Ray cluster, which has a say in place of ``device`` and ``jobs``.
@@ -92,7 +95,7 @@ def run_suite(
     cells = part_of(planned, part)
     description = {**suite.describe(), "seeds": sorted({cell.seed for cell in planned})}
     folder = Path(out) if out is not None else Path("results") / suite.name
-    ResultsFolder.check(folder, description)
+    cells = with_earlier_budgets(cells, ResultsFolder.check(folder, description, extend))
     before = [
         settled_before(cell, files_of_cell(folder, cell.problem, cell.method, cell.seed), retry_failed)
         for cell in cells
@@ -103,7 +106,7 @@ def run_suite(
     elsewhere = apart or cluster is not None
     problems = load_problems(suite, todo, torch.device("cpu") if elsewhere else devices[0], root, download)
 
-    store = ResultsFolder(folder, description)
+    store = ResultsFolder(folder, description, extend)
     watch.plan(cells, todo, jobs)
     if cluster is not None:
         from hpobench_fds.run.backends.ray_cluster import run_on_ray

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hpobench_fds.errors import InputError
 from hpobench_fds.records.configuration import configuration_hash
+from hpobench_fds.records.extension import earlier_budgets
 from hpobench_fds.training.problem import MOST_EPOCHS, ProblemConfig
 
 BUDGETS = "seconds, steps, epochs or gradient_equivalents"
@@ -76,7 +78,8 @@ class Cell:
 
     ``base`` is the folder that an adapter's path is relative to; ``options`` have defaults filled in.
     ``referee`` decides nothing of the outcome, but how much of it is measured. ``sources`` are digests of
-    an adapter's and a model's files, by path, as they were when the cell was made.
+    an adapter's and a model's files, by path, as they were when the cell was made. ``earlier_budgets`` are
+    those that it had before it was given a larger one, as plain data.
     """
 
     suite: str
@@ -90,6 +93,7 @@ class Cell:
     base: Path
     referee: RefereeConfig = LEAST_RETRAINED
     sources: dict[str, str] = field(default_factory=dict)
+    earlier_budgets: tuple[dict[str, Any], ...] = ()
 
     def __str__(self) -> str:
         return f"{self.problem}/{self.method}/seed-{self.seed}"
@@ -97,13 +101,21 @@ class Cell:
     @property
     def config_hash(self) -> str:
         """Of the effective configuration: the same whatever the order of keys or the labels."""
-        return configuration_hash(
-            self.config.model_dump(mode="json"),
-            self.adapter,
-            self.options,
-            self.budget.model_dump(mode="json"),
-            self.seed,
-        )
+        return self._hash(self.budget.model_dump(mode="json"))
+
+    def is_extension_of(self, config_hash: str) -> bool:
+        """Whether that is this cell's hash with one of its earlier budgets."""
+        return config_hash in map(self._hash, self.earlier_budgets)
+
+    def _hash(self, budget: dict[str, Any]) -> str:
+        config = self.config.model_dump(mode="json")
+        return configuration_hash(config, self.adapter, self.options, budget, self.seed)
+
+
+def with_earlier_budgets(cells: Sequence[Cell], suite: Mapping[str, Any]) -> list[Cell]:
+    """Cells with the budgets that their problems had before, by the suite as it is recorded."""
+    earlier = {name: tuple(earlier_budgets(suite, name)) for name in {cell.problem for cell in cells}}
+    return [replace(cell, earlier_budgets=earlier[cell.problem]) for cell in cells]
 
 
 def part_of(cells: list[Cell], part: str | tuple[int, int] | None) -> list[Cell]:

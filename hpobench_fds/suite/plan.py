@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hpobench_fds.records.folder import ResultsFolder, files_of_cell
 from hpobench_fds.records.frames import load_runs
-from hpobench_fds.suite.cell import Cell, part_of
+from hpobench_fds.suite.cell import Cell, part_of, with_earlier_budgets
 from hpobench_fds.suite.code import refuse_edited
 from hpobench_fds.suite.config import Suite, load_suite
 
@@ -65,6 +65,7 @@ def plan(
     seeds: object = None,
     part: str | tuple[int, int] | None = None,
     retry_failed: bool = False,
+    extend: bool = False,
 ) -> Plan:
     """Work out what ``run_suite`` would do with the same arguments; nothing is written or trained.
 
@@ -74,16 +75,17 @@ def plan(
     if not isinstance(suite, Suite):
         suite = load_suite(suite)
     folder = Path(out) if out is not None else Path("results") / suite.name
-    ResultsFolder.check(folder, suite.describe())
+    known = ResultsFolder.check(folder, suite.describe(), extend)
     on_record = folder.is_dir() and any(folder.iterdir())
     taken, overhead = _history(folder) if on_record else ({}, None)
     cells = []
-    for cell in part_of(suite.cells(methods=methods, seeds=seeds), part):
+    for cell in with_earlier_budgets(part_of(suite.cells(methods=methods, seeds=seeds), part), known):
         record = files_of_cell(folder, cell.problem, cell.method, cell.seed).record() if on_record else None
         if record is not None and (record.status != "failed" or not retry_failed):
             refuse_edited(cell, record.sources, cell.sources, folder)
         status = TO_DO if record is None or record.status in ("running", "interrupted") else record.status
-        if status == "failed" and retry_failed:
+        larger = record is not None and cell.is_extension_of(record.config_hash)
+        if (status == "failed" and retry_failed) or (status == "complete" and larger):
             status = TO_DO
         seconds = cell.budget.seconds or taken.get((cell.problem, cell.method))
         cells.append(Planned(cell, status, seconds))
