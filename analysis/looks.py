@@ -5,7 +5,8 @@ both marker and line style, so that a greyscale print can still be read. The pal
 and Ito (2008), which stays distinct under the common colour-vision deficiencies.
 
 A method that is not known here looks as its class says (the columns ``label``, ``color`` and ``marker`` of
-the runs), and as far as that says nothing, as a stable rule says from its name.
+the runs), and as far as that says nothing, as a stable rule says from its name; a built-in one under a label
+of the suite's keeps its colour, if no other label has it.
 """
 
 from __future__ import annotations
@@ -134,7 +135,8 @@ def _look(row: Mapping[Any, Any], alone: bool) -> Look:
     label = _label(row["label"])
     if not alone:  # they would all look the same
         return Look(method if label is None else f"{label} ({method})", rule.color, rule.marker, rule.dash)
-    color = row["color"] if _matches(r"#[0-9A-Fa-f]{6}", row["color"]) else rule.color
+    known = KNOWN.get(str(row["adapter"]), rule).color  # under another label, but of that colour still
+    color = row["color"] if _matches(r"#[0-9A-Fa-f]{6}", row["color"]) else known
     marker = row["marker"] if row["marker"] in _MARKERS else rule.marker
     # Whatever its marker, it has to be told from the known methods without colour.
     dash = next((dash for dash in (rule.dash, *_DASHES) if (marker, dash) not in _TAKEN), rule.dash)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
@@ -52,11 +53,21 @@ def reasons(runs: pd.DataFrame) -> list[Reason]:
     for column, flaw in flags:
         if column in done and (count := int(done[column].fillna("").astype(bool).sum())):
             found.append(Reason(flaw, count))
-    budgets = done[["budget_seconds", "budget_steps"]].fillna(-1.0).apply(tuple, axis=1)
-    usual = budgets.groupby(done["problem"]).transform(lambda one: one.mode().iloc[0])
-    if odd := int((budgets != usual).sum()):
+    if odd := _other_budgets(done):
         found.append(Reason("budgets", odd))
     most = numbers(done["jobs"])
     if len(most) and most.max() > 1:
         found.append(Reason("jobs", int(most.max())))
     return found
+
+
+def _other_budgets(done: pd.DataFrame) -> int:
+    """Runs whose budget is not the one that most of their problem's have."""
+    odd = 0
+    for _, rows in done.groupby("problem"):
+        budgets = zip(
+            *(numbers(rows[name]).tolist() for name in ("budget_seconds", "budget_steps")), strict=True
+        )
+        counts = Counter(map(str, budgets))  # text: NaN is unlike itself
+        odd += len(rows) - max(counts.values())
+    return odd

@@ -110,3 +110,12 @@ def test_the_traits_decide_and_those_of_no_family_stand_last_in_handfuls() -> No
     assert mine.kinds(["mine"]) == {"greedy": ["mine"]}
     mine = looks("mine", family="black box", traits={"multi_fidelity": True})
     assert mine.kinds(["mine"]) == {"multi-fidelity": ["mine"]}
+
+
+def test_a_built_in_method_under_another_label_keeps_its_colour_if_no_other_label_has_it() -> None:
+    made = Results().add("tpe-cosine", 0, [(1, 0.5)], adapter="tpe").add("fds", 0, [(1, 0.5)])
+    alone = Looks.of(made.runs)["tpe-cosine"]
+    assert (alone.label, alone.color) == ("tpe-cosine", KNOWN_LOOKS["tpe"].color)
+    assert (alone.marker, alone.dash) not in {(k.marker, k.dash) for k in KNOWN_LOOKS.values()}
+    several = Looks.of(made.add("tpe", 0, [(1, 0.5)]).runs)
+    assert several["tpe-cosine"] == look_by_rule("tpe-cosine")

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 from hpobench_fds.analysis import loading
 from hpobench_fds.analysis.figures import draw_frames
+from hpobench_fds.analysis.stats.verdict_table import verdict_table
 
 from hpobench_fds.records.verify import verify
 
-RECORDED = Path(__file__).parents[2] / "results" / "recorded"
+ROOT = Path(__file__).parents[2]
+RECORDED = ROOT / "results" / "recorded"
 FOLDERS = sorted(path.parent for path in RECORDED.glob("*/suite.json"))
 
 
@@ -32,3 +34,24 @@ def test_figures_are_those_of_the_records(folder: Path, tmp_path: Path) -> None:
     draw_frames(loaded.reports, loaded.runs, tmp_path, only=names, formats=())
     for path in committed:
         assert (tmp_path / path.name).read_text() == path.read_text(), path
+
+
+def test_the_readmes_table_is_that_of_the_records() -> None:
+    """Accuracy with its interval, seconds to the headline target, in the table's order."""
+    loaded = loading.load(RECORDED / "digits")
+    table = verdict_table(loaded.reports, loaded.runs, retrained=loaded.retrained)
+    assert set(table["complete"]) == {10}
+    lines = (ROOT / "README.md").read_text().splitlines()
+    at = next(i for i, line in enumerate(lines) if line.startswith("| method | searches |"))
+    assert f"seconds to {100 * table['target'].iloc[0]:.1f} %" in lines[at]
+    written = [tuple(cell.strip() for cell in line.split("|")[3:5]) for line in lines[at + 2 : at + 6]]
+    assert written == [
+        (
+            f"{100 * row['accuracy']:.1f} % ({100 * row['accuracy_low']:.1f} to {100 * row['accuracy_high']:.1f})",
+            f"{row['seconds_to_target']:.1f}",
+        )
+        for row in table.to_dict("records")
+    ]
+    assert lines[at + 6] == ""
+    told = table.set_index("method")["tie"]
+    assert told.loc[["cosine", "fds"]].all()  # no difference between the first three
