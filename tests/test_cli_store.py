@@ -60,7 +60,7 @@ def test_verify_prints_a_line_for_each_error_and_fails(shell: Shell, results: Pa
     (line,) = err.splitlines()
     assert line.startswith(f"error: {cell(results)}")
     assert "trace.jsonl" in line
-    assert out.endswith("1 errors\n")
+    assert out.endswith("1 error\n")
 
 
 def test_verify_prints_one_bad_cell_in_a_few_lines(shell: Shell, results: Path) -> None:

@@ -331,5 +331,5 @@ def _bounds(record: RunRecord) -> tuple[list[float], list[float]]:
 def sentence(result: Verification, folder: Path) -> str:
     """One line that sums a verification up."""
     errors: Sequence[Finding] = [f for f in result.findings if f.level == "error"]
-    verdict = "all sound" if not errors else f"{len(errors)} errors"
+    verdict = "all sound" if not errors else f"{len(errors)} error{'s' * (len(errors) > 1)}"
     return f"{folder}: {result.cells} cells, {result.reports} reports: {verdict}"
