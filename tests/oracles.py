@@ -43,6 +43,7 @@ def tiny_trainer(
     batch_size: int = 8,
     seed: int = 0,
     examples: int = 60,
+    dataset: Dataset | None = None,
     **config: object,
 ) -> Trainer:
     """A float64 trainer on a tiny problem, SGD with the given windows of lr, momentum, weight decay."""
@@ -52,7 +53,7 @@ def tiny_trainer(
         dataset="tiny", model=model, horizon=horizon, batch_size=batch_size, space=space, dtype="float64",
         validation_fraction=0.2, **config,
     )  # fmt: skip
-    return Trainer(Problem(settings, tiny_dataset(shape, examples)), seed, Clock())
+    return Trainer(Problem(settings, dataset or tiny_dataset(shape, examples)), seed, Clock())
 
 
 def some_schedule(trainer: Trainer, seed: int = 0, lr: float = 0.1) -> Schedule:

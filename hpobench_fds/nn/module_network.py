@@ -3,37 +3,60 @@
 from __future__ import annotations
 
 import math
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.modules.batchnorm import _NormBase
 
 from hpobench_fds.errors import InputError
 from hpobench_fds.nn.network import Network, Tape
+from hpobench_fds.nn.recurrent import by_plain_products
 from hpobench_fds.nn.tangents import Tangents
+
+Named = Mapping[str, Tensor]
 
 
 class ModuleNetwork(Network):
     """Any ``torch.nn.Module`` without randomness; slower than layers with rules.
 
-    Batch norm uses the batch's statistics in evaluation too, since running statistics cannot be
-    carried through torch.func. Attention is computed by plain products, since torch's fused kernels have
-    no derivative of their derivative. Weights of two dimensions and more start as Xavier normal, others as
-    the module made them, the same for every seed. Raises InputError for a module with dropout.
+    Batch and instance norm use the batch's statistics in evaluation too, since running statistics cannot be
+    carried through torch.func. Attention is computed by plain products, and in Hessian-vector products
+    recurrent layers as well, since torch's fused kernels have no derivative of their derivative. What has no
+    forward rule is differentiated twice in reverse, one tangent at a time. Buffers, and tensors that are
+    plain attributes, follow the weights' device and dtype. Weights of two dimensions and more start as
+    Xavier normal, others as the module made them, the same for every seed. Raises InputError for a module
+    with dropout.
     """
+
+    twice_reverse = False  # whether products are made by reverse over reverse
 
     def __init__(self, module: nn.Module) -> None:
         for name, part in module.named_modules():
             if _drops(part):
-                layer = f"{name!r} ({type(part).__name__})" if name else type(part).__name__
-                problem = f"the layer {layer} drops out at random, so an inner step has no hypergradient"
+                problem = f"{_layer(name, part)} drops out at random, so an inner step has no hypergradient"
                 raise InputError(problem, key="model", allowed="dropout = 0")
-        torch.func.replace_all_batch_norm_modules_(module)
+            if isinstance(part, _NormBase):
+                part.running_mean = part.running_var = part.num_batches_tracked = None
+                part.track_running_stats = False
+            _register_plain_tensors(part)
         self.module = module.train()
+        self._recurrent = [part for part in module.modules() if isinstance(part, nn.RNNBase)]
+        self._buffers = dict(module.named_buffers())
+        self._placed: dict[tuple[torch.device, torch.dtype], dict[str, Tensor]] = {}
         for parameter in module.parameters():
             parameter.requires_grad_(False)
         self._names = [name for name, _ in module.named_parameters()]
+        rows = {
+            id(part.weight): part.padding_idx
+            for part in module.modules()
+            if isinstance(part, (nn.Embedding, nn.EmbeddingBag))
+        }
+        self._padding = [rows.get(id(p)) for p in module.parameters()]  # the row that stands for nothing
         self._start = [p.detach().clone() for p in module.parameters()]
         self.shapes = [tuple(p.shape) for p in self._start]
         self._sizes = [p.numel() for p in self._start]
@@ -41,26 +64,42 @@ class ModuleNetwork(Network):
 
     def initial(self, generator: torch.Generator) -> Tensor:
         parts = []
-        for p in self._start:
+        for p, row in zip(self._start, self._padding, strict=True):
             if p.dim() < 2:
                 parts.append(p.flatten().float().cpu())
                 continue
             receptive = math.prod(p.shape[2:])
             std = math.sqrt(2.0 / ((p.shape[0] + p.shape[1]) * receptive))
-            parts.append(torch.randn(p.numel(), generator=generator) * std)
+            drawn = torch.randn(p.numel(), generator=generator) * std
+            if row is not None:  # has no gradient, and no derivative if it stays zero
+                drawn.view(p.shape)[row] = 0.0
+            parts.append(drawn)
         return torch.cat(parts)
 
     def _named(self, w: Tensor) -> dict[str, Tensor]:
         parts = zip(self._names, w.split_with_sizes(self._sizes), self.shapes, strict=True)
         return {name: part.view(shape) for name, part, shape in parts}
 
-    def _call(self, named: dict[str, Tensor], x: Tensor) -> Tensor:
-        with sdpa_kernel(SDPBackend.MATH):
-            out: Tensor = torch.func.functional_call(self.module, named, (x,))
+    def _constants(self, like: Tensor) -> dict[str, Tensor]:
+        """Buffers on the weights' device, those that are no integers in their precision."""
+        place = like.device, like.dtype
+        if place not in self._placed:
+            self._placed[place] = {name: _placed(b, *place) for name, b in self._buffers.items()}
+        return self._placed[place]
+
+    def _call(self, named: Named, constants: Named, x: Tensor, twice: bool = False) -> Tensor:
+        """Outputs; ``twice``: to be differentiated twice.
+
+        Away from the CPU recurrent layers always run by plain products: to use its kernels torch would move
+        the weights.
+        """
+        plainly = self._recurrent if twice or x.device.type != "cpu" else ()
+        with sdpa_kernel(SDPBackend.MATH), by_plain_products(plainly):
+            out: Tensor = torch.func.functional_call(self.module, {**constants, **named}, (x,))
         return out
 
     def logits(self, w: Tensor, x: Tensor, buffers: Tensor | None = None) -> Tensor:
-        return self._call(self._named(w), x)
+        return self._call(self._named(w), self._constants(w), x)
 
     def gradient(self, w: Tensor, x: Tensor, y: Tensor, buffers: Tensor | None = None) -> Tape:
         leaf = w.detach().requires_grad_()
@@ -70,16 +109,21 @@ class ModuleNetwork(Network):
         return Tape(loss.detach(), gradient, (x, y))
 
     def products(self, w: Tensor, tape: Tape, directions: Tangents, out: Tangents) -> None:
-        x, y = tape.record
-        named = self._named(w)
+        way = self._reverse_over_reverse if self.twice_reverse else self._forward_over_reverse
+        way(w, *tape.record, directions, out)
 
-        def gradient(parameters: dict[str, Tensor]) -> dict[str, Tensor]:
-            pulled: dict[str, Tensor] = torch.func.grad(lambda q: F.cross_entropy(self._call(q, x), y))(
-                parameters
-            )
+    def _forward_over_reverse(
+        self, w: Tensor, x: Tensor, y: Tensor, directions: Tangents, out: Tangents
+    ) -> None:
+        named, constants = self._named(w), self._constants(w)
+
+        def gradient(parameters: Named) -> dict[str, Tensor]:
+            pulled: dict[str, Tensor] = torch.func.grad(
+                lambda q: F.cross_entropy(self._call(q, constants, x, twice=True), y)
+            )(parameters)
             return pulled
 
-        def product(direction: dict[str, Tensor]) -> dict[str, Tensor]:
+        def product(direction: Named) -> dict[str, Tensor]:
             pushed: dict[str, Tensor] = torch.func.jvp(gradient, (named,), (direction,))[1]
             return pushed
 
@@ -87,6 +131,72 @@ class ModuleNetwork(Network):
         pushed = torch.func.vmap(product)(tangent)
         for block, name in zip(out.blocks, self._names, strict=True):
             block.copy_(pushed[name])
+
+    def _reverse_over_reverse(
+        self, w: Tensor, x: Tensor, y: Tensor, directions: Tangents, out: Tangents
+    ) -> None:
+        leaf, constants = w.detach().requires_grad_(), self._constants(w)
+        with torch.enable_grad():
+            loss = F.cross_entropy(self._call(self._named(leaf), constants, x, twice=True), y)
+            (gradient,) = torch.autograd.grad(loss, leaf, create_graph=True)
+            for j in range(directions.k):
+                (product,) = torch.autograd.grad(gradient, leaf, directions.vector(j), retain_graph=True)
+                out.set_row(j, product)
+
+    def try_products(self, w: Tensor, tape: Tape) -> None:
+        """Find the way to Hessian-vector products; where there is none, ``no_products`` says why."""
+        two = self.tangents(w, 2)  # several at once are harder than one
+        entered: list[str] = []
+        for self.twice_reverse in (False, True):
+            try:
+                with warnings.catch_warnings(), _watched(self.module, entered):
+                    # torch's own use of what it gave up, at the first forward derivative of a process
+                    warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
+                    self.products(w, tape, two, two.like())
+                return
+            except Exception as error:  # whatever torch's rules raise: methods without products can use it
+                first_line = str(error).strip().partition("\n")[0]
+                reason = f"{type(error).__name__}: {first_line}"
+        where = f"{entered[0]}: " if entered else ""
+        self.no_products = f"{where}{reason} (allowed: operations that torch differentiates twice)"
+
+
+@contextmanager
+def _watched(module: nn.Module, entered: list[str]) -> Iterator[None]:
+    """Puts the innermost layer that raises on its way forward into ``entered``, first of all."""
+    stack: list[str] = []
+    hooks = []
+    for name, part in module.named_modules():
+        layer = _layer(name, part)
+        hooks.append(part.register_forward_pre_hook(lambda *_, layer=layer: stack.append(layer)))
+        hooks.append(part.register_forward_hook(lambda *_: stack.pop() and None))
+    try:
+        yield
+    except Exception:
+        entered += stack[-1:]
+        raise
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _layer(name: str, part: nn.Module) -> str:
+    kind = type(part).__name__
+    return f"the layer {name!r} ({kind})" if name else f"the layer {kind}"
+
+
+def _register_plain_tensors(part: nn.Module) -> None:
+    """A tensor that a module holds as a plain attribute becomes a buffer, which reaches the device."""
+    for name, value in list(vars(part).items()):
+        if isinstance(value, Tensor):
+            delattr(part, name)
+            part.register_buffer(name, value.detach(), persistent=False)
+
+
+def _placed(buffer: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
+    if buffer.is_complex():
+        return buffer.to(device, dtype.to_complex())
+    return buffer.to(device, dtype) if buffer.is_floating_point() else buffer.to(device)
 
 
 def _drops(part: nn.Module) -> bool:

@@ -163,11 +163,7 @@ def _try(network: Network, shape: Shape, classes: int, codes: int) -> None:
         raise InputError("the model is random, so its inner step has no hypergradient", key="model")
     tape = network.gradient(w, x, torch.arange(4) % classes)
     if isinstance(network, ModuleNetwork):  # layers have rules
-        one = network.tangents(w, 1)
-        try:
-            network.products(w, tape, one, one.like())
-        except Exception as error:  # whatever torch's rules raise: methods without products can use it
-            network.no_products = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+        network.try_products(w, tape)
 
 
 def _network_of(built: object, shape: Shape, classes: int) -> Network:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -80,10 +81,10 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @contextmanager
-def on_pretended_gpu(problem: Problem) -> Iterator[Trainer]:
+def on_pretended_gpu(problem: Problem, device: str = "cuda") -> Iterator[Trainer]:
     with FakeTensorMode(allow_non_fake_inputs=True):
-        problem.x = torch.empty(problem.x.shape, device="cuda")
-        problem.y = torch.empty(problem.y.shape, dtype=torch.int64, device="cuda")
+        problem.x = torch.empty(problem.x.shape, device=device)
+        problem.y = torch.empty(problem.y.shape, dtype=torch.int64, device=device)
         problem.device, problem.look_every = problem.x.device, EVERY
         yield Trainer(problem, 0, Clock())
 
@@ -130,6 +131,57 @@ def test_every_rule_and_mode_reads_at_looks_alone(looks: list[int], optimiser: s
 @pytest.mark.parametrize("model", ["lenet", "wrn-10-1"])
 def test_every_model_keeps_to_one_device(looks: list[int], model: str, name: str) -> None:
     with on_pretended_gpu(problem_of(model, MODELS[model], "sgd")) as trainer:
+        LOOPS[name](trainer)
+    assert_looks(name, looks)
+
+
+MODULES = """
+import torch
+from torch import nn
+
+class Placed(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        self.out = nn.Linear(8, classes)
+        self.register_buffer("position", torch.randn(8, 8))
+        self.register_buffer("later", torch.ones(8, 8).triu(1).bool(), persistent=False)
+        self.shares = torch.full((8,), 0.125)  # a plain attribute, which torch leaves where it was
+
+    def forward(self, x):
+        rows = x[:, 0] + self.position
+        seen = (rows @ rows.mT).masked_fill(self.later, -1e9).softmax(-1) @ rows
+        return self.out(torch.einsum("t,btc->bc", self.shares, seen))
+
+class Read(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        self.read, self.out = nn.LSTM(8, 6, batch_first=True), nn.Linear(6, classes)
+
+    def forward(self, x):
+        return self.out(self.read(x[:, 0])[0][:, -1])
+
+def placed(shape, classes):
+    return Placed(classes)
+
+def read(shape, classes):
+    return Read(classes)
+"""
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        *(("placed", name) for name in ("plain", "forward", "reverse", "discounted, sign")),
+        *(("read", name) for name in ("plain", "reverse")),
+    ],
+)
+def test_a_module_keeps_to_one_device_with_its_buffers_and_tensors(
+    looks: list[int], tmp_path: Path, function: str, name: str
+) -> None:
+    """autograd does not run on a pretended GPU; it does on the device of tensors without values."""
+    (tmp_path / "own.py").write_text(MODULES)
+    problem = problem_of(f"{tmp_path / 'own.py'}:{function}", (1, 8, 8), "sgd")
+    with on_pretended_gpu(problem, "meta") as trainer:
         LOOPS[name](trainer)
     assert_looks(name, looks)
 

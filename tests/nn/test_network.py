@@ -733,6 +733,34 @@ def test_a_module_s_weights_are_xavier_normal_and_the_rest_as_it_made_them() -> 
     assert not torch.equal(w, net.initial(stream(1)))
 
 
+def test_the_row_that_stands_for_padding_starts_as_zero() -> None:
+    """torch gives it no gradient, so that it never moves: what is not zero would decay."""
+    net = ModuleNetwork(nn.Sequential(nn.Embedding(5, 3, padding_idx=-2), nn.Flatten(), nn.Linear(6, 2)))
+    table = net.initial(stream())[:15].view(5, 3)
+    assert not table[3].any()
+    assert table[[0, 1, 2, 4]].all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_buffers_have_the_precision_of_the_weights_and_integers_stay(dtype: torch.dtype) -> None:
+    class Fixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("mix", torch.randn(4, 4))
+            self.register_buffer("turn", torch.ones(4, dtype=torch.complex64))
+            self.register_buffer("order", torch.tensor([3, 1, 0, 2]))
+            self.out = nn.Linear(4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.out((x.flatten(1) @ self.mix)[:, self.order] * torch.view_as_real(self.turn)[:, 0])
+
+    net = ModuleNetwork(Fixed())
+    w, x = weights(net).to(dtype), torch.randn(5, 1, 2, 2, dtype=dtype, generator=stream())
+    assert net.logits(w, x).dtype == dtype
+    if dtype == torch.float64:
+        assert_exact(net, (1, 2, 2), 5, 3)
+
+
 @pytest.mark.parametrize(
     "dropout",
     [
