@@ -49,9 +49,16 @@ class Augmentation:
         """Whether it changes anything."""
         return self.crop_padding > 0 or self.flip or (self.cutout > 0 and self.cutout_probability > 0)
 
-    def check(self, image_shape: tuple[int, int, int]) -> None:
-        """Raise InputError, naming the option, if it moves or cuts more than images (C, H, W) have."""
-        _, height, width = image_shape
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Raise InputError if it changes examples that are no images (C, H, W).
+
+        So it does, naming the option, if it moves or cuts more than images have.
+        """
+        if len(shape) != 3:
+            if self.active:
+                raise InputError(f"for examples of shape {shape}", allowed="images [C, H, W]")
+            return
+        _, height, width = shape
         for key, size in (("crop_padding", self.crop_padding), ("cutout", self.cutout)):
             if size > min(height, width):
                 raise InputError(f"{size} for images of {height}x{width} pixels", key=key)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
 
@@ -13,17 +14,22 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from hpobench_fds.data.dataset import Dataset
-from hpobench_fds.data.own import FORMS, is_own, read_own
+from hpobench_fds.data.dataset import Dataset, digest_of
+from hpobench_fds.data.own import FORMS, Own, is_own, read_own
+from hpobench_fds.data.packaged import PACKAGED, read_packaged
 from hpobench_fds.data.readers import (
     Part,
     Request,
+    cifar_files,
+    has_fashion_mnist,
     label_problem,
+    mnist_files,
     read_cifar,
     read_digits,
     read_fashion_mnist,
     read_mnist,
     read_svhn,
+    svhn_files,
 )
 from hpobench_fds.data.splits import stratified_subset
 from hpobench_fds.errors import InputError
@@ -34,13 +40,21 @@ DATA_ROOT = Path("~/.cache/hpobench_fds")
 
 @dataclass(frozen=True)
 class _Source:
+    """Images: how they are read, what they are, and whether they are in a data root.
+
+    sizes : examples of the training and of the test part. packages : those that bring them.
+    """
+
     needs: str
     read: Callable[[Request], tuple[Part, Part]]
+    here: Callable[[Path], bool]
     shape: tuple[int, int, int]
     classes: int
+    sizes: tuple[int, int]
     mean: tuple[float, ...] | None = None  # None: of the training images
     std: tuple[float, ...] | None = None
     scale: float = 255.0
+    packages: tuple[str, ...] = ()
 
 
 _GREY = (1, 28, 28)
@@ -48,12 +62,23 @@ _COLOUR = (3, 32, 32)
 
 # Means and standard deviations are the field's usual ones, of the training images in 0..1.
 _BUILTIN: dict[str, _Source] = {
-    "digits": _Source("nothing: bundled with scikit-learn", read_digits, (1, 8, 8), 10, scale=16.0),
+    "digits": _Source(
+        "nothing: bundled with scikit-learn",
+        read_digits,
+        lambda root: True,
+        (1, 8, 8),
+        10,
+        (1_442, 355),
+        scale=16.0,
+        packages=("scikit-learn",),
+    ),
     "mnist": _Source(
         "the four IDX files in ROOT/MNIST/raw, not gzipped, or a download",
         read_mnist,
+        lambda root: _all_there(mnist_files(root)),
         _GREY,
         10,
+        (60_000, 10_000),
         (0.1307,),
         (0.3081,),
     ),
@@ -61,40 +86,53 @@ _BUILTIN: dict[str, _Source] = {
         "the four IDX files, plain or .gz, in ROOT/FashionMNIST/raw, ROOT/fashion-mnist or ROOT; or Debian's "
         "package dataset-fashion-mnist, or a folder named by HPOBENCH_FASHION_MNIST_DIR; or a download",
         read_fashion_mnist,
+        has_fashion_mnist,
         _GREY,
         10,
+        (60_000, 10_000),
         (0.2860,),
         (0.3530,),
     ),
     "svhn": _Source(
         "ROOT/train_32x32.mat and ROOT/test_32x32.mat, or a download",
         read_svhn,
+        lambda root: _all_there(svhn_files(root)),
         _COLOUR,
         10,
+        (73_257, 26_032),
         (0.4377, 0.4438, 0.4728),
         (0.1980, 0.2010, 0.1970),
     ),
     "cifar10": _Source(
         "the folder ROOT/cifar-10-batches-py, or a download",
         lambda request: read_cifar(request, "CIFAR10"),
+        lambda root: _all_there(cifar_files(root, "CIFAR10")),
         _COLOUR,
         10,
+        (50_000, 10_000),
         (0.4914, 0.4822, 0.4465),
         (0.2470, 0.2435, 0.2616),
     ),
     "cifar100": _Source(
         "the folder ROOT/cifar-100-python, or a download",
         lambda request: read_cifar(request, "CIFAR100"),
+        lambda root: _all_there(cifar_files(root, "CIFAR100")),
         _COLOUR,
         100,
+        (50_000, 10_000),
         (0.5071, 0.4865, 0.4409),
         (0.2673, 0.2564, 0.2762),
     ),
 }
 
+
+def _all_there(paths: list[Path]) -> bool:
+    return all(path.is_file() for path in paths)
+
+
 Loader = Callable[[Path, torch.dtype], Dataset]
 _REGISTERED: dict[str, Loader] = {}
-_needs = {name: source.needs for name, source in _BUILTIN.items()}
+_needs = {name: source.needs for table in (_BUILTIN, PACKAGED) for name, source in table.items()}
 
 DATASETS: Mapping[str, str] = MappingProxyType(_needs)
 """Every dataset's name and what it needs; grows with register_dataset."""
@@ -109,16 +147,43 @@ def register_dataset(name: str, loader: Loader, needs: str = "whatever its loade
     ------
     InputError : the name is a built-in dataset's.
     """
-    if name in _BUILTIN:
+    if name in _BUILTIN or name in PACKAGED:
         raise InputError(f"{name!r} is a built-in dataset", key="dataset", allowed="another name")
     _REGISTERED[name] = loader
     _needs[name] = needs
 
 
-def shape_of(name: str) -> tuple[tuple[int, int, int], int] | None:
-    """(C, H, W) and the number of classes of a built-in data set; of others the data alone tell."""
-    source = _BUILTIN.get(name)
+def shape_of(name: str) -> tuple[tuple[int, ...], int] | None:
+    """Shape of an example and number of classes of a built-in data set; of others the data alone tell."""
+    source = _BUILTIN.get(name) or PACKAGED.get(name)
     return None if source is None else (source.shape, source.classes)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What is known of a built-in data set without reading it.
+
+    shape : of an example, (C, H, W) of an image. sizes : examples for training and for testing.
+    here : whether it can be read, without a download. needs : what it needs for that, in words.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    classes: int
+    sizes: tuple[int, int]
+    here: bool
+    needs: str
+
+
+def listed(root: Path | None = None) -> list[Listed]:
+    """The built-in data sets, by name, looked for in that data root (see ``data_root``)."""
+    root, found = data_root(root), list[Listed]()
+    for name, one in _BUILTIN.items():
+        found.append(Listed(name, one.shape, one.classes, one.sizes, one.here(root), one.needs))
+    for name, packaged in PACKAGED.items():
+        there = packaged.folder is not None
+        found.append(Listed(name, packaged.shape, packaged.classes, packaged.sizes, there, packaged.needs))
+    return sorted(found, key=lambda one: one.name)
 
 
 def data_root(root: Path | None = None) -> Path:
@@ -160,8 +225,12 @@ def load_dataset(
     request = Request(name, data_root(root), download, where, DATASETS.get(name, ""))
     if name in _BUILTIN:
         return _load_builtin(request, device, dtype, train_limit, test_limit)
+    if name in PACKAGED:
+        software = PACKAGED[name].software
+        return _load_own(name, read_packaged(request), software, device, dtype, train_limit, test_limit)
     if name not in _REGISTERED and is_own(name):
-        return _load_own(name, base, where, device, dtype, train_limit, test_limit)
+        own = read_own(name, base, where=where)
+        return _load_own(name, own, {}, device, dtype, train_limit, test_limit)
     if name in _REGISTERED:
         return _load_registered(request, device, dtype, train_limit, test_limit)
     raise InputError(
@@ -214,6 +283,8 @@ def _load_builtin(
         mean=mean,
         std=std,
         scale=source.scale,
+        digest=digest_of(train.images, train.labels, test.images, test.labels),
+        software={package: version(package) for package in source.packages},
         device=device,
         dtype=dtype,
     )
@@ -221,20 +292,20 @@ def _load_builtin(
 
 def _load_own(
     name: str,
-    base: Path | None,
-    where: object,
+    own: Own,
+    software: Mapping[str, str],
     device: str | torch.device,
     dtype: torch.dtype,
     train_limit: int | None,
     test_limit: int | None,
 ) -> Dataset:
-    own = read_own(name, base, where=where)
     return Dataset.from_own(
         name,
         _limited(own.x_train, own.y_train, train_limit, "train"),
         _limited(own.x_test, own.y_test, test_limit, "test"),
         own.labels,
         own.digest,
+        software=software,
         device=device,
         dtype=dtype,
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -16,7 +17,9 @@ class Dataset:
     x_train, x_test : [N, ...] floating point, images [N, C, H, W]; or int64 codes, for models that embed
         them. Contiguous. y_train, y_test : [N] int64 in [0, classes).
     black : [C], the normalised value of raw 0, with which crops are padded; None pads with the mean, 0.
-    labels : what each class is called, where that is not its number. digest : SHA-256 of a user's own data.
+    labels : what each class is called, where that is not its number.
+    digest : SHA-256 of all examples as read, before any is left out; None of a registered data set.
+    software : versions of the packages that brought or made the data.
     """
 
     name: str
@@ -28,6 +31,7 @@ class Dataset:
     black: Tensor | None = None
     labels: tuple[str, ...] = ()
     digest: str | None = None
+    software: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -63,6 +67,7 @@ class Dataset:
         labels: Sequence[str],
         digest: str,
         *,
+        software: Mapping[str, str] | None = None,
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> Dataset:
@@ -96,6 +101,7 @@ class Dataset:
             black=normalise(torch.zeros_like(train[0][:1, :, :1, :1]))[0].flatten() if image else None,
             labels=tuple(labels),
             digest=digest,
+            software=software or {},
         )
 
     @classmethod
@@ -109,6 +115,8 @@ class Dataset:
         mean: Sequence[float],
         std: Sequence[float],
         scale: float = 255.0,
+        digest: str | None = None,
+        software: Mapping[str, str] | None = None,
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> Dataset:
@@ -133,4 +141,15 @@ class Dataset:
             y_test=test[1].to(device, torch.int64),
             classes=classes,
             black=normalise(torch.zeros(len(mean), 1, 1)).flatten(),
+            digest=digest,
+            software=software or {},
         )
+
+
+def digest_of(*tensors: Tensor) -> str:
+    """SHA-256 of values, types and shapes of tensors on the CPU."""
+    found = hashlib.sha256()
+    for tensor in tensors:
+        found.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+        found.update(tensor.contiguous().numpy().reshape(-1).data)
+    return found.hexdigest()

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hpobench_fds.data.dataset import digest_of
 from hpobench_fds.data.splits import stratified_subset
 from hpobench_fds.errors import InputError
 from hpobench_fds.python_file import find_file, import_file
@@ -45,11 +46,7 @@ class Own:
 
     @property
     def digest(self) -> str:
-        found = hashlib.sha256()
-        for tensor in (self.x_train, self.y_train, self.x_test, self.y_test):
-            found.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
-            found.update(tensor.contiguous().numpy().tobytes())
-        return found.hexdigest()
+        return digest_of(self.x_train, self.y_train, self.x_test, self.y_test)
 
 
 def is_own(name: str) -> bool:
@@ -83,10 +80,10 @@ def read_own(name: str, base: Path | None = None, *, where: object = None, key: 
     """The data of that name. Raises InputError for whatever is wrong with it."""
     path = find_own(name, base, where=where, key=key)
     if path.is_dir():
-        return _checked(_images(path), path)
+        return checked(_images(path), path)
     if path.suffix == ".py":
-        return _checked(_returned(path, name.rpartition(":")[2], where, key), path)
-    return _checked(_READERS[path.suffix](path), path)
+        return checked(_returned(path, name.rpartition(":")[2], where, key), path)
+    return checked(_READERS[path.suffix](path), path)
 
 
 def data_digest(name: str, base: Path | None = None) -> dict[str, str]:
@@ -112,10 +109,10 @@ def _digest_of(path: Path, seen: tuple[tuple[str, int, int], ...]) -> str:
 
 # --------------------------------------------------------------------------------------------- reading
 
-_Raw = Mapping[str, Array]  # x and y, or x_train, y_train, x_test and y_test
+Raw = Mapping[str, Array]  # x and y, or x_train, y_train, x_test and y_test
 
 
-def _npz(path: Path) -> _Raw:
+def _npz(path: Path) -> Raw:
     """Arrays of a file of numpy's. Those of Python objects would have to be unpickled, which runs code."""
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -129,8 +126,7 @@ def _npz(path: Path) -> _Raw:
         raise InputError(f"cannot be read: {type(error).__name__}: {error}", where=path) from error
 
 
-def _table(path: Path) -> _Raw:
-    """Columns of a table as inputs: numbers as they are, each category of any other as a 0 or 1."""
+def _table(path: Path) -> Raw:
     import pandas as pd
 
     read: Callable[..., Any] = pd.read_csv if path.suffix == ".csv" else pd.read_parquet
@@ -138,6 +134,17 @@ def _table(path: Path) -> _Raw:
         table: pd.DataFrame = read(path)
     except Exception as error:
         raise InputError(f"cannot be read: {type(error).__name__}: {error}", where=path) from error
+    return columns_of(table, path)
+
+
+def columns_of(table: Any, path: Path) -> Raw:
+    """Columns of a table as inputs: numbers as they are, each category of any other as a 0 or 1.
+
+    The column TARGET has the classes, and SPLIT, if there is one, the part of each row. Raises InputError
+    for missing values, for no inputs and for more categories than MOST_CATEGORIES.
+    """
+    import pandas as pd
+
     columns = [str(name) for name in table.columns]
     table.columns = pd.Index(columns)
     if TARGET not in columns:
@@ -196,7 +203,7 @@ def _column(values: Any, fitted: Any, path: Path) -> Array:
     return flags
 
 
-def _returned(path: Path, name: str, where: object, key: str) -> _Raw:
+def _returned(path: Path, name: str, where: object, key: str) -> Raw:
     """What a function of a user's file returns: x_train, y_train, x_test and y_test."""
     function = getattr(import_file(path, where=where, key=key), name, None)
     if not callable(function):
@@ -218,7 +225,7 @@ def _returned(path: Path, name: str, where: object, key: str) -> _Raw:
     }
 
 
-def _images(path: Path) -> _Raw:
+def _images(path: Path) -> Raw:
     """Images as bytes [N, 3, H, W] from train/CLASS/ and test/CLASS/, or from CLASS/ alone."""
     if all((path / part).is_dir() for part in PARTS):
         parts = {part: _image_folder(path / part) for part in PARTS}
@@ -252,14 +259,17 @@ def _image_folder(path: Path) -> tuple[Array, Array]:
     return torch.stack(images).numpy(), np.array([found.classes[label] for _, label in found.samples])
 
 
-_READERS: dict[str, Callable[[Path], _Raw]] = {".npz": _npz, ".csv": _table, ".parquet": _table}
+_READERS: dict[str, Callable[[Path], Raw]] = {".npz": _npz, ".csv": _table, ".parquet": _table}
 
 
 # -------------------------------------------------------------------------------------------- checking
 
 
-def _checked(raw: _Raw, path: Path) -> Own:
-    """Examples and classes of what was read; a part for testing is drawn where there is none."""
+def checked(raw: Raw, path: Path) -> Own:
+    """Examples and classes of what was read; a part for testing is drawn where there is none.
+
+    Raises InputError, naming ``path``, for whatever is wrong with them.
+    """
     names = {f"{axis}_{part}" for axis in "xy" for part in PARTS}
     if not (names <= raw.keys() or {"x", "y"} <= raw.keys()):
         told = f"holds {', '.join(sorted(raw)) or 'nothing'}"

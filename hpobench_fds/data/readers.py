@@ -155,17 +155,25 @@ def _find_idx(folder: Path) -> list[Path] | None:
     return found
 
 
+def _fashion_mnist_folders(root: Path) -> tuple[Path, ...]:
+    debian = Path(os.environ.get("HPOBENCH_FASHION_MNIST_DIR") or FASHION_MNIST_DIR)
+    return root / "FashionMNIST" / "raw", root / "fashion-mnist", root, debian.expanduser()
+
+
+def has_fashion_mnist(root: Path) -> bool:
+    """Whether the files are there, under this data root or where Debian has them."""
+    return any(map(_find_idx, _fashion_mnist_folders(root)))
+
+
 def read_fashion_mnist(request: Request) -> tuple[Part, Part]:
-    root, debian = request.root, Path(os.environ.get("HPOBENCH_FASHION_MNIST_DIR") or FASHION_MNIST_DIR)
-    raw = root / "FashionMNIST" / "raw"
-    folders = (raw, root / "fashion-mnist", root, debian.expanduser())
+    folders = _fashion_mnist_folders(request.root)
     paths = next(filter(None, map(_find_idx, folders)), None)
     if paths is None and request.download:
         from torchvision.datasets import FashionMNIST
 
-        with request.fetching(raw):
-            FashionMNIST(root, download=True)
-        paths = _find_idx(raw)
+        with request.fetching(folders[0]):
+            FashionMNIST(request.root, download=True)
+        paths = _find_idx(folders[0])
     if paths is None:
         raise request.missing(f"no complete set of IDX files in any of {', '.join(map(str, folders))}")
     with _prefixed(request):
@@ -197,10 +205,15 @@ def _require(request: Request, *paths: Path) -> None:
         raise request.missing(state)
 
 
+def mnist_files(root: Path) -> list[Path]:
+    """The files that MNIST is read from."""
+    return [root / "MNIST" / "raw" / name for name in _IDX_FILES]
+
+
 def read_mnist(request: Request) -> tuple[Part, Part]:
     from torchvision.datasets import MNIST
 
-    paths = [request.root / "MNIST" / "raw" / name for name in _IDX_FILES]
+    paths = mnist_files(request.root)
     _require(request, *paths)
 
     def part(train: bool, images_from: Path, labels_from: Path) -> Part:
@@ -211,10 +224,17 @@ def read_mnist(request: Request) -> tuple[Part, Part]:
     return part(True, *paths[:2]), part(False, *paths[2:])
 
 
+def svhn_files(root: Path) -> list[Path]:
+    """The files that SVHN is read from: training, test."""
+    from torchvision.datasets import SVHN
+
+    return [root / SVHN.split_list[split][1] for split in ("train", "test")]
+
+
 def read_svhn(request: Request) -> tuple[Part, Part]:
     from torchvision.datasets import SVHN
 
-    paths = {split: request.root / SVHN.split_list[split][1] for split in ("train", "test")}
+    paths = dict(zip(("train", "test"), svhn_files(request.root), strict=True))
     _require(request, *paths.values())
 
     def part(split: str) -> Part:
@@ -227,13 +247,22 @@ def read_svhn(request: Request) -> tuple[Part, Part]:
     return part("train"), part("test")
 
 
+def cifar_files(root: Path, kind: str) -> list[Path]:
+    """The files that CIFAR10 or CIFAR100 is read from, all in one folder."""
+    from torchvision import datasets
+
+    source: Any = getattr(datasets, kind)
+    names = [name for name, _ in source.train_list + source.test_list] + [source.meta["filename"]]
+    return [root / source.base_folder / name for name in names]
+
+
 def read_cifar(request: Request, kind: str) -> tuple[Part, Part]:
     from torchvision import datasets
 
     source: Any = getattr(datasets, kind)
-    folder = request.root / source.base_folder
-    names = [name for name, _ in source.train_list + source.test_list] + [source.meta["filename"]]
-    _require(request, *(folder / name for name in names))
+    paths = cifar_files(request.root, kind)
+    folder = paths[0].parent
+    _require(request, *paths)
 
     def part(train: bool) -> Part:
         with request.reading(folder):

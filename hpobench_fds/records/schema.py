@@ -82,7 +82,8 @@ class DataRecord(_Record):
     train: int  # examples, those for validation included
     test: int
     labels: list[str] = Field(default_factory=list)  # what each class is called, if not by its number
-    digest: str | None = None  # SHA-256 of a user's own data, as read
+    digest: str | None = None  # SHA-256 of all examples and classes, as read
+    software: dict[str, str] = Field(default_factory=dict)  # versions of the packages that brought them
 
 
 class FinalRecord(_Record):

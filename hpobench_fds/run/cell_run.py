@@ -84,7 +84,7 @@ class _Run:
         self.record.attempts = _attempt(known, earlier)
         self.record.data = DataRecord(
             classes=problem.classes, train=len(problem.y), test=len(test.y),
-            labels=list(problem.labels), digest=problem.digest,
+            labels=list(problem.labels), digest=problem.digest, software=dict(problem.software),
         )  # fmt: skip
         self.segment = segment
         self.libraries = "; ".join(libraries(known, segment)) if known is not None and earlier else ""

@@ -125,6 +125,7 @@ class Problem:
     x, y : training examples [N, ...] and labels [N]; a trial splits them into training and validation.
         Other problems on the same data have the same tensors.
     horizon : inner steps T of one training; final_horizon : those of the referee's retraining.
+    software : versions of the packages that brought the data.
     look_every : inner steps between looks at losses and budget; at most an inner epoch.
     """
 
@@ -135,6 +136,7 @@ class Problem:
         self.config = config
         self.x, self.y = dataset.x_train, dataset.y_train
         self.black, self.labels, self.digest = dataset.black, dataset.labels, dataset.digest
+        self.software = dataset.software
         self.classes = dataset.classes
         self.device, self.dtype = self.x.device, dataset.dtype
         codes = 0

@@ -235,6 +235,7 @@ def _packed(problem: Problem, test: TestData) -> dict[str, Any]:
         "steps_per_epoch": problem.steps_per_epoch,
         "labels": problem.labels,
         "digest": problem.digest,
+        "software": problem.software,
         "arrays": {name: tensor.cpu().numpy() for name, tensor in tensors.items()},
     }
 

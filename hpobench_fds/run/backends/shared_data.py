@@ -5,7 +5,8 @@ from __future__ import annotations
 import mmap
 import os
 import tempfile
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from multiprocessing.reduction import DupFd
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,7 @@ class SharedProblem:
     base: Path | None = None
     labels: tuple[str, ...] = ()
     digest: str | None = None
+    software: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, problem: Problem, test: TestData, like: SharedProblem | None = None) -> SharedProblem:
@@ -102,6 +104,7 @@ class SharedProblem:
             base=problem.base,
             labels=problem.labels,
             digest=problem.digest,
+            software=problem.software,
         )
 
     def build(self, device: torch.device) -> tuple[Problem, TestData]:
@@ -116,6 +119,7 @@ class SharedProblem:
             black=None if self.black is None else self.black.tensor(),
             labels=self.labels,
             digest=self.digest,
+            software=self.software,
         )
         _touch(dataset)
         dataset = dataset.to(device)
