@@ -1,0 +1,45 @@
+"""What a suite can name is listed as it is: by the command's tables, and by the guide."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from hpobench_fds.data.catalogue import Listed, listed
+from hpobench_fds.nn.zoo import MODELS, build_network
+from hpobench_fds.suite.offer import models_for
+
+GUIDE = Path(__file__).parents[2] / "docs" / "suites.md"
+
+
+def one(name: str, shape: tuple[int, ...], classes: int) -> Listed:
+    return Listed(name, shape, classes, (8, 2), True, "nothing")
+
+
+def test_a_model_is_listed_with_the_data_sets_that_it_takes_and_its_size_on_each() -> None:
+    data = [one("small", (1, 28, 28), 10), one("large", (3, 32, 32), 7), one("table", (5,), 3)]
+    found = {model.name: model.parameters for model in models_for(data)}
+    assert set(found) == set(MODELS)
+    assert found["lenet"] == {
+        "small": build_network("lenet", (1, 28, 28), 10).size,
+        "large": build_network("lenet", (3, 32, 32), 7).size,
+    }
+    assert found["mlp"]["table"] == 5 * 64 + 64 + 64 * 3 + 3
+
+
+@pytest.mark.parametrize("data", listed(), ids=lambda data: data.name)
+def test_every_data_set_has_a_model(data: Listed) -> None:
+    assert any(data.name in model.parameters for model in models_for([data]))
+
+
+def test_the_guide_states_what_each_data_set_is() -> None:
+    rows = re.findall(
+        r"^\| `(\w+)` \| ([\d x]+) \| (\d+) \| ([\d,]+) \+ ([\d,]+) \|", GUIDE.read_text(), re.M
+    )
+    stated = {
+        name: (tuple(map(int, shape.split(" x "))), int(classes), *(int(n.replace(",", "")) for n in sizes))
+        for name, shape, classes, *sizes in rows
+    }
+    assert stated == {data.name: (data.shape, data.classes, *data.sizes) for data in listed()}
