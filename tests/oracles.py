@@ -25,9 +25,9 @@ def matrix(tangents: Tangents) -> Tensor:
 
 
 def tiny_dataset(
-    shape: tuple[int, int, int] = (1, 8, 8), examples: int = 60, classes: int = 4, seed: int = 0
+    shape: tuple[int, ...] = (1, 8, 8), examples: int = 60, classes: int = 4, seed: int = 0
 ) -> Dataset:
-    """Random float64 images with labels that depend on them."""
+    """Random float64 examples with labels that depend on them."""
     g = torch.Generator().manual_seed(seed)
     x = torch.randn(examples, *shape, generator=g, dtype=torch.float64)
     y = (x.flatten(1) @ torch.randn(x[0].numel(), classes, generator=g, dtype=torch.float64)).argmax(1)
@@ -36,7 +36,7 @@ def tiny_dataset(
 
 def tiny_trainer(
     model: str = "mlp",
-    shape: tuple[int, int, int] = (1, 8, 8),
+    shape: tuple[int, ...] = (1, 8, 8),
     *,
     windows: Sequence[int] = (3, 2, 1),
     horizon: int = 9,

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from hpobench_fds.benchmarks.engine.figures import cost_figure, memory_figure
 from hpobench_fds.benchmarks.engine.hypergradients import Row, forward_step, trainings
+from hpobench_fds.benchmarks.engine.trainer import SHAPES
 from hpobench_fds.benchmarks.engine.trainer import table as trainer_table
 
 MODES = ("forward", "reverse, checkpointed")
@@ -32,7 +33,7 @@ def markdown(rows: list[Row]) -> str:
 
 def measure(quick: bool) -> dict[str, list[Row]]:
     """All tables by title."""
-    models = ("mlp", "lenet") if quick else ("mlp", "lenet", "wrn-16-1")
+    models = ("mlp", "lenet") if quick else tuple(SHAPES)
     tables: dict[str, list[Row]] = {
         "Trainer against a hand-written loop": [dict(row) for row in trainer_table(models)],
         "A step with nine tangents": [forward_step(model) for model in models],

@@ -69,14 +69,14 @@ def forward_step(model: str) -> Row:
         "double_backward": lambda: double_backward_products(module, x, y, directions),
     }
     # Several steps in a row, as in a training: a lone one would find the other sides' data in the caches.
-    steps, rounds = (2, 5) if model.startswith("wrn") else (5, 35)
+    steps, rounds = (2, 5) if model.startswith(("wrn", "resnet")) else (5, 35)
     times = interleaved({name: _repeated(side, steps) for name, side in sides.items()}, rounds)
     ms = {name: min(seconds) / steps * 1e3 for name, seconds in times.items()}
     extra = [f - g for f, g in zip(times["forward"], times["plain"], strict=True)]
     per_tangent, _, _ = median_ratio(extra, [TANGENTS * t for t in times["hand_written"]])
     against_ours, _, _ = median_ratio(extra, [TANGENTS * t for t in times["plain"]])
     faster, low, high = median_ratio(times["double_backward"], times["forward"])
-    gflop = len(x) * (p.network.gradient_flops or 0.0) / 1e9
+    gflop = len(x) * p.network.gradient_flops / 1e9
     peak = matrix_product_peak(p.device)
     with_tangents = gflop * (1 + TANGENTS * p.network.product_cost)
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -9,14 +10,27 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-def reference_module(name: str, shape: tuple[int, int, int], classes: int = 10) -> nn.Module:
-    """mlp, lenet or wrn-16-1 as an ordinary nn.Module."""
-    channels, side, _ = shape
+def reference_module(name: str, shape: tuple[int, ...], classes: int = 10) -> nn.Module:
+    """A built-in model as an ordinary nn.Module."""
+    channels = shape[0]
     if name == "mlp":
-        flat = channels * side * side
+        flat = math.prod(shape)
         return nn.Sequential(nn.Flatten(), nn.Linear(flat, 64), nn.ReLU(), nn.Linear(64, classes))
+    if name == "tab-mlp":
+        return nn.Sequential(
+            nn.Linear(channels, 64), nn.LayerNorm(64), nn.SiLU(),
+            nn.Linear(64, 64), nn.LayerNorm(64), nn.SiLU(), nn.Linear(64, classes),
+        )  # fmt: skip
+    if name == "conv1d":
+        body = nn.Sequential(
+            nn.Conv1d(channels, 25, 5, 2, 1), nn.ReLU(), nn.Conv1d(25, 25, 3, 2, 1), nn.ReLU(),
+            nn.Conv1d(25, 25, 3, 2, 1), nn.ReLU(), nn.Flatten(),
+        )  # fmt: skip
+        return nn.Sequential(*body, nn.Linear(body(torch.zeros(1, *shape)).shape[1], classes))
+    if name == "resnet-8":
+        return _ResNet8(channels, classes)
     if name == "lenet":
-        flat = 16 * ((side - 4) // 2 - 4) ** 2 // 4
+        flat = 16 * ((shape[1] - 4) // 2 - 4) ** 2 // 4
         return nn.Sequential(
             nn.Conv2d(channels, 6, 5), nn.ReLU(), nn.MaxPool2d(2),
             nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
@@ -59,6 +73,33 @@ class _WideResNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(self.norm(self.blocks(self.stem(x))))
         out: Tensor = self.output(x.mean((2, 3)))
+        return out
+
+
+class _BasicBlock(nn.Module):
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        stride = outputs // inputs
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.norm1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(outputs)
+        self.shortcut = None if stride == 1 else nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x)))))
+        return F.relu(out + (x if self.shortcut is None else self.shortcut(x)))
+
+
+class _ResNet8(nn.Module):
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__()
+        self.stem, self.norm = nn.Conv2d(channels, 16, 3, 2, 1, bias=False), nn.BatchNorm2d(16)
+        self.blocks = nn.Sequential(_BasicBlock(16, 16), _BasicBlock(16, 32), _BasicBlock(32, 64))
+        self.output = nn.Linear(64, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.output(self.blocks(F.relu(self.norm(self.stem(x)))).mean((2, 3)))
         return out
 
 

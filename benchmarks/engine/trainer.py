@@ -14,13 +14,21 @@ from hpobench_fds.training.clock import Clock
 from hpobench_fds.training.problem import Problem, ProblemConfig
 from hpobench_fds.training.trainer import Trainer
 
-SHAPES = {"mlp": (1, 28, 28), "lenet": (1, 28, 28), "wrn-16-1": (3, 32, 32)}
-STEPS = {"mlp": 400, "lenet": 50, "wrn-16-1": 3}  # a block of about a third of a second
+SHAPES: dict[str, tuple[int, ...]] = {
+    "mlp": (1, 28, 28),
+    "lenet": (1, 28, 28),
+    "wrn-16-1": (3, 32, 32),
+    "resnet-8": (1, 28, 28),
+    "conv1d": (1, 40),
+    "tab-mlp": (16,),
+}
+# a block of about a third of a second
+STEPS = {"mlp": 400, "lenet": 50, "wrn-16-1": 3, "resnet-8": 10, "conv1d": 200, "tab-mlp": 1000}
 SCHEDULE = Schedule.of({"lr": 0.01, "momentum": 0.9, "weight_decay": 5e-4})
 
 
-def random_dataset(shape: tuple[int, int, int], device: str, examples: int = 4000) -> Dataset:
-    """Noise in place of images: the time of a step does not depend on what is in them."""
+def random_dataset(shape: tuple[int, ...], device: str, examples: int = 4000) -> Dataset:
+    """Noise in place of examples: the time of a step does not depend on what is in them."""
     g = torch.Generator().manual_seed(0)
     x = torch.randn(examples, *shape, generator=g).to(device)
     y = torch.randint(10, (examples,), generator=g).to(device)

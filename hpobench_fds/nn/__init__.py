@@ -5,11 +5,13 @@ Knows nothing of data sets, schedules or training.
 
 from hpobench_fds.nn.layers import (
     BatchNorm2d,
+    Conv1d,
     Conv2d,
     ConvPool2,
     Flatten,
     GlobalAvgPool,
     Layer,
+    LayerNorm,
     Linear,
     MaxPool2,
     Parameter,
@@ -17,15 +19,18 @@ from hpobench_fds.nn.layers import (
     Residual,
     Sequential,
     Shape,
+    SiLU,
 )
 
 __all__ = [
     "BatchNorm2d",
+    "Conv1d",
     "Conv2d",
     "ConvPool2",
     "Flatten",
     "GlobalAvgPool",
     "Layer",
+    "LayerNorm",
     "Linear",
     "MaxPool2",
     "Parameter",
@@ -33,4 +38,5 @@ __all__ = [
     "Residual",
     "Sequential",
     "Shape",
+    "SiLU",
 ]

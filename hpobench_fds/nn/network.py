@@ -19,6 +19,7 @@ from torch import Tensor
 from hpobench_fds.nn.layers import (
     BatchNorm2d,
     Conv2d,
+    Convolution,
     ConvPool2,
     Layer,
     Linear,
@@ -59,6 +60,7 @@ class Network(ABC):
     buffer_size: int = 0
     no_products: str | None = None
     product_cost: float = 2.0  # FLOPs of a Hessian-vector product over those of a gradient
+    gradient_flops: float = 0.0  # for one example, where they are known
 
     @abstractmethod
     def initial(self, generator: torch.Generator) -> Tensor:
@@ -110,6 +112,7 @@ class LayeredNetwork(Network):
         self.size = sum(self._sizes)
         self.buffer_size = body.buffers
         gradient, product, _ = _flops(body, shape, first=True)
+        self.gradient_flops = 2.0 * gradient
         if gradient:
             self.product_cost = product / gradient
         convolutions = [layer for layer in _walk(body) if isinstance(layer, (Conv2d, ConvPool2))]
@@ -215,7 +218,7 @@ def _flops(layer: Layer, shape: Shape, first: bool) -> tuple[float, float, bool]
     elif isinstance(layer, ConvPool2):
         gradient, product, after = _flops(layer.conv, shape, first)
         product -= gradient * (0.75 if first else 0.5)  # two of its passes are over a quarter of the pixels
-    elif isinstance(layer, (Linear, Conv2d)):
+    elif isinstance(layer, (Linear, Convolution)):
         once = float(layer.parameters[0].size * math.prod(layer.output(shape)[1:]))
         gradient, product, after = once * (2 if first else 3), once * (2 if first else 6), False
     return gradient, product, after

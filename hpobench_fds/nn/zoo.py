@@ -14,16 +14,19 @@ from torch import nn
 from hpobench_fds.errors import InputError
 from hpobench_fds.nn.layers import (
     BatchNorm2d,
+    Conv1d,
     Conv2d,
     ConvPool2,
     Flatten,
     GlobalAvgPool,
     Layer,
+    LayerNorm,
     Linear,
     ReLU,
     Residual,
     Sequential,
     Shape,
+    SiLU,
 )
 from hpobench_fds.nn.module_network import ModuleNetwork
 from hpobench_fds.nn.network import LayeredNetwork, Network
@@ -95,6 +98,61 @@ def _wide_resnet(depth: int, widen: int) -> Callable[[Shape, int], Sequential]:
 
     return build
 
+def _resnet_8(shape: Shape, classes: int) -> Sequential:
+    """ResNet of depth 8 (He et al., CVPR 2016) for 28 or 32 pixels, widths 16, 32 and 64.
+
+    As theirs for large images it halves them at once: a step then costs a quarter of wrn-10-1's. Where the
+    width changes, the shortcut is a convolution of every second pixel.
+    """
+    channels, height, width = _image(shape, "resnet-8")
+    if (height, width) not in ((28, 28), (32, 32)):
+        raise InputError(f"resnet-8 takes images of 28 or 32 pixels, not {height}", key="model")
+    layers: list[Layer] = [*_normed(channels, 16, 2, "stem"), ReLU()]
+    for group, (inputs, outputs) in enumerate(((16, 16), (16, 32), (32, 64)), 1):
+        stride, name = outputs // inputs, f"group{group}"
+        first = _normed(inputs, outputs, stride, f"{name}.1")
+        second = _normed(outputs, outputs, 1, f"{name}.2")
+        beside = None
+        if stride > 1:
+            beside = Sequential(Conv2d(inputs, outputs, 1, bias=False, name=f"{name}.shortcut"))
+        layers += [Residual(Sequential(*first, ReLU(), *second), beside, stride=stride), ReLU()]
+    return Sequential(*layers, GlobalAvgPool(), Linear(64, classes, "output"))
+
+
+def _normed(inputs: int, outputs: int, stride: int, name: str) -> list[Layer]:
+    """A convolution by 3 x 3 pixels with its batch norm."""
+    conv = Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False, name=f"{name}.conv")
+    return [conv, BatchNorm2d(outputs, f"{name}.norm")]
+
+
+def _conv1d(shape: Shape, classes: int) -> Sequential:
+    """Three convolutions of a sequence [C, L], each to half its length, as mnist1d's authors have it.
+
+    Greydanus & Kobak, ICML 2024.
+    """
+    if len(shape) != 2:
+        raise InputError(f"conv1d takes sequences [C, L], not examples of shape {shape}", key="model")
+    if shape[1] < 3:
+        raise InputError(f"conv1d takes sequences of 3 and more, not {shape[1]}", key="model")
+    body = Sequential(
+        Conv1d(shape[0], 25, 5, stride=2, padding=1, name="conv1"), ReLU(),
+        Conv1d(25, 25, 3, stride=2, padding=1, name="conv2"), ReLU(),
+        Conv1d(25, 25, 3, stride=2, padding=1, name="conv3"), ReLU(),
+        Flatten(),
+    )  # fmt: skip
+    return Sequential(*body.layers, Linear(math.prod(body.output(shape)), classes, "output"))
+
+
+def _tab_mlp(shape: Shape, classes: int) -> Sequential:
+    """Two hidden layers of 64 for rows of a table [F], with layer norm and a smooth activation."""
+    if len(shape) != 1:
+        raise InputError(f"tab-mlp takes rows [F], not examples of shape {shape}", key="model")
+    return Sequential(
+        Linear(shape[0], 64, "hidden1"), LayerNorm(64, "norm1"), SiLU(),
+        Linear(64, 64, "hidden2"), LayerNorm(64, "norm2"), SiLU(),
+        Linear(64, classes, "output"),
+    )  # fmt: skip
+
 
 Builder = Callable[[Shape, int], Sequential]
 
@@ -104,6 +162,9 @@ MODELS: dict[str, Builder] = {
     "wrn-10-1": _wide_resnet(10, 1),
     "wrn-16-1": _wide_resnet(16, 1),
     "wrn-40-2": _wide_resnet(40, 2),
+    "resnet-8": _resnet_8,
+    "conv1d": _conv1d,
+    "tab-mlp": _tab_mlp,
 }
 """Built-in models by name: (input shape, classes) -> layers."""
 

@@ -38,7 +38,7 @@ LEARNED = {
 }
 
 
-def problem_of(model: str, shape: tuple[int, int, int], optimiser: str) -> Problem:
+def problem_of(model: str, shape: tuple[int, ...], optimiser: str) -> Problem:
     """With clipping, a log scale and a hyperparameter that is not learned; on the CPU so far."""
     space = {
         name: HyperparameterSpace(
@@ -106,7 +106,14 @@ LOOPS: dict[str, Callable[[Trainer], object]] = {
     "discounted, sign": lambda t: online(t, OnlineMode(discount=0.9), "sign"),
     "discounted, plain": lambda t: online(t, OnlineMode(discount=1.0, every=3), "plain"),
 }
-MODELS = {"mlp": (1, 8, 8), "lenet": (1, 28, 28), "wrn-10-1": (3, 8, 8)}
+MODELS: dict[str, tuple[int, ...]] = {
+    "mlp": (1, 8, 8),
+    "lenet": (1, 28, 28),
+    "wrn-10-1": (3, 8, 8),
+    "resnet-8": (1, 28, 28),
+    "conv1d": (1, 40),
+    "tab-mlp": (9,),
+}
 
 
 def assert_looks(name: str, seen: list[int]) -> None:
@@ -128,7 +135,7 @@ def test_every_rule_and_mode_reads_at_looks_alone(looks: list[int], optimiser: s
 
 
 @pytest.mark.parametrize("name", ["plain", "forward", "reverse", "discounted, sign"])
-@pytest.mark.parametrize("model", ["lenet", "wrn-10-1"])
+@pytest.mark.parametrize("model", [model for model in MODELS if model != "mlp"])
 def test_every_model_keeps_to_one_device(looks: list[int], model: str, name: str) -> None:
     with on_pretended_gpu(problem_of(model, MODELS[model], "sgd")) as trainer:
         LOOPS[name](trainer)

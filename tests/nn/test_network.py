@@ -18,31 +18,39 @@ from torch import Tensor, nn
 from hpobench_fds.errors import InputError
 from hpobench_fds.nn.layers import (
     BatchNorm2d,
+    Conv1d,
     Conv2d,
     ConvPool2,
     Flatten,
     GlobalAvgPool,
     Layer,
+    LayerNorm,
     Linear,
     MaxPool2,
     ReLU,
     Residual,
     Sequential,
+    SiLU,
 )
 from hpobench_fds.nn.module_network import ModuleNetwork
 from hpobench_fds.nn.network import LayeredNetwork, Network
 from hpobench_fds.nn.zoo import MODELS, build_network
 
 # name, input shape, batch: small, and every kind of layer
-SMALL: list[tuple[str, tuple[int, int, int], int]] = [
+SMALL: list[tuple[str, tuple[int, ...], int]] = [
     ("mlp", (1, 8, 8), 7),
     ("lenet", (1, 28, 28), 3),
     ("lenet", (3, 32, 32), 2),
     ("wrn-10-1", (3, 8, 8), 4),
     ("wrn-16-1", (1, 8, 8), 3),
+    ("resnet-8", (1, 28, 28), 3),
+    ("resnet-8", (3, 32, 32), 2),
+    ("conv1d", (2, 17), 4),
+    ("tab-mlp", (9,), 6),
 ]
+OF_NO_IMAGES = {"conv1d": (1, 40), "tab-mlp": (16,)}  # shapes that built-in models take instead of 28 pixels
 small = pytest.mark.parametrize(
-    ("name", "shape", "batch"), SMALL, ids=[f"{name}-{shape[1]}px" for name, shape, _ in SMALL]
+    ("name", "shape", "batch"), SMALL, ids=[f"{name}-{'x'.join(map(str, shape))}" for name, shape, _ in SMALL]
 )
 
 
@@ -254,6 +262,69 @@ def test_a_convolution_with_few_channels_is_pulled_back_by_pairs_of_columns() ->
     plain = torch.nn.grad.conv2d_input((2, 6, 12, 12), weight, g)
     close(few._pull_by_pairs(g, weight), plain)
     assert not few._is_thin(g[..., :7], weight)  # an odd number of columns
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["first", "later"])
+@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
+@pytest.mark.parametrize("length", [8, 9])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding"), [(1, 1, 0), (3, 1, 0), (3, 1, 1), (5, 2, 1), (2, 3, 0), (3, 1, 2)]
+)
+def test_convolutions_of_sequences_of_any_kernel_stride_and_padding(
+    kernel: int, stride: int, padding: int, length: int, bias: bool, first: bool
+) -> None:
+    before = [] if first else [Conv1d(2, 3, 3, padding=1, name="before")]
+    conv = Conv1d(2 if first else 3, 16, kernel, stride=stride, padding=padding, bias=bias)
+    inner = conv.output((conv.inputs, length))
+    x, weight = torch.zeros(1, conv.inputs, length), torch.zeros(16, conv.inputs, kernel)
+    assert inner == F.conv1d(x, weight, None, stride, padding).shape[1:]
+    layers = [*before, conv, SiLU(), Flatten(), Linear(math.prod(inner), 3)]
+    assert_exact(network(*layers, shape=(2, length), classes=3), (2, length), 3, 3)
+
+
+def test_a_layer_that_does_not_fit_says_what_it_was_given() -> None:
+    with pytest.raises(ValueError, match=r"of 1 sides cannot take \(2, 4, 4\)"):
+        Conv1d(2, 3, 3).output((2, 4, 4))
+    with pytest.raises(ValueError, match=r"of 6 features cannot take \(5,\)"):
+        LayerNorm(6).output((5,))
+
+
+ROWS = [
+    pytest.param([Residual(Sequential(Linear(5, 5)), Sequential(SiLU())), Linear(5, 3, "out")], id="beside"),
+    pytest.param([Linear(5, 6), LayerNorm(6), Linear(6, 3, "out")], id="norm"),
+    pytest.param([Linear(5, 6), SiLU(), Linear(6, 3, "out")], id="silu"),
+    pytest.param([LayerNorm(5), Linear(5, 3)], id="norm first"),
+    pytest.param([SiLU(), Linear(5, 3)], id="silu first"),
+    pytest.param([Linear(5, 3), LayerNorm(3)], id="norm last"),
+    pytest.param([Linear(5, 3), SiLU()], id="silu last"),
+    pytest.param([Linear(5, 6), ReLU(), SiLU(), ReLU(), LayerNorm(6), Linear(6, 3)], id="between relus"),
+    pytest.param([LayerNorm(5, "a"), LayerNorm(5, "b"), SiLU(), SiLU(), Linear(5, 3)], id="two of each"),
+    pytest.param([LayerNorm(5), SiLU(), Linear(5, 3)], id="nothing but norm below"),
+    pytest.param(
+        [Linear(5, 6), Residual(Sequential(SiLU(), Linear(6, 6, "a"), LayerNorm(6))), Linear(6, 3, "out")],
+        id="residual, norm last",
+    ),
+    pytest.param(
+        [
+            Linear(5, 6),
+            Residual(Sequential(Linear(6, 6, "a"), SiLU()), Sequential(ReLU()), Sequential(LayerNorm(6))),
+            Linear(6, 3, "out"),
+        ],
+        id="residual, a norm seen by both",
+    ),
+]
+
+
+@pytest.mark.parametrize("layers", ROWS)
+def test_layers_of_rows_in_any_place(layers: list[Layer]) -> None:
+    assert_exact(network(*layers, shape=(5,), classes=3), (5,), 4, 3)
+
+
+def test_layer_norm_is_over_the_last_side_of_any_shape() -> None:
+    net = network(
+        Conv1d(2, 3, 3, padding=1), LayerNorm(5), SiLU(), Flatten(), Linear(15, 3), shape=(2, 5), classes=3
+    )
+    assert_exact(net, (2, 5), 4, 3)
 
 
 @pytest.mark.parametrize(
@@ -476,7 +547,7 @@ def test_networks_drawn_at_random_are_exact() -> None:
 # ---------------------------------------------------------------- the same network as an ordinary nn.Module
 
 
-def reference_of(net: LayeredNetwork, name: str, shape: tuple[int, int, int], w: Tensor) -> nn.Module:
+def reference_of(net: LayeredNetwork, name: str, shape: tuple[int, ...], w: Tensor) -> nn.Module:
     """The reference module with the parameters that ``w`` holds."""
     module = reference_module(name, shape).double()
     values = {
@@ -500,7 +571,7 @@ def reference_of(net: LayeredNetwork, name: str, shape: tuple[int, int, int], w:
     return module.train()
 
 
-def layered(name: str, shape: tuple[int, int, int]) -> LayeredNetwork:
+def layered(name: str, shape: tuple[int, ...]) -> LayeredNetwork:
     net = build_network(name, shape, 10)
     assert isinstance(net, LayeredNetwork)
     return net
@@ -517,9 +588,11 @@ def test_logits_are_those_of_the_module_as_anyone_would_write_it(
     close(net.loss(w, x, y), F.cross_entropy(module(x), y).detach())
 
 
-@pytest.mark.parametrize("name", ["wrn-10-1", "wrn-16-1"])
-def test_running_statistics_and_evaluation_are_those_of_torch(name: str) -> None:
-    shape = (3, 8, 8)
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [("wrn-10-1", (3, 8, 8)), ("wrn-16-1", (3, 8, 8)), ("resnet-8", (1, 28, 28))],
+)
+def test_running_statistics_and_evaluation_are_those_of_torch(name: str, shape: tuple[int, ...]) -> None:
     net = layered(name, shape)
     w = weights(net)
     module = reference_of(net, name, shape, w)
@@ -579,10 +652,13 @@ def test_a_network_without_batch_norm_has_no_statistics(name: str) -> None:
         ("wrn-10-1", (3, 32, 32), 77_850),
         ("wrn-16-1", (3, 32, 32), 175_066),
         ("wrn-40-2", (3, 32, 32), 2_243_546),
+        ("resnet-8", (3, 32, 32), 77_850),
+        ("conv1d", (1, 40), 5_210),
+        ("tab-mlp", (16,), 16 * 64 + 64 * 64 + 64 * 10 + 2 * 3 * 64 + 10),
     ],
 )
 def test_the_models_have_as_many_parameters_as_in_the_literature(
-    name: str, shape: tuple[int, int, int], size: int
+    name: str, shape: tuple[int, ...], size: int
 ) -> None:
     net = build_network(name, shape, 10)
     assert net.size == size == sum(math.prod(s) for s in net.shapes)
@@ -883,8 +959,9 @@ def test_two_files_of_one_name_are_two_models(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_built_in_model_is_found_by_its_name(name: str) -> None:
-    net = build_network(name, (1, 28, 28), 7)
-    assert net.logits(net.initial(stream()), torch.zeros(1, 1, 28, 28), net.initial_buffers()).shape == (1, 7)
+    shape = OF_NO_IMAGES.get(name, (1, 28, 28))
+    net = build_network(name, shape, 7)
+    assert net.logits(net.initial(stream()), torch.zeros(1, *shape), net.initial_buffers()).shape == (1, 7)
 
 
 def test_an_unknown_name_is_told_what_there_is() -> None:
@@ -893,8 +970,22 @@ def test_an_unknown_name_is_told_what_there_is() -> None:
     assert all(name in message for name in [*MODELS, "FILE.py:FUNCTION"])
 
 
-def test_images_that_a_built_in_model_does_not_take_are_refused() -> None:
-    assert "28 or 32 pixels, not 8" in refused("lenet", (1, 8, 8))
+@pytest.mark.parametrize(
+    ("name", "shape", "says"),
+    [
+        ("lenet", (1, 8, 8), "lenet takes images of 28 or 32 pixels, not 8"),
+        ("resnet-8", (1, 8, 8), "resnet-8 takes images of 28 or 32 pixels, not 8"),
+        ("resnet-8", (40,), "resnet-8 takes images [C, H, W], not examples of shape (40,)"),
+        ("conv1d", (40,), "conv1d takes sequences [C, L], not examples of shape (40,)"),
+        ("conv1d", (1, 28, 28), "conv1d takes sequences [C, L], not examples of shape (1, 28, 28)"),
+        ("conv1d", (1, 2), "conv1d takes sequences of 3 and more, not 2"),
+        ("tab-mlp", (1, 28, 28), "tab-mlp takes rows [F], not examples of shape (1, 28, 28)"),
+    ],
+)
+def test_examples_that_a_built_in_model_does_not_take_are_refused(
+    name: str, shape: tuple[int, ...], says: str
+) -> None:
+    assert refused(name, shape) == f"model: {says}"
 
 
 def test_a_user_s_module_starts_alike_in_every_process_and_leaves_the_global_generator_alone(
@@ -1011,4 +1102,4 @@ def test_a_module_that_torch_differentiates_only_once_is_taken_and_says_so(tmp_p
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_built_in_model_has_products(name: str) -> None:
-    assert build_network(name, (1, 28, 28), 7).no_products is None
+    assert build_network(name, OF_NO_IMAGES.get(name, (1, 28, 28)), 7).no_products is None

@@ -34,6 +34,14 @@ def test_every_data_set_has_a_model(data: Listed) -> None:
     assert any(data.name in model.parameters for model in models_for([data]))
 
 
+def test_the_guide_states_the_size_of_each_model() -> None:
+    rows = re.findall(r"^\| `([\w-]+)` \| .* \| ([\d,]+) of ([\d x]+) \|$", GUIDE.read_text(), re.M)
+    stated = {name: (int(size.replace(",", "")), shape.split(" x ")) for name, size, shape in rows}
+    assert stated.keys() == MODELS.keys()
+    for name, (size, shape) in stated.items():
+        assert build_network(name, tuple(map(int, shape)), 10).size == size
+
+
 def test_the_guide_states_what_each_data_set_is() -> None:
     rows = re.findall(
         r"^\| `(\w+)` \| ([\d x]+) \| (\d+) \| ([\d,]+) \+ ([\d,]+) \|", GUIDE.read_text(), re.M

@@ -16,17 +16,21 @@ share it, but where its neighbour on the tape made it for nobody else (``own``).
 
 from hpobench_fds.nn.layers.base import Layer, Parameter, Shape
 from hpobench_fds.nn.layers.containers import Residual, Sequential
-from hpobench_fds.nn.layers.convolutions import Conv2d, ConvPool2, MaxPool2
-from hpobench_fds.nn.layers.elementary import Flatten, GlobalAvgPool, Linear, ReLU
+from hpobench_fds.nn.layers.convolutions import Conv1d, Conv2d, Convolution, ConvPool2, MaxPool2
+from hpobench_fds.nn.layers.elementary import Flatten, GlobalAvgPool, Linear, ReLU, SiLU
+from hpobench_fds.nn.layers.layer_norm import LayerNorm
 from hpobench_fds.nn.layers.normalisation import BatchNorm2d
 
 __all__ = [
     "BatchNorm2d",
+    "Conv1d",
     "Conv2d",
     "ConvPool2",
+    "Convolution",
     "Flatten",
     "GlobalAvgPool",
     "Layer",
+    "LayerNorm",
     "Linear",
     "MaxPool2",
     "Parameter",
@@ -34,4 +38,5 @@ __all__ = [
     "Residual",
     "Sequential",
     "Shape",
+    "SiLU",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from abc import abstractmethod
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,10 +17,11 @@ LANES = 16  # floats of a vector register, and what the CPU's convolutions pad c
 _convolution_backward = torch.ops.aten.convolution_backward
 
 
-class Conv2d(Layer):
-    """Square-kernel convolution, with or without bias."""
+class Convolution(Layer):
+    """Convolution by a kernel that is as long on every side, with or without bias."""
 
     own = True
+    sides: int  # of an example, beside its channels
 
     def __init__(
         self,
@@ -33,52 +36,29 @@ class Conv2d(Layer):
     ) -> None:
         self.inputs, self.outputs, self.kernel = inputs, outputs, kernel
         self.stride, self.padding, self.bias = stride, padding, bias
-        fans = (inputs * kernel * kernel, outputs * kernel * kernel)
-        weight = Parameter(f"{name}.weight", (outputs, inputs, kernel, kernel), fans)
+        kernels = (kernel,) * self.sides
+        fans = (inputs * math.prod(kernels), outputs * math.prod(kernels))
+        weight = Parameter(f"{name}.weight", (outputs, inputs, *kernels), fans)
         self.parameters = (weight, Parameter(f"{name}.bias", (outputs,))) if bias else (weight,)
 
     def output(self, shape: Shape) -> Shape:
-        _, height, width = shape
-        side = [(n + 2 * self.padding - self.kernel) // self.stride + 1 for n in (height, width)]
-        return (self.outputs, *side)
+        _, *sides = shape
+        if len(sides) != self.sides:
+            raise ValueError(f"a convolution of {self.sides} sides cannot take {shape}")
+        return (self.outputs, *((n + 2 * self.padding - self.kernel) // self.stride + 1 for n in sides))
 
+    @abstractmethod
     def _conv(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return F.conv2d(x, weight, bias, self.stride, self.padding)
+        """x [B, I, ...] by weight [O, I, ...]."""
 
     def _pull(self, g: Tensor, x: Tensor, weight: Tensor, need: tuple[bool, bool]) -> tuple[Tensor, Tensor]:
         """Gradients of the input and of the weight; one that is not needed is undefined."""
-        pairs = need[0] and self._is_thin(g, weight)
-        if pairs and not need[1]:
-            gx = self._pull_by_pairs(g, weight)
-            return gx, gx
-        strides, paddings = [self.stride] * 2, [self.padding] * 2
+        n = self.sides
         gx, gw, _ = _convolution_backward(
-            g, x, weight, None, strides, paddings, [1, 1], False, [0, 0], 1,
-            [need[0] and not pairs, need[1], False],
+            g, x, weight, None, [self.stride] * n, [self.padding] * n, [1] * n, False, [0] * n, 1,
+            [need[0], need[1], False],
         )  # fmt: skip
-        return (self._pull_by_pairs(g, weight) if pairs else gx), gw
-
-    def _is_thin(self, g: Tensor, weight: Tensor) -> bool:
-        """Whether pairs of columns pay: the CPU computes ``LANES`` channels at a time, few or not."""
-        width = g.shape[3] + self.kernel - 1 - 2 * self.padding
-        small = 2 * weight.shape[1] <= LANES and 1 < self.kernel > self.padding
-        return small and self.stride == 1 and width % 2 == 0 and g.device.type == "cpu"
-
-    def _pull_by_pairs(self, g: Tensor, weight: Tensor) -> Tensor:
-        """The input's gradient, two neighbouring columns of a pixel's channels as channels of their own.
-
-        It is the convolution of g with the kernel turned round; two columns see k + 1 columns of g.
-        """
-        outputs, inputs = weight.shape[:2]
-        k, around = self.kernel, self.kernel - 1 - self.padding
-        turned = weight.flip(2, 3).transpose(0, 1)
-        pairs = weight.new_zeros(2, inputs, outputs, k, k + 1)
-        pairs[0, ..., :k] = turned
-        pairs[1, ..., 1:] = turned
-        both = F.conv2d(g, pairs.flatten(0, 1), None, (1, 2), around)
-        height, half = both.shape[2:]
-        apart = both.view(len(g), 2, inputs, height, half)
-        return apart.permute(0, 2, 3, 4, 1).reshape(len(g), inputs, height, 2 * half)
+        return gx, gw
 
     def apply(self, p: Tensors, x: Tensor, running: Tensor | None) -> Tensor:
         return self._conv(x, p[0], p[1] if self.bias else None)
@@ -92,9 +72,9 @@ class Conv2d(Layer):
         return self.backward_but_bias(p, g, c, grads)
 
     def pull_bias(self, g: Tensor, grads: Tensors) -> None:
-        """The bias's gradient [O] of g [B, O, H, W], or its tangents [k, O] of [B, k, O, H, W]."""
+        """The bias's gradient [O] of g [B, O, ...], or its tangents [k, O] of [B, k, O, ...]."""
         if self.bias:
-            torch.sum(g, (0, -2, -1), out=grads[1])
+            torch.sum(g, (0, *range(-self.sides, 0)), out=grads[1])
 
     def backward_but_bias(self, p: Tensors, g: Tensor, c: Any, grads: Tensors) -> Tensor | None:
         """``backward``, the bias's gradient left to the caller."""
@@ -131,33 +111,20 @@ class Conv2d(Layer):
 
     def _pull_weights(self, dg: Tensor, dp: Tensor, c: Any, dgrads: Tensor) -> None:
         """The term in which the primal input x meets the gradients' tangents, into ``dgrads``."""
-        side, inputs, many = self.kernel, self.inputs, dg.shape[1]
-        if not (2 * inputs <= LANES and side >= 5 and self.stride == 1 and dg.device.type == "cpu"):
-            _, gw = self._pull(dg, c.x, dp.view(many, inputs, side, side), (False, True))
-            dgrads.copy_(gw.view_as(dgrads))
-            return
-        # Few channels: the rows under the kernel become channels as well, and fill the lanes.
-        padded = F.pad(c.x, [self.padding] * 4)
-        rows = torch.cat([padded[:, :, i : i + dg.shape[2]] for i in range(side)], 1)
-        weights = rows.new_empty(many, side * inputs, 1, side)  # only its shape is read
-        needed = [False, True, False]
-        _, gw, _ = _convolution_backward(
-            dg, rows, weights, None, [1, 1], [0, 0], [1, 1], False, [0, 0], 1, needed
-        )
-        shape = (*dgrads.shape[:2], side, inputs, side)
-        dgrads.copy_(gw.view(shape).transpose(2, 3))
+        _, gw = self._pull(dg, c.x, dp.view(dg.shape[1], *dp.shape[2:]), (False, True))
+        dgrads.copy_(gw.view_as(dgrads))
 
     def _second_order(self, p: Tensors, dp: Tensors, dg: Tensor, c: Any, dgrads: Tensors) -> Tensor | None:
         """The terms in which the primal gradient g meets a tangent: one call makes both."""
         batch, k, outputs, *side = dg.shape
         # [O, k * I, ...]: k input tangents side by side as channels
-        weights = dp[0].transpose(0, 1).reshape(outputs, k * self.inputs, self.kernel, self.kernel)
+        weights = dp[0].transpose(0, 1).reshape(outputs, k * self.inputs, *dp[0].shape[3:])
         has_dx = c.dx is not None
         wide_shape = (batch, k * self.inputs, *c.x.shape[2:])
         wide = c.dx.reshape(wide_shape) if has_dx else self._unread(c.x, wide_shape)
         gx, gw = self._pull(c.g, wide, weights, (c.need_input, has_dx))
         if has_dx:
-            dgrads[0].add_(gw.view(outputs, k, self.inputs, self.kernel, self.kernel).transpose(0, 1))
+            dgrads[0].add_(gw.view(outputs, k, *dp[0].shape[2:]).transpose(0, 1))
         if not c.need_input:
             return None
         gx = gx.view(batch, k, *c.x.shape[1:])
@@ -169,6 +136,69 @@ class Conv2d(Layer):
     def _unread(x: Tensor, shape: Shape) -> Tensor:
         """An input of which only shape and layout are read."""
         return x if x.shape == shape else x.new_empty(shape)
+
+
+class Conv1d(Convolution):
+    """Convolution of sequences [C, L]."""
+
+    sides = 1
+
+    def _conv(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return F.conv1d(x, weight, bias, self.stride, self.padding)
+
+
+class Conv2d(Convolution):
+    """Convolution of images [C, H, W]; few channels are widened, so that they fill a CPU's lanes."""
+
+    sides = 2
+
+    def _conv(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return F.conv2d(x, weight, bias, self.stride, self.padding)
+
+    def _pull(self, g: Tensor, x: Tensor, weight: Tensor, need: tuple[bool, bool]) -> tuple[Tensor, Tensor]:
+        if not (need[0] and self._is_thin(g, weight)):
+            return super()._pull(g, x, weight, need)
+        gx = self._pull_by_pairs(g, weight)
+        return gx, super()._pull(g, x, weight, (False, True))[1] if need[1] else gx
+
+    def _is_thin(self, g: Tensor, weight: Tensor) -> bool:
+        """Whether pairs of columns pay: the CPU computes ``LANES`` channels at a time, few or not."""
+        width = g.shape[3] + self.kernel - 1 - 2 * self.padding
+        small = 2 * weight.shape[1] <= LANES and 1 < self.kernel > self.padding
+        return small and self.stride == 1 and width % 2 == 0 and g.device.type == "cpu"
+
+    def _pull_by_pairs(self, g: Tensor, weight: Tensor) -> Tensor:
+        """The input's gradient, two neighbouring columns of a pixel's channels as channels of their own.
+
+        It is the convolution of g with the kernel turned round; two columns see k + 1 columns of g.
+        """
+        outputs, inputs = weight.shape[:2]
+        k, around = self.kernel, self.kernel - 1 - self.padding
+        turned = weight.flip(2, 3).transpose(0, 1)
+        pairs = weight.new_zeros(2, inputs, outputs, k, k + 1)
+        pairs[0, ..., :k] = turned
+        pairs[1, ..., 1:] = turned
+        both = F.conv2d(g, pairs.flatten(0, 1), None, (1, 2), around)
+        height, half = both.shape[2:]
+        apart = both.view(len(g), 2, inputs, height, half)
+        return apart.permute(0, 2, 3, 4, 1).reshape(len(g), inputs, height, 2 * half)
+
+    def _pull_weights(self, dg: Tensor, dp: Tensor, c: Any, dgrads: Tensor) -> None:
+        """The term in which the primal input x meets the gradients' tangents, into ``dgrads``."""
+        side, inputs, many = self.kernel, self.inputs, dg.shape[1]
+        if not (2 * inputs <= LANES and side >= 5 and self.stride == 1 and dg.device.type == "cpu"):
+            super()._pull_weights(dg, dp, c, dgrads)
+            return
+        # Few channels: the rows under the kernel become channels as well, and fill the lanes.
+        padded = F.pad(c.x, [self.padding] * 4)
+        rows = torch.cat([padded[:, :, i : i + dg.shape[2]] for i in range(side)], 1)
+        weights = rows.new_empty(many, side * inputs, 1, side)  # only its shape is read
+        needed = [False, True, False]
+        _, gw, _ = _convolution_backward(
+            dg, rows, weights, None, [1, 1], [0, 0], [1, 1], False, [0, 0], 1, needed
+        )
+        shape = (*dgrads.shape[:2], side, inputs, side)
+        dgrads.copy_(gw.view(shape).transpose(2, 3))
 
 
 class MaxPool2(Layer):

@@ -1,4 +1,4 @@
-"""Linear maps, relu, flattening, averages."""
+"""Linear maps, relu, silu, flattening, averages."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from hpobench_fds.nn.layers.base import Layer, Parameter, Shape, Tensors, channelwise, empty_tangents
 
 _threshold = torch.ops.aten.threshold_backward.default
+_silu_backward = torch.ops.aten.silu_backward.default
 _threshold_into = torch.ops.aten.threshold_backward.grad_input
 
 
@@ -125,6 +126,43 @@ class ReLU(Layer):
 
     def tangent_backward(self, p: Tensors, dp: Tensors, dg: Tensor, c: Any, dgrads: Tensors) -> Tensor | None:
         return self._masked(dg, c.out.unsqueeze(1), dg if getattr(c, "before_own", False) else None)
+
+
+class SiLU(Layer):
+    """x * sigmoid(x), a relu with a continuous derivative."""
+
+    own = True
+
+    def output(self, shape: Shape) -> Shape:
+        return shape
+
+    def apply(self, p: Tensors, x: Tensor, running: Tensor | None) -> Tensor:
+        return F.silu(x)
+
+    def forward(self, p: Tensors, x: Tensor, running: Tensor | None, c: Any) -> Tensor:
+        c.x, c.slope = x, None
+        return F.silu(x)
+
+    def backward(self, p: Tensors, g: Tensor, c: Any, grads: Tensors) -> Tensor | None:
+        c.g = g
+        pulled: Tensor = _silu_backward(g, c.x)
+        return pulled
+
+    def tangent(self, p: Tensors, dp: Tensors, dx: Tensor | None, c: Any) -> Tensor | None:
+        c.dx = dx
+        if dx is None:
+            return None
+        if c.slope is None:  # every tangent shares it, and what the second derivative makes of the gradient
+            s = c.x.sigmoid()
+            c.slope = (s * (1 + c.x * (1 - s))).unsqueeze(1)
+            c.bend = (c.g * s * (1 - s) * (2 + c.x * (1 - 2 * s))).unsqueeze(1)
+        return dx * c.slope
+
+    def tangent_backward(self, p: Tensors, dp: Tensors, dg: Tensor, c: Any, dgrads: Tensors) -> Tensor | None:
+        if c.dx is None:  # nothing below has a parameter
+            return None
+        out: Tensor = dg * c.slope
+        return out.addcmul_(c.dx, c.bend)
 
 
 class GlobalAvgPool(Layer):
