@@ -110,7 +110,8 @@ class ModuleNetwork(Network):
 
     def products(self, w: Tensor, tape: Tape, directions: Tangents, out: Tangents) -> None:
         way = self._reverse_over_reverse if self.twice_reverse else self._forward_over_reverse
-        way(w, *tape.record, directions, out)
+        x, y = tape.record
+        way(w, x, y, directions, out)
 
     def _forward_over_reverse(
         self, w: Tensor, x: Tensor, y: Tensor, directions: Tangents, out: Tangents
@@ -159,6 +160,19 @@ class ModuleNetwork(Network):
                 reason = f"{type(error).__name__}: {first_line}"
         where = f"{entered[0]}: " if entered else ""
         self.no_products = f"{where}{reason} (allowed: operations that torch differentiates twice)"
+
+
+@contextmanager
+def naming_layers(module: nn.Module) -> Iterator[None]:
+    """What a module raises on its way forward begins with the layer that raised it."""
+    entered: list[str] = []
+    try:
+        with _watched(module, entered):
+            yield
+    except Exception as error:
+        if not entered:
+            raise
+        raise ValueError(f"{entered[0]}: {error}") from error
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
@@ -28,7 +29,7 @@ from hpobench_fds.nn.layers import (
     Shape,
     SiLU,
 )
-from hpobench_fds.nn.module_network import ModuleNetwork
+from hpobench_fds.nn.module_network import ModuleNetwork, naming_layers
 from hpobench_fds.nn.network import LayeredNetwork, Network
 from hpobench_fds.python_file import find_file, import_file
 from hpobench_fds.typed import unknown
@@ -97,6 +98,7 @@ def _wide_resnet(depth: int, widen: int) -> Callable[[Shape, int], Sequential]:
         return Sequential(*layers)
 
     return build
+
 
 def _resnet_8(shape: Shape, classes: int) -> Sequential:
     """ResNet of depth 8 (He et al., CVPR 2016) for 28 or 32 pixels, widths 16, 32 and 64.
@@ -216,7 +218,8 @@ def _try(network: Network, shape: Shape, classes: int, codes: int) -> None:
     w, x = network.initial(generator), torch.randn(4, *shape, generator=generator)
     if codes:
         x = torch.randint(codes, (4, *shape), generator=generator)
-    with torch.no_grad():
+    named = naming_layers(network.module) if isinstance(network, ModuleNetwork) else nullcontext()
+    with torch.no_grad(), named:
         logits, again = network.logits(w, x), network.logits(w, x)
     if logits.shape != (4, classes):
         raise ValueError(f"it gives {tuple(logits.shape[1:])} logits for {classes} classes")

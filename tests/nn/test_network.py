@@ -1020,6 +1020,11 @@ def test_a_user_s_model_that_cannot_be_used_is_refused(user_file: Path, function
     assert re.search(says, refused(f"{user_file}:{function}"))
 
 
+def test_the_layer_of_a_user_s_module_that_does_not_fit_is_named(user_file: Path) -> None:
+    said = r"does not fit inputs \(1, 6, 6\): the layer '1' \(Linear\): .*shapes cannot be multiplied"
+    assert re.search(said, refused(f"{user_file}:narrow_module"))
+
+
 @pytest.mark.parametrize("function", ["narrow", "narrow_module", "few_classes", "widens"])
 def test_a_user_s_model_whose_inner_shapes_do_not_fit_is_refused(user_file: Path, function: str) -> None:
     assert "does not fit" in refused(f"{user_file}:{function}")

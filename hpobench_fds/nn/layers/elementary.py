@@ -156,7 +156,8 @@ class SiLU(Layer):
             s = c.x.sigmoid()
             c.slope = (s * (1 + c.x * (1 - s))).unsqueeze(1)
             c.bend = (c.g * s * (1 - s) * (2 + c.x * (1 - 2 * s))).unsqueeze(1)
-        return dx * c.slope
+        out: Tensor = dx * c.slope
+        return out
 
     def tangent_backward(self, p: Tensors, dp: Tensors, dg: Tensor, c: Any, dgrads: Tensors) -> Tensor | None:
         if c.dx is None:  # nothing below has a parameter
