@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -26,14 +26,15 @@ class ModuleNetwork(Network):
 
     Batch and instance norm use the batch's statistics in evaluation too, since running statistics cannot be
     carried through torch.func. Attention is computed by plain products, and in Hessian-vector products
-    recurrent layers as well, since torch's fused kernels have no derivative of their derivative. What has no
-    forward rule is differentiated twice in reverse, one tangent at a time. Buffers, and tensors that are
-    plain attributes, follow the weights' device and dtype. Weights of two dimensions and more start as
-    Xavier normal, others as the module made them, the same for every seed. Raises InputError for a module
-    with dropout.
+    recurrent layers as well, since torch's fused kernels have no derivative of their derivative. A single
+    product is made by reverse over reverse, and so are several of what has no forward rule. Buffers, and
+    tensors that are plain attributes, follow the weights' device and dtype. Weights of two dimensions and
+    more start as Xavier normal, others as the module made them, the same for every seed. Raises InputError
+    for a module with dropout.
     """
 
-    twice_reverse = False  # whether products are made by reverse over reverse
+    forward_rules = True  # whether several products can be made at once, by forward over reverse
+    reverse_twice = True  # whether they can be made one by one, by reverse over reverse: faster for one
 
     def __init__(self, module: nn.Module) -> None:
         for name, part in module.named_modules():
@@ -109,9 +110,11 @@ class ModuleNetwork(Network):
         return Tape(loss.detach(), gradient, (x, y))
 
     def products(self, w: Tensor, tape: Tape, directions: Tangents, out: Tangents) -> None:
-        way = self._reverse_over_reverse if self.twice_reverse else self._forward_over_reverse
         x, y = tape.record
-        way(w, x, y, directions, out)
+        if self.reverse_twice and (directions.k == 1 or not self.forward_rules):
+            self._reverse_over_reverse(w, x, y, directions, out)
+        else:
+            self._forward_over_reverse(w, x, y, directions, out)
 
     def _forward_over_reverse(
         self, w: Tensor, x: Tensor, y: Tensor, directions: Tangents, out: Tangents
@@ -147,19 +150,28 @@ class ModuleNetwork(Network):
     def try_products(self, w: Tensor, tape: Tape) -> None:
         """Find the way to Hessian-vector products; where there is none, ``no_products`` says why."""
         two = self.tangents(w, 2)  # several at once are harder than one
+        x, y = tape.record
         entered: list[str] = []
-        for self.twice_reverse in (False, True):
+        reasons: list[str] = []
+
+        def works(way: Callable[[Tensor, Tensor, Tensor, Tangents, Tangents], None]) -> bool:
             try:
                 with warnings.catch_warnings(), _watched(self.module, entered):
                     # torch's own use of what it gave up, at the first forward derivative of a process
                     warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
-                    self.products(w, tape, two, two.like())
-                return
+                    way(w, x, y, two, two.like())
             except Exception as error:  # whatever torch's rules raise: methods without products can use it
                 first_line = str(error).strip().partition("\n")[0]
-                reason = f"{type(error).__name__}: {first_line}"
+                reasons.append(f"{type(error).__name__}: {first_line}")
+                return False
+            return True
+
+        self.reverse_twice = works(self._reverse_over_reverse)
+        self.forward_rules = works(self._forward_over_reverse)
+        if self.reverse_twice or self.forward_rules:
+            return
         where = f"{entered[0]}: " if entered else ""
-        self.no_products = f"{where}{reason} (allowed: operations that torch differentiates twice)"
+        self.no_products = f"{where}{reasons[0]} (allowed: operations that torch differentiates twice)"
 
 
 @contextmanager

@@ -161,14 +161,15 @@ def test_its_hypergradient_is_autograd_through_the_whole_unrolled_training(
 
 
 @pytest.mark.parametrize(
-    ("function", "way"), [("own_function", True), ("halts", False), ("lstm", False), ("tokens", False)]
+    ("function", "rule"), [("own_function", False), ("halts", True), ("lstm", True), ("tokens", True)]
 )
-def test_only_what_has_no_forward_rule_is_differentiated_twice_in_reverse(
-    tmp_path: Path, function: str, way: bool
+def test_what_has_no_forward_rule_is_differentiated_twice_in_reverse(
+    tmp_path: Path, function: str, rule: bool
 ) -> None:
     network = trainer_of(tmp_path, function).problem.network
     assert isinstance(network, ModuleNetwork)
-    assert network.twice_reverse is way
+    assert network.reverse_twice
+    assert network.forward_rules is rule
 
 
 def test_a_layer_that_torch_differentiates_only_once_is_named(tmp_path: Path) -> None:
