@@ -14,10 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
 from hpobench_fds.errors import InputError
+from hpobench_fds.metrics import METRICS
 from hpobench_fds.records.cell_files import PACKED_FILE, RUN_FILE, TRACE_FILE
 from hpobench_fds.records.folder import SUITE_FILE, cell_folders, read_suite
 from hpobench_fds.records.frames import load_results, load_retrained, load_runs
@@ -25,6 +27,7 @@ from hpobench_fds.records.safe_files import read_plain
 from hpobench_fds.schedule import HyperparameterSpace, ScheduleSpace
 from hpobench_fds.wording import printable
 
+from .stats.frames import numbers
 from .stats.retrained import primary
 
 _CLASSES = {"cifar100": 100} | dict.fromkeys(("digits", "mnist", "fashion_mnist", "cifar10", "svhn"), 10)
@@ -35,6 +38,7 @@ _CLASSES = {"cifar100": 100} | dict.fromkeys(("digits", "mnist", "fashion_mnist"
 class Loaded:
     """A results folder: its frames, its suite as recorded, and the cells that cannot be read.
 
+    Of metrics higher is better: those of which lower is (bits a token) are negated.
     ``reports`` has the primary curve in its test columns (``stats.retrained``). ``runs`` has more columns
     than RUN_COLUMNS: of the problem ``targets`` (accuracies that the suite names, or None), ``initial``
     (the initial schedule in the order of ``schedule_names``, or None); of the run ``commit``, ``machine``
@@ -54,6 +58,7 @@ def load(folder: str | Path) -> Loaded:
     folder = Path(folder)
     suite = read_suite(folder)
     (reports, runs, retrained), unreadable = _frames(folder)
+    reports, runs, retrained = _better_is_higher(reports, runs, retrained)
     reports = _with_windows(reports, suite)
     runs = _with_origin(_with_problems(runs, suite), folder)
     reports, runs, retrained = _in_print(reports), _in_print(runs), _in_print(retrained)
@@ -104,6 +109,27 @@ def _frames(folder: Path) -> tuple[_Frames, dict[str, str]]:
     return (reports, runs, retrained), unreadable
 
 
+LOWER = [metric.name for metric in METRICS.values() if not metric.higher_is_better]
+_METRICS = (
+    "val_metric", "test_metric", "final_test_metric", "last_test_metric", "incumbent_val_metric",
+    "incumbent_test_metric",
+)  # fmt: skip
+
+
+def _better_is_higher(*frames: pd.DataFrame) -> tuple[pd.DataFrame, ...]:
+    """The frames with metrics of which lower is better negated: whatever compares takes more for better."""
+    _, runs, _ = frames
+    problems = set(runs.loc[runs["metric"].isin(LOWER), "problem"])
+    if not problems:
+        return frames
+    made = []
+    for frame in frames:
+        sign = np.where(frame["problem"].isin(problems), -1.0, 1.0)
+        columns = [name for name in _METRICS if name in frame]
+        made.append(frame.assign(**{name: sign * numbers(frame[name]) for name in columns}))
+    return tuple(made)
+
+
 def _with_problems(runs: pd.DataFrame, suite: dict[str, Any]) -> pd.DataFrame:
     """The runs with what the suite says of their problems: targets, initial schedule, number of classes.
 
@@ -111,11 +137,15 @@ def _with_problems(runs: pd.DataFrame, suite: dict[str, Any]) -> pd.DataFrame:
     """
     problems = suite.get("problems", {})
     rows = []
-    for problem, method, names in runs[["problem", "method", "schedule_names"]].itertuples(index=False):
+    columns = ["problem", "method", "schedule_names", "metric"]
+    for problem, method, names, metric in runs[columns].itertuples(index=False):
         known = problems.get(problem, {})
         config = known.get("config") or {}
         own = bool(_own_space(suite, problem, method))
-        rows.append((known.get("targets"), None if own else _initial(config, names), _classes(config)))
+        targets = known.get("targets")
+        if targets and metric in LOWER:
+            targets = [-target for target in targets]
+        rows.append((targets, None if own else _initial(config, names), _classes(config)))
     facts = pd.DataFrame(rows, columns=["targets", "initial", "named"], index=runs.index, dtype=object)
     classes = runs["classes"].fillna(facts.pop("named").astype(float))  # older records have none
     return pd.concat([runs.assign(classes=classes), facts], axis=1)

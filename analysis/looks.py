@@ -19,6 +19,8 @@ from typing import Any
 
 import pandas as pd
 
+from hpobench_fds.metrics import ACCURACY, METRICS, R_SQUARED, Metric
+
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILION, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#7F7F7F"
 PALETTE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK, GREY)
@@ -78,6 +80,54 @@ _FREE = [
     if (marker, dash) not in _TAKEN
 ]
 
+
+@dataclass(frozen=True)
+class Shown:
+    """How a problem's metric is printed and drawn, from the analysis' values, of which higher is better.
+
+    name : "accuracy". unit : behind a value, " %". factor : what a value is multiplied by; below 0 where
+    lower is better. step : what differences are counted in.
+    """
+
+    name: str
+    unit: str
+    factor: float
+    step: str
+
+    @classmethod
+    def of(cls, metric: Metric) -> Shown:
+        factor = metric.shown if metric.higher_is_better else -metric.shown
+        return cls(metric.name, metric.unit, factor, "points" if metric.unit == " %" else metric.unit.strip())
+
+    @property
+    def axis(self) -> str:
+        """``accuracy (%)``."""
+        return f"{self.name} ({self.unit.strip()})" if self.unit == " %" else self.name
+
+    @property
+    def digits(self) -> int:
+        """After the point, as tables and sentences have them."""
+        return 1 if abs(self.factor) == 100 else 3
+
+    def text(self, value: float, digits: int | None = None) -> str:
+        """``97.5 %``."""
+        return f"{self.factor * value:.{self.digits if digits is None else digits}f}{self.unit}"
+
+    @property
+    def loss_unit(self) -> str:
+        """`` (nats)`` of a cross-entropy, whose metric is an accuracy or bits."""
+        return "" if self.name == R_SQUARED.name else " (nats)"
+
+    def words(self, text: str) -> str:
+        """A sentence that speaks of accuracy, of this metric."""
+        if self.name == ACCURACY.name:
+            return text
+        return text.replace("an accuracy", f"a value of {self.name}").replace("accuracy", self.name)
+
+
+PLAIN = Shown.of(ACCURACY)
+MIXED = Shown("metric", "", 1.0, "")  # of problems with metrics unlike each other
+
 KINDS = ("hypergradients", "greedy", "black box", "multi-fidelity", "baselines", "others")
 """Kinds of method, as figures name them; others are of no known family."""
 
@@ -97,6 +147,7 @@ class Looks:
 
     looks: Mapping[str, Look] = field(default_factory=dict)
     kind_of: Mapping[str, str] = field(default_factory=dict)
+    metric_of: Mapping[str, Shown] = field(default_factory=dict)  # by problem
 
     @classmethod
     def of(cls, runs: pd.DataFrame) -> Looks:
@@ -104,7 +155,14 @@ class Looks:
         rows = runs.drop_duplicates("method").to_dict("records")
         adapters = [row["adapter"] for row in rows]
         looks = {str(row["method"]): _look(row, adapters.count(row["adapter"]) == 1) for row in rows}
-        return cls(looks, {str(row["method"]): _kind(row) for row in rows})
+        return cls(looks, {str(row["method"]): _kind(row) for row in rows}, _metrics(runs))
+
+    def shown(self, problem: object = None) -> Shown:
+        """How a problem's metric is shown; of all problems, if they have one in common."""
+        if problem is not None:
+            return self.metric_of.get(str(problem), PLAIN)
+        found = list(dict.fromkeys(self.metric_of.values())) or [PLAIN]
+        return found[0] if len(found) == 1 else MIXED
 
     def __getitem__(self, method: str) -> Look:
         return self.looks[method] if method in self.looks else look_by_rule(method)
@@ -162,3 +220,11 @@ def _kind(row: Mapping[Any, Any]) -> str:
     if row["family"] == "black box":
         return "multi-fidelity" if row["multi_fidelity"] else "black box"
     return {"gradient": "hypergradients", "baseline": "baselines"}.get(row["family"], "others")
+
+
+def _metrics(runs: pd.DataFrame) -> dict[str, Shown]:
+    """How each problem's metric is shown; of older results, which do not say, accuracy."""
+    if "metric" not in runs:
+        return {}
+    named = runs.drop_duplicates("problem")[["problem", "metric"]].itertuples(index=False)
+    return {str(problem): Shown.of(METRICS.get(str(metric), ACCURACY)) for problem, metric in named}

@@ -88,7 +88,7 @@ def cells() -> list[str]:
 
 
 COLUMNS = [
-    "fidelity", "val_loss", "val_accuracy", "incumbent", "test_loss", "test_accuracy", "schedule",
+    "fidelity", "val_loss", "val_metric", "incumbent", "test_loss", "test_metric", "schedule",
     "hypergradient", "inner_steps", "products", "gradient_equivalents",
 ]  # fmt: skip
 
@@ -105,7 +105,7 @@ def numbers(cell: str) -> dict[str, Any]:
         reports, run = load_results(folder), load_runs(folder).iloc[0]
     found: dict[str, Any] = {
         "stopped": run["stopped"],
-        "final": [run["final_test_loss"], run["final_test_accuracy"], run["last_test_accuracy"]],
+        "final": [run["final_test_loss"], run["final_test_metric"], run["last_test_metric"]],
         "reports": {name: reports[name].tolist() for name in COLUMNS},
     }
     plain: dict[str, Any] = json.loads(json.dumps(found))

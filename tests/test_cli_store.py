@@ -54,7 +54,7 @@ def test_verify_says_that_all_is_sound(shell: Shell, results: Path) -> None:
 
 def test_verify_prints_a_line_for_each_error_and_fails(shell: Shell, results: Path) -> None:
     path = cell(results) / "trace.jsonl"
-    path.write_text(path.read_text().replace('"val_accuracy":', '"val_accuracy": 1e-3 ,"x":', 1))
+    path.write_text(path.read_text().replace('"val_metric":', '"val_metric": 1e-3 ,"x":', 1))
     code, out, err = shell("verify", results)
     assert code == 1
     (line,) = err.splitlines()

@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from ..looks import Look, Looks
+from ..looks import MIXED, Look, Looks
 from ..stats.bands import Spread, bands, largest_shown
 from ..stats.curves import AXES, METRICS, metric_of
 from ..stats.frames import NoAnswer, numbers, settled, split
@@ -25,7 +25,7 @@ from .style import Page, in_grey, label_outer, page_of, panels, shade_steps, sha
 def draw(
     reports: pd.DataFrame,
     runs: pd.DataFrame,
-    metric: str = "test_accuracy",
+    metric: str = "test_metric",
     against: str = "seconds",
     final: bool = True,
     error: bool = False,
@@ -39,7 +39,7 @@ def draw(
     reports, runs : frames with REPORT_COLUMNS and RUN_COLUMNS. Unfinished runs are left out.
     metric : what is drawn upwards.
     against : seconds, inner_steps or gradient_equivalents, logarithmic.
-    final : also mark the retrained incumbent's test accuracy (only where metric is test_accuracy).
+    final : also mark the retrained incumbent's test accuracy (only where metric is test_metric).
     error : draw accuracies as 1 - accuracy on a logarithmic axis, which keeps good methods apart.
     spread : interval (95 %, of the median; below six seeds their range) or quartiles (of the seeds).
     """
@@ -47,9 +47,10 @@ def draw(
     shown = table.dropna(subset="median")
     if shown.empty:
         raise NoAnswer(f"no method has a median {METRICS[metric].label} over its finished seeds")
-    error = error and metric.endswith("accuracy")
+    whose = looks.shown()
+    error = error and metric.endswith("metric") and whose.factor > 0
     methods = _best_first(shown, metric)
-    marks = _retrained(settled(runs)) if final and metric == "test_accuracy" else pd.Series(dtype=float)
+    marks = _retrained(settled(runs)) if final and metric == "test_metric" else pd.Series(dtype=float)
     drawn = shown.assign(median=1 - shown["median"], low=1 - shown["high"], high=1 - shown["low"])
     drawn, marks = (drawn, 1 - marks) if error else (shown, marks)
     made = plan(list(dict.fromkeys(shown["problem"])), methods, looks)
@@ -58,16 +59,22 @@ def draw(
         canvas, axes = panels(made.rows, made.columns, page.width * made.wide, height)
         for ax, panel in zip((ax for row in axes for ax in row), made.panels, strict=False):
             here = drawn[drawn["problem"] == panel.problem]
-            _frame(ax, here, metric, error)
+            _frame(ax, here, metric, error, looks.shown(panel.problem).factor)
             rest = here[~here["method"].isin(panel.methods)].groupby("method", sort=False)
             in_grey(ax, [(own["at"], own["median"]) for _, own in rest], page)
             _panel(ax, here, {m: looks[m] for m in methods if m in panel.methods}, marks, page, made.tall)
-            ax.set_title(panel.title, loc="left")
-        unit = " (%)" if metric.endswith("accuracy") else ""
-        quantity = METRICS[metric].label.replace("accuracy", "error" if error else "accuracy")
+            own = looks.shown(panel.problem)
+            ax.set_title(
+                panel.title + (f": {own.axis}" if whose == MIXED and own != whose else ""), loc="left"
+            )
+        quantity = METRICS[metric].label
+        if metric.endswith("metric"):
+            quantity = quantity.replace("accuracy", "error (%)" if error else whose.axis)
+        else:
+            quantity += whose.loss_unit
         if made.kinds:
             share_scale(axes)
-        label_outer(axes, len(made.panels), AXES[against], quantity + unit)
+        label_outer(axes, len(made.panels), AXES[against], quantity)
         legend_of(canvas, made, methods, looks, page)
     name = _name(metric, against, error)
     return Figure(name, canvas, table, _caption(table, reports, runs, metric, spread, made, len(marks) > 0))
@@ -75,7 +82,7 @@ def draw(
 
 def _name(metric: str, against: str, error: bool) -> str:
     """``anytime``, and what is not as usual."""
-    other = [part for part in (metric, against) if part not in ("test_accuracy", "seconds")]
+    other = [part for part in (metric, against) if part not in ("test_metric", "seconds")]
     return "_".join(["anytime", *(["error"] if error else []), *other])
 
 
@@ -89,10 +96,10 @@ def _best_first(table: pd.DataFrame, metric: str) -> list[str]:
 
 def _retrained(runs: pd.DataFrame) -> pd.Series[float]:
     """Median final test accuracy by (problem, method) over the runs that have one."""
-    values = numbers(runs["final_test_accuracy"])
+    values = numbers(runs["final_test_metric"])
     index = pd.MultiIndex.from_frame(runs[["problem", "method"]])
     median = pd.Series(values, index=index).groupby(level=[0, 1]).median()
-    return median[median > 0]
+    return median[np.isfinite(median)]
 
 
 def _panel(
@@ -119,13 +126,13 @@ def _panel(
                     gid=f"final:{method}")  # fmt: skip
 
 
-def _frame(ax: Axes, table: pd.DataFrame, metric: str, error: bool) -> None:
-    """Axes: logarithmic time from just before the first median; percent upwards, losses by decades."""
+def _frame(ax: Axes, table: pd.DataFrame, metric: str, error: bool, factor: float) -> None:
+    """Axes: logarithmic time from just before the first median; better upwards, losses by decades."""
     ax.set_xscale("log")
     edges = table.loc[table["reported"] == table["seeds"], ["low", "high"]].to_numpy(np.float64)
     values = np.append(table["median"].to_numpy(np.float64), edges[np.isfinite(edges)])
     low, high = float(values.min()), min(float(values.max()), largest_shown(table, metric))
-    if error or (not metric.endswith("accuracy") and low > 0 and high > 10 * low):
+    if error or (not metric.endswith("metric") and low > 0 and high > 10 * low):
         ax.set_yscale("log")
         low, high = float(values[values > 0].min()) if (values > 0).any() else 1e-3, max(high, 1e-3)
         ax.set_ylim(low / (high / low) ** 0.06 / 1.05, high * (high / low) ** 0.06 * 1.05)
@@ -135,8 +142,8 @@ def _frame(ax: Axes, table: pd.DataFrame, metric: str, error: bool) -> None:
     else:
         room = 0.06 * (high - low) or 0.05
         ax.set_ylim(low - room, high + room)
-        if metric.endswith("accuracy"):
-            ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:g}"))
+        if metric.endswith("metric"):
+            ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{factor * y:g}"))
     positive = table.loc[table["at"] > 0, "at"]
     if len(positive) and positive.max() > positive.min():
         ax.set_xlim(positive.min() / 1.2, positive.max() * 1.15)  # which also ends its looking at the data

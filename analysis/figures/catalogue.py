@@ -14,6 +14,7 @@ from hpobench_fds.errors import InputError
 from hpobench_fds.records.safe_files import writing
 
 from .. import loading
+from ..looks import Looks
 from ..stats.engine_tables import TABLES, engine_file
 from ..stats.frames import NoAnswer
 from ..stats.retrained import in_hand
@@ -140,11 +141,12 @@ def draw_frames(
     figures = available(reports, reference)
     chosen = _chosen(only, figures, formats, style)
     target.mkdir(parents=True, exist_ok=True)
-    done = Drawn()
+    done, shown = Drawn(), Looks.of(runs).shown()
     faults: list[Exception] = []
     for name in chosen:
         try:
             figure = figures[name](reports, runs, style)
+            figure = replace(figure, caption=shown.words(figure.caption))
             done.extend(save(figure, target, name, formats))
             done.captions[name] = figure.caption
         except (NoAnswer, InputError) as reason:

@@ -28,7 +28,12 @@ def draw(reports: pd.DataFrame, runs: pd.DataFrame, style: str = "paper") -> Fig
         for ax, problem in zip((ax for row in axes for ax in row), problems, strict=False):
             _panel(ax, table[table["problem"] == problem], looks, page)
             ax.set_title(str(problem), loc="left")
-        label_outer(axes, len(problems), "final test accuracy minus the best non-greedy's (points)", "")
+        label_outer(
+            axes,
+            len(problems),
+            f"final test {looks.shown().name} minus the best non-greedy's ({looks.shown().step})",
+            "",
+        )
         handles = [
             Line2D([], [], label=kind, color=BLACK, marker="o", linestyle="none",
                    markerfacecolor=_face(kind, BLACK), markersize=page.marker * 1.3)
@@ -41,9 +46,10 @@ def draw(reports: pd.DataFrame, runs: pd.DataFrame, style: str = "paper") -> Fig
 def _panel(ax: Axes, table: pd.DataFrame, looks: Looks, page: Page) -> None:
     # Those that see the whole horizon stand on top, greedy ones and truncated ones below, the worst first.
     ordered = table.assign(last=table["kind"] == KINDS[-1]).sort_values(["last", "difference"], kind="stable")
+    factor = abs(looks.shown(table["problem"].iloc[0]).factor)
     for y, row in enumerate(ordered.to_dict("records")):
         kind = looks[str(row["method"])]
-        value, low, high = (100 * float(row[k]) for k in ("difference", "low", "high"))
+        value, low, high = (factor * float(row[k]) for k in ("difference", "low", "high"))
         if np.isfinite(low):
             ax.plot([low, high], [y, y], color=kind.color, linewidth=page.line, solid_capstyle="butt")
         ax.plot(value, y, marker=kind.marker, color=kind.color, markersize=page.marker * 1.3,

@@ -16,8 +16,8 @@ from .saving import Figure
 from .style import Page, page_of, panels
 
 MEASURES = {
-    "incumbent_test_accuracy": "incumbent, at the budget's end",
-    "final_test_accuracy": "its schedule, trained again",
+    "incumbent_test_metric": "incumbent, at the budget's end",
+    "final_test_metric": "its schedule, trained again",
 }
 
 
@@ -42,7 +42,7 @@ def draw(reports: pd.DataFrame, runs: pd.DataFrame, style: str = "paper") -> Fig
                 )
                 several = f"{name}\n" if len(names) > 1 and ax is row[0] else ""
                 ax.set_title(several + MEASURES[measure], loc="left")
-            row[0].set_ylabel("test accuracy (%)")
+            row[0].set_ylabel(f"test {looks.shown().axis}")
         for ax in axes[-1]:
             ax.set_xlabel("hyperparameters (number)")
         legend_below(canvas, method_handles(methods, looks, page))
@@ -50,7 +50,7 @@ def draw(reports: pd.DataFrame, runs: pd.DataFrame, style: str = "paper") -> Fig
 
 
 def _panel(ax: Axes, table: pd.DataFrame, methods: list[str], looks: Looks, page: Page) -> None:
-    sizes = sorted(set(table["hyperparameters"]))
+    sizes, factor = sorted(set(table["hyperparameters"])), looks.shown().factor
     ratio = (sizes[-1] / sizes[0]) ** (0.012) if len(sizes) > 1 else 1.0
     for i, method in enumerate(methods):
         own = table[table["method"] == method].sort_values("hyperparameters")
@@ -58,7 +58,7 @@ def _panel(ax: Axes, table: pd.DataFrame, methods: list[str], looks: Looks, page
             continue
         kind = looks[method]
         at = own["hyperparameters"].to_numpy(np.float64) * ratio ** (i - (len(methods) - 1) / 2)
-        low, middle, high = (100 * own[name].to_numpy(np.float64) for name in ("low", "median", "high"))
+        low, middle, high = (factor * own[name].to_numpy(np.float64) for name in ("low", "median", "high"))
         ax.vlines(at, low, high, color=kind.color, alpha=0.5, linewidth=page.line)
         ax.plot(at, middle, marker=kind.marker, gid=f"scaling:{method}", **kind.line())
     ax.set_xscale("log")
@@ -73,7 +73,7 @@ def _caption(table: pd.DataFrame, runs: pd.DataFrame) -> str:
     words = [
         f"Test accuracy after equal budgets against the number of hyperparameters: median over "
         f"{captions.seeds(table['seeds'])}; bars: {captions.interval(table['seeds'])} A run that "
-        "ended with nothing in hand counts as 0."
+        "ended with nothing in hand counts as guessing."
     ]
     several, looks = len(set(table["series"])) > 1, Looks.of(runs)
     for row in overtaken(table).to_dict("records"):

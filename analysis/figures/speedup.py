@@ -49,7 +49,7 @@ def draw(
         for ax in flat[len(problems) :]:
             ax.set_axis_off()
         lowest = flat[(rows - 1) * columns]
-        lowest.set_xlabel(_axis_label(table, looks.label(reference)))
+        lowest.set_xlabel(_axis_label(table, looks.label(reference), looks))
         if columns > 1:
             lowest.xaxis.label.set_x(1.1)
             for ax in flat[len(problems) - columns : len(problems)]:
@@ -66,9 +66,10 @@ def _limits(table: pd.DataFrame) -> tuple[float, float]:
     return float(low), float(high * (high / low) ** 0.25)
 
 
-def _axis_label(table: pd.DataFrame, name: str) -> str:
-    targets = table["target"].unique()
-    goal = f"{100 * targets[0]:.1f} % test accuracy" if len(targets) == 1 else "the test accuracy above"
+def _axis_label(table: pd.DataFrame, name: str, looks: Looks) -> str:
+    targets, shown = table["target"].unique(), looks.shown()
+    one = shown.text(float(targets[0])) if len(targets) == 1 else ""
+    goal = f"{one} test {shown.name}" if one else f"the test {shown.name} above"
     return f"times longer than {name} needs to reach {goal}"
 
 
@@ -87,8 +88,8 @@ def _panel(ax: Axes, table: pd.DataFrame, looks: Looks, limits: tuple[float, flo
     ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}x"))
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.axvline(1.0, color="black", linewidth=page.line * 0.7, zorder=1.5)
-    target = table["target"].iloc[0]
-    goal = "no target: no run came to an end" if np.isnan(target) else f"to {100 * target:.1f} %"
+    target, shown = table["target"].iloc[0], looks.shown(table["problem"].iloc[0])
+    goal = "no target: no run came to an end" if np.isnan(target) else f"to {shown.text(target)}"
     ax.set_title(f"{table['problem'].iloc[0]} ({goal})", loc="left")
 
 

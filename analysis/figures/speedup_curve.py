@@ -32,16 +32,20 @@ def draw(reports: pd.DataFrame, runs: pd.DataFrame, reference: str = "fds", styl
             here = data[data["problem"] == panel.problem]
             known = here[(here["speedup"] > 0) & (here["bound"] == "")]
             rest = known[~known["method"].isin(panel.methods)].groupby("method", sort=False)
-            curves = [(100 * own["target"], own["speedup"]) for _, own in rest]
+            factor = looks.shown(panel.problem).factor
+            curves = [(factor * own["target"], own["speedup"]) for _, own in rest]
             in_grey(ax, curves, page, steps=False)
             for method in panel.methods:
-                _line(ax, here[here["method"] == method], method, looks[method], page, min(1.0, made.tall))
-            _frame(ax, here, page)
+                own = here[here["method"] == method].assign(at=factor * here["target"])
+                _line(ax, own, method, looks[method], page, min(1.0, made.tall))
+            _frame(ax, here.assign(at=factor * here["target"]), page)
             ax.set_title(panel.title, loc="left")
         name = looks.label(reference)
         if made.kinds:
             share_scale(axes)
-        label_outer(axes, len(made.panels), "test accuracy asked for (%)", f"times longer than {name}")
+        label_outer(
+            axes, len(made.panels), f"test {looks.shown().axis} asked for", f"times longer than {name}"
+        )
         legend_of(canvas, made, methods, looks, page)
     return Figure("speedup_curve", canvas, data, _caption(data, reports, runs, name))
 
@@ -58,7 +62,7 @@ def _caption(data: pd.DataFrame, reports: pd.DataFrame, runs: pd.DataFrame, name
 
 
 def _line(ax: Axes, own: pd.DataFrame, method: str, kind: Look, page: Page, size: float) -> None:
-    x, y = 100 * own["target"], own["speedup"].where(own["speedup"] > 0)
+    x, y = own["at"], own["speedup"].where(own["speedup"] > 0)
     exact = own["bound"] == ""
     ends = [captions.ends(row)[:2] for row in own.to_dict("records")]
     low, high = np.array(ends, np.float64).reshape(-1, 2).T
@@ -82,7 +86,7 @@ def _frame(ax: Axes, here: pd.DataFrame, page: Page) -> None:
     shown = shown[np.isfinite(shown) & (shown > 0)]
     low, high = float(shown.min()) / 1.2, float(shown.max()) * 1.2
     ax.set_ylim(low, high)
-    targets = 100 * here["target"].to_numpy(np.float64)
+    targets = here["at"].to_numpy(np.float64)
     room = 0.05 * float(np.ptp(targets)) or 1.0
     ax.set_xlim(targets.min() - room, targets.max() + room)
     ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 100 else (1,), numticks=7))

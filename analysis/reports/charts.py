@@ -37,7 +37,11 @@ class Chart:
     axes: Markup = field(default_factory=lambda: _json({}))
 
 
-_METRICS = {"test_accuracy": "test accuracy", "val_loss": "validation loss"}
+def _measured(looks: Looks) -> dict[str, str]:
+    """What can be chosen to be drawn upwards, by column."""
+    return {"test_metric": f"test {looks.shown().name}", "val_loss": "validation loss"}
+
+
 _AGAINST = {"seconds": "wall-clock", "inner_steps": "inner steps", "gradient_equivalents": "gradients"}
 
 
@@ -48,38 +52,41 @@ def anytime_chart(reports: pd.DataFrame, runs: pd.DataFrame) -> Chart:
     """
     looks, figure = Looks.of(runs), go.Figure()
     losses: pd.DataFrame | None = None
-    for metric, quantity in _METRICS.items():
-        scale, unit = (100.0, " %") if metric.endswith("accuracy") else (1.0, "")
+    measured = _measured(looks)
+    for metric, quantity in measured.items():
         for against, axis in _AGAINST.items():
             data = bands(reports, runs, metric, against).dropna(subset=["median"])
             if metric == "val_loss" and len(data):
                 losses = data
             for (problem, method), part in data[data["at"] > 0].groupby(["problem", "method"], sort=False):
+                own = looks.shown(problem)
+                scale, unit = (own.factor, own.unit) if metric == "test_metric" else (1.0, "")
                 _anytime_trace(figure, part, looks[str(method)], [str(problem), quantity, axis], scale, unit)
     if not figure.data:
         raise NoAnswer("no method has a median")
-    figure.update_layout(_layout(AXES["seconds"], "test accuracy (%)"), xaxis_type="log")
+    figure.update_layout(_layout(AXES["seconds"], f"test {looks.shown().axis}"), xaxis_type="log")
     caption = (
         f"Median over {captions.seeds(seed_counts(runs))} of the incumbent, the best so far by validation. "
         f"Under the pointer also {captions.interval(seed_counts(runs))} A click on a name hides its line. "
         f"{captions.curve(reports)} {captions.protocol(runs)}"
     )
     menus = (
-        ("Problem", tuple(dict.fromkeys(settled(runs)["problem"]))), ("Measured", tuple(_METRICS.values())),
+        ("Problem", tuple(dict.fromkeys(settled(runs)["problem"]))), ("Measured", tuple(measured.values())),
         ("Against", tuple(_AGAINST.values())),
     )  # fmt: skip
-    return Chart(_json(figure.to_plotly_json()), caption, menus, _json(_anytime_axes(losses)))
+    return Chart(_json(figure.to_plotly_json()), caption, menus, _json(_anytime_axes(losses, looks)))
 
 
-def _anytime_axes(losses: pd.DataFrame | None) -> dict[str, dict[str, Any]]:
+def _anytime_axes(losses: pd.DataFrame | None, looks: Looks) -> dict[str, dict[str, Any]]:
     """What each choice in the menus changes in the layout."""
+    shown, (test, loss) = looks.shown(), _measured(looks).values()
     axes: dict[str, dict[str, Any]] = {
-        "test accuracy": {"yaxis.title.text": "test accuracy (%)", "yaxis.type": "linear"},
-        "validation loss": {"yaxis.title.text": METRICS["val_loss"].label, "yaxis.type": "log"},
+        test: {"yaxis.title.text": f"test {shown.axis}", "yaxis.type": "linear"},
+        loss: {"yaxis.title.text": METRICS["val_loss"].label + shown.loss_unit, "yaxis.type": "log"},
     }
     if losses is not None:
-        axes["test accuracy"] |= {"yaxis.autorange": True}
-        axes["validation loss"] |= {"yaxis.autorange": False, "yaxis.range": _loss_range(losses)}
+        axes[test] |= {"yaxis.autorange": True}
+        axes[loss] |= {"yaxis.autorange": False, "yaxis.range": _loss_range(losses)}
     return axes | {name: {"xaxis.title.text": AXES[against]} for against, name in _AGAINST.items()}
 
 
@@ -135,11 +142,12 @@ def speedup_chart(reports: pd.DataFrame, runs: pd.DataFrame, reference: str) -> 
     figure.update_layout(shapes=[line | {"line": {"dash": "dot", "color": "#888888"}}])
     targets = data.drop_duplicates("problem")
     goals = ", ".join(
-        f"{100 * t:.1f} % on {p}" for t, p in zip(targets["target"], targets["problem"], strict=True)
+        f"{looks.shown(p).text(t)} on {p}" for t, p in zip(targets["target"], targets["problem"], strict=True)
     )
     caption = (
-        f"Time of each method over that of {whose} to the problem's target ({goals} test accuracy), median "
-        f"of the seeds' ratios, {captions.seeds(data['n_seeds'])}; right of 1, {whose} is faster. "
+        f"Time of each method over that of {whose} to the problem's target ({goals}, test "
+        f"{looks.shown().name}), median of the seeds' ratios, {captions.seeds(data['n_seeds'])}; right of 1, "
+        f"{whose} is faster. "
         f"Bars: {captions.ratios(data)} Triangles: not reached within the budget in the median run, so a "
         f"bound. {captions.curve(reports)} {captions.protocol(runs)}"
     )

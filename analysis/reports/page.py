@@ -147,13 +147,13 @@ def _cells(runs: pd.DataFrame) -> list[dict[str, Any]]:
     """A row a run."""
     rows, looks = [], Looks.of(runs)
     for row in runs.to_dict("records"):
-        final = row["final_test_accuracy"]
+        final = row["final_test_metric"]
         rows.append({
             "problem": row["problem"], "method": looks.label(row["method"]), "seed": row["seed"],
             "status": "skipped" if row["stopped"] == "skipped" else row["status"],
             "ended": row["stopped"] or "",
             "reports": row["reports"], "seconds": f"{row['seconds']:.1f}",
-            "final": "" if pd.isna(final) else f"{100 * final:.2f}",
+            "final": "" if pd.isna(final) else looks.shown(row["problem"]).text(final, 2),
         })  # fmt: skip
     return rows
 

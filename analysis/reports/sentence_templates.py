@@ -28,13 +28,13 @@ TEMPLATES = {
     "failed": "Failed, and so without a time or an accuracy: {methods}{where}.",
     "failed in": "{name} in {failed} of {runs} runs",
     # ---- a middle and its spread
-    "middle": "{value:.1f} % (median; {spread})",
-    "interval": "95 % interval {low:.1f} to {high:.1f}, {seeds} seeds",
-    "range": "{seeds} seeds from {low:.1f} to {high:.1f}",
+    "middle": "{value} (median; {spread})",
+    "interval": "95 % interval {low} to {high}, {seeds} seeds",
+    "range": "{seeds} seeds from {low} to {high}",
     "single": "a single seed",
     # ---- speed
-    "goal": "{target:.1f} % test accuracy ({share:.0f} % of the way from {start:.1f} to {top:.1f} %)",
-    "named goal": "{target:.1f} % test accuracy",
+    "goal": "{target} test accuracy ({share:.0f} % of the way from {start} to {top})",
+    "named goal": "{target} test accuracy",
     "soonest": "To {goal} the soonest in the median were {soonest}{reference}.",
     "soonest one": "To {goal} the soonest in the median was {soonest}{reference}.",
     "nobody": "No method's median run reached {goal}.",
@@ -55,15 +55,15 @@ TEMPLATES = {
         "intervals that hold together.)"
     ),
     # ---- accuracy
-    "highest": "Highest {measure}: {best} {its}; {name} {mine}.",
-    "highest itself": "Highest {measure}: {name} {mine}; next {best} {its}.",
-    "highest alike": "Highest {measure}, alike: {name} {mine} and {best} {its}.",
-    "no accuracy": "{name} has no {measure}; the highest of the others: {best} {its}.",
+    "highest": "{Highest} {measure}: {best} {its}; {name} {mine}.",
+    "highest itself": "{Highest} {measure}: {name} {mine}; next {best} {its}.",
+    "highest alike": "{Highest} {measure}, alike: {name} {mine} and {best} {its}.",
+    "no accuracy": "{name} has no {measure}; the {highest} of the others: {best} {its}.",
     "accuracy few": " Nothing is claimed of accuracy from {seeds}.",
-    "accuracy behind": " Above {name}: {methods}.",
-    "accuracy ahead": " Below {name}: {methods}.",
+    "accuracy behind": " {Above} {name}: {methods}.",
+    "accuracy ahead": " {Below} {name}: {methods}.",
     "accuracy undecided": " No difference in accuracy from {name} can be told for {methods}.",
-    "one gap": "{name} (by {value} points{span})",
+    "one gap": "{name} (by {value} {step}{span})",
     "test of accuracy": (
         " (Seed by seed, {seeds}; signed-rank tests with Holm's correction over {compared} comparison{s}; "
         "95 % intervals that hold together.)"
@@ -73,11 +73,11 @@ TEMPLATES = {
     "group of few": "{who} ({members}) against {name}: nothing is claimed from {seeds}{tail}.",
     "group tail": "; seed by seed their mean was {gap} it",
     "group undecided": (
-        "{who} ({members}) cannot be told from {name} by their mean {measure} ({value} points above it, "
+        "{who} ({members}) cannot be told from {name} by their mean {measure} ({value} {step} {above} it, "
         "95 % interval {low} to {high}, {seeds})."
     ),
     "group told": (
-        "{who} ({members}) ended {value} points {way} {name} in mean {measure} (95 % interval {low} to "
+        "{who} ({members}) ended {value} {step} {way} {name} in mean {measure} (95 % interval {low} to "
         "{high}, {seeds})."
     ),
     # ---- the score

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from ..looks import Looks
+from ..looks import Looks, Shown
 from ..stats.conclusions import (
     Accuracy,
     Finding,
@@ -35,8 +35,8 @@ NAMED = 6
 """Methods that one list names; of more it says how many."""
 
 MEASURES = {
-    "final_test_accuracy": "retrained test accuracy",
-    "incumbent_test_accuracy": "test accuracy of the weights in hand (none was retrained)",
+    "final_test_metric": "retrained test accuracy",
+    "incumbent_test_metric": "test accuracy of the weights in hand (none was retrained)",
 }
 
 
@@ -56,7 +56,7 @@ def verdict(reports: pd.DataFrame, runs: pd.DataFrame, reference: str = "fds") -
     first = exploratory(runs)
     if len(methods) == 1:
         alone = say("only one", name=looks.label(methods[0]))
-        return [*first, alone, *_alone(done), *_failed(done, looks)]
+        return [*first, alone, *_alone(done, looks), *_failed(done, looks)]
     found = findings(reports, runs, reference)
     first += [] if reference in methods else [say("no reference", name=looks.label(reference))]
     last = [*_score(reports, runs, reference, looks), *_failed(done, looks)]
@@ -89,21 +89,24 @@ def exploratory(runs: pd.DataFrame) -> list[str]:
 def sentence(found: Finding, looks: Looks) -> str:
     """A finding in a few sentences."""
     if isinstance(found, Speed):
-        return _speed(found, looks)
-    if isinstance(found, Accuracy):
-        return _accuracy(found, looks)
-    assert isinstance(found, Group)
-    return _group(found, looks)
+        words = _speed(found, looks)
+    elif isinstance(found, Accuracy):
+        words = _accuracy(found, looks)
+    else:
+        assert isinstance(found, Group)
+        words = _group(found, looks)
+    return looks.shown(found.problem).words(words)
 
 
-def _alone(done: pd.DataFrame) -> list[str]:
+def _alone(done: pd.DataFrame, looks: Looks) -> list[str]:
     """What a single method came to."""
     sentences = []
     for problem in dict.fromkeys(done["problem"]):
         wide, measure = final_scores(done[done["problem"] == problem])
-        middle = middle_of("", wide.iloc[:, 0].to_numpy(np.float64))
+        middle, shown = middle_of("", wide.iloc[:, 0].to_numpy(np.float64)), looks.shown(problem)
         if middle.seeds:
-            sentences.append(say("alone", problem=problem, middle=_middle(middle), measure=MEASURES[measure]))
+            its = {"middle": _middle(middle, shown), "measure": MEASURES[measure]}
+            sentences.append(shown.words(say("alone", problem=problem, **its)))
     return sentences
 
 
@@ -156,25 +159,27 @@ def _speed(found: Speed, looks: Looks) -> str:
 
 def _soonest(found: Speed, looks: Looks) -> str:
     """Who was there first, by medians alone; whoever it is."""
-    common = {"target": 100 * found.target, "start": 100 * found.start, "top": 100 * found.top}
+    shown = looks.shown(found.problem)
+    target = shown.text(found.target)
+    ways = {"start": _number(found.start, shown), "top": shown.text(found.top)}
     goal = (
-        say("named goal", **common)
+        say("named goal", target=target)
         if np.isnan(found.share)
-        else say("goal", share=100 * found.share, **common)
+        else say("goal", target=target, share=100 * found.share, **ways)
     )
     there = [(method, seconds) for method, seconds in found.times if np.isfinite(seconds)]
     if not there:
         return say("nobody", goal=goal)
-    shown = there[:3]
+    first = there[:3]
     mine = dict(found.times).get(found.first, np.inf)
     tail = ""
-    if found.first not in dict(shown) and found.first in dict(found.times):
+    if found.first not in dict(first) and found.first in dict(found.times):
         name = looks.label(found.first)
         tail = (
             say("reference needed", name=name, seconds=_seconds(mine))
             if np.isfinite(mine) else say("reference never", name=name)
         )  # fmt: skip
-    texts = [say("after", name=looks.label(m), seconds=_seconds(s)) for m, s in shown]
+    texts = [say("after", name=looks.label(m), seconds=_seconds(s)) for m, s in first]
     template = "soonest" if len(texts) > 1 else "soonest one"
     return say(template, goal=goal, soonest=_list(texts), reference=tail)
 
@@ -203,33 +208,52 @@ def _inverse(value: float) -> float:
 
 
 def _accuracy(found: Accuracy, looks: Looks) -> str:
-    name, best = looks.label(found.first), looks.label(found.best.method)
-    common = {"name": name, "best": best, "measure": MEASURES[found.measure], "its": _middle(found.best)}
+    name, best, shown = looks.label(found.first), looks.label(found.best.method), looks.shown(found.problem)
+    common = {
+        "name": name, "best": best, "measure": MEASURES[found.measure], "its": _middle(found.best, shown),
+        **_ways(shown),
+    }  # fmt: skip
     if not found.mine.seeds:
         words = say("no accuracy", **common)
     else:
         mine, its = found.mine.value, found.best.value
         template = "highest itself" if mine > its else "highest" if mine < its else "highest alike"
-        words = say(template, mine=_middle(found.mine), **common)
+        words = say(template, mine=_middle(found.mine, shown), **common)
     words += _told(found, "behind", "accuracy behind", looks) + _told(found, "ahead", "accuracy ahead", looks)
     if unclear := [looks.label(one.method) for one in found.told("undecided")]:
         words += say("accuracy undecided", name=name, methods=_few_named(unclear))
     return words + _sure(found, "accuracy")
 
 
-def _one_gap(one: Versus, looks: Looks) -> str:
-    """One method that ended above or below, by how many points."""
-    sign = 100 if one.outcome == "ahead" else -100
+def _one_gap(one: Versus, looks: Looks, problem: str) -> str:
+    """One method that ended above or below, by how much."""
+    shown = looks.shown(problem)
+    sign = abs(shown.factor) * (1 if one.outcome == "ahead" else -1)
     low, high = sorted((sign * one.low, sign * one.high)) if np.isfinite(one.low) else (np.nan, np.nan)
     span = say("span", low=_signed(low), high=_signed(high)) if np.isfinite(low) else ""
-    return say("one gap", name=looks.label(one.method), value=_signed(sign * one.value), span=span)
+    name = looks.label(one.method)
+    return say("one gap", name=name, value=_signed(sign * one.value), step=shown.step, span=span)
 
 
-def _middle(middle: Middle) -> str:
+def _middle(middle: Middle, shown: Shown) -> str:
     """``86.5 % (median; 3 seeds from 85.8 to 86.6)``."""
-    ends = {"low": 100 * middle.low, "high": 100 * middle.high, "seeds": middle.seeds}
+    ends = (middle.low, middle.high) if shown.factor > 0 else (middle.high, middle.low)
+    low, high = (_number(end, shown) for end in ends)
     kind = "single" if middle.seeds == 1 else "range" if middle.seeds < LEAST else "interval"
-    return say("middle", value=100 * middle.value, spread=say(kind, **ends))
+    return say(
+        "middle", value=shown.text(middle.value), spread=say(kind, low=low, high=high, seeds=middle.seeds)
+    )
+
+
+def _number(value: float, shown: Shown) -> str:
+    return f"{shown.factor * value:.{shown.digits}f}"
+
+
+def _ways(shown: Shown) -> dict[str, str]:
+    """What better and worse are called: above and below, but where lower is better."""
+    if shown.factor > 0:
+        return {"Above": "Above", "Below": "Below", "Highest": "Highest", "highest": "highest"}
+    return {"Above": "Better than", "Below": "Worse than", "Highest": "Lowest", "highest": "lowest"}
 
 
 # ---- what speed and accuracy share -----------------------------------------------------------------------
@@ -238,9 +262,10 @@ def _middle(middle: Middle) -> str:
 def _told(found: Finding, outcome: Outcome, template: str, looks: Looks) -> str:
     """The rivals of which a difference is claimed, the largest first; nothing if there are none."""
     rivals = sorted(found.told(outcome), key=lambda one: one.value, reverse=outcome == "ahead")
-    one = _one_time if isinstance(found, Speed) else _one_gap
-    texts = [one(rival, looks) for rival in rivals]
-    return say(template, name=looks.label(found.first), methods=_few_named(texts)) if texts else ""
+    speed = isinstance(found, Speed)
+    texts = [_one_time(one, looks) if speed else _one_gap(one, looks, found.problem) for one in rivals]
+    ways = _ways(looks.shown(found.problem))
+    return say(template, name=looks.label(found.first), methods=_few_named(texts), **ways) if texts else ""
 
 
 def _sure(found: Finding, what: str) -> str:
@@ -259,14 +284,17 @@ def _sure(found: Finding, what: str) -> str:
 
 def _group(found: Group, looks: Looks) -> str:
     (one,) = found.rivals
-    value, low, high = -100 * one.value, -100 * one.high, -100 * one.low  # of the group less the reference
+    shown = looks.shown(found.problem)
+    by, ways = abs(shown.factor), _ways(shown)
+    value, low, high = -by * one.value, -by * one.high, -by * one.low  # of the group less the reference
     common = {
+        "step": shown.step, "above": ways["Above"].lower(),
         "who": "Greedy methods" if found.greedy else "Schedules set by hand",
         "members": _list([looks.label(m) for m in found.members]),
         "name": looks.label(found.first), "seeds": _count([one.seeds]), "measure": MEASURES[found.measure],
     }  # fmt: skip
     if one.outcome in ("few", "nothing"):
-        tail = say("group tail", gap=_gap(-100 * one.most, -100 * one.least)) if one.seeds > 1 else ""
+        tail = say("group tail", gap=_gap(-by * one.most, -by * one.least, shown)) if one.seeds > 1 else ""
         return say("group of few", tail=tail, **common)
     if one.outcome == "undecided":
         return say(
@@ -274,17 +302,19 @@ def _group(found: Group, looks: Looks) -> str:
         )  # fmt: skip
     if one.outcome == "ahead":
         value, low, high = -value, -high, -low
-    way = "below" if one.outcome == "ahead" else "above"
+    way = ways["Below" if one.outcome == "ahead" else "Above"].lower()
     return say("group told", value=_signed(value), way=way, low=_signed(low), high=_signed(high), **common)
 
 
-def _gap(low: float, high: float) -> str:
+def _gap(low: float, high: float, shown: Shown) -> str:
     """A range of differences in words: ``1.9 to 2.3 points below``."""
+    ways = _ways(shown)
+    above, below = ways["Above"].lower(), ways["Below"].lower()
     if high <= 0:
-        return f"{_signed(-high)} to {_signed(-low)} points below"
+        return f"{_signed(-high)} to {_signed(-low)} {shown.step} {below}"
     if low >= 0:
-        return f"{_signed(low)} to {_signed(high)} points above"
-    return f"between {_signed(-low)} points below and {_signed(high)} above"
+        return f"{_signed(low)} to {_signed(high)} {shown.step} {above}"
+    return f"between {_signed(-low)} {shown.step} {below} and {_signed(high)} {above}"
 
 
 # ---- over problems ------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from hpobench_fds.errors import InputError
 from hpobench_fds.records.searched import NOTHING
 
 from ..figures.captions import speedup_text
-from ..looks import Looks
+from ..looks import Looks, Shown
 from ..stats.intervals import LEAST, LEVEL
 from ..stats.verdict_table import verdict_table
 from .sentences import exploratory
@@ -29,16 +29,18 @@ from .sentences import exploratory
 MARK = "†"
 
 
-def _accuracy(row: dict[Hashable, Any]) -> str:
+def _accuracy(row: dict[Hashable, Any], shown: Shown) -> str:
     """``86.5 (85.8, 86.5, 86.6)``: the median and each seed; from six seeds on the median's interval."""
+    by = shown.factor
     n, done = int(row["accuracy_seeds"]), int(row["complete"] + row["failed"])
     if n == 0:
         return "failed" if row["failed"] else "none" if done else ""
-    text = f"{100 * row['accuracy']:.1f}"
+    text = f"{by * row['accuracy']:.{shown.digits}f}"
     if 1 < n < LEAST:
-        text += f" ({', '.join(f'{100 * value:.1f}' for value in row['values'])})"
+        text += f" ({', '.join(f'{by * value:.{shown.digits}f}' for value in row['values'])})"
     elif n >= LEAST:
-        text += f" ({100 * row['accuracy_low']:.1f} to {100 * row['accuracy_high']:.1f})"
+        low, high = sorted((by * row["accuracy_low"], by * row["accuracy_high"]))
+        text += f" ({low:.{shown.digits}f} to {high:.{shown.digits}f})"
     return text if n == done else f"{text}, {n} of {done} runs"
 
 
@@ -67,9 +69,9 @@ def _speedup(row: dict[Hashable, Any]) -> str:
     return f"{text} ({speedup_text(low)} to {upper})"
 
 
-ACCURACIES = {
-    "final_test_accuracy": "Retrained test accuracy (%)",
-    "incumbent_test_accuracy": "Test accuracy in hand, not retrained (%)",
+MEASURES = {
+    "final_test_metric": "Retrained test {of}",
+    "incumbent_test_metric": "Test {of} in hand, not retrained",
 }
 
 
@@ -78,17 +80,17 @@ def headings(table: pd.DataFrame, looks: Looks) -> list[str]:
     missing = {"seeds", "best", "tie", "reference"} - set(table.columns)
     if missing:
         raise InputError(f"no verdict table: it lacks {', '.join(sorted(missing))}")
-    measure = str(table["measure"].iloc[0]) if len(table) else "final_test_accuracy"
+    measure = str(table["measure"].iloc[0]) if len(table) else "final_test_metric"
     reference = table["reference"].dropna()
     least, most = _fewest(table)
     ratios = "95 % interval" if table["speedup_low"].notna().any() else "min to max of the seeds"
     spread = "each seed" if most < LEAST else "95 % interval" if least >= LEAST else "interval, or each seed"
     return [
-        "Method", "Runs", f"{ACCURACIES[measure]}: median ({spread})",
+        "Method", "Runs", f"{MEASURES[measure].format(of=_of(table, looks))}: median ({spread})",
         *(["Searches"] if _differ(table) else []),
         *(["Retrainings diverged (%)"] if table["diverged"].notna().any() else []),
         "Targets reached (% of targets and runs)",
-        f"Seconds to {_goal(table)}: median (seeds there)",
+        f"Seconds to {_goal(table, looks)}: median (seeds there)",
         "Seconds: median", "Gradient equivalents: median", "Fidelity of the incumbent: median",
         *([f"Times longer than {looks.label(reference.iloc[0])} to it: median ({ratios})"]
           if len(reference) else []),
@@ -118,9 +120,17 @@ def _searched(table: pd.DataFrame) -> str:
     return f"Methods that search do so over {'; '.join(told)}." if told else ""
 
 
-def _goal(table: pd.DataFrame) -> str:
-    targets = table["target"].dropna().unique()
-    return f"{100 * targets[0]:.1f} %" if len(targets) == 1 else "the target"
+def _of(table: pd.DataFrame, looks: Looks) -> str:
+    """``accuracy (%)``; of problems unlike each other each with its name."""
+    names = dict.fromkeys(looks.shown(problem).axis for problem in dict.fromkeys(table["problem"]))
+    return next(iter(names)) if len(names) == 1 else f"metric: {' or '.join(names)}"
+
+
+def _goal(table: pd.DataFrame, looks: Looks) -> str:
+    rows = table.dropna(subset="target").drop_duplicates("target")
+    return (
+        looks.shown(rows["problem"].iloc[0]).text(rows["target"].iloc[0]) if len(rows) == 1 else "the target"
+    )
 
 
 def _fewest(table: pd.DataFrame) -> tuple[int, int]:
@@ -134,7 +144,7 @@ def cells(table: pd.DataFrame, looks: Looks) -> list[tuple[str, bool, list[str]]
     rows, width = [], len(headings(table, looks))
     drawn, spaces = table["diverged"].notna().any(), _differ(table)
     for row in table.to_dict("records"):
-        accuracy = _accuracy(row) + (f" {MARK}" if row["tie"] else "")
+        accuracy = _accuracy(row, looks.shown(row["problem"])) + (f" {MARK}" if row["tie"] else "")
         text = [
             looks.label(row["method"]), _count(row), accuracy, *([row["searched"]] if spaces else []),
             *([_number(100 * row["diverged"], ".0f")] if drawn else []),

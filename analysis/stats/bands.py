@@ -62,7 +62,7 @@ def band(curves: Sequence[Curve], grid: Floats, spread: Spread = "interval") -> 
 def bands(
     reports: pd.DataFrame,
     runs: pd.DataFrame,
-    metric: str = "test_accuracy",
+    metric: str = "test_metric",
     against: str = "seconds",
     spread: Spread = "interval",
 ) -> pd.DataFrame:
@@ -92,6 +92,6 @@ HEADROOM = 10.0  # times the largest last loss: a schedule that nearly diverged 
 
 def largest_shown(table: pd.DataFrame, metric: str) -> float:
     """Up to which value one problem's medians are worth showing; accuracies have an end of their own."""
-    if metric.endswith("accuracy"):
+    if metric.endswith("metric"):
         return float("inf")
     return HEADROOM * float(table.groupby("method")["median"].last().max())

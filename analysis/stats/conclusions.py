@@ -120,7 +120,7 @@ class Speed(Finding):
 class Accuracy(Finding):
     """Test accuracy at the end.
 
-    ``measure`` is final_test_accuracy (retrained), or incumbent_test_accuracy where no run was retrained;
+    ``measure`` is final_test_metric (retrained), or incumbent_test_metric where no run was retrained;
     ``mine`` what the first method came to, ``best`` what the other with the highest median did.
     """
 
@@ -235,8 +235,8 @@ def median_times(reports: pd.DataFrame, here: pd.DataFrame, target: float) -> di
 
 def measure_of(runs: pd.DataFrame) -> str:
     """The one accuracy that these runs are compared by: retrained where any run was, else in hand."""
-    retrained = np.isfinite(numbers(runs["final_test_accuracy"])).any()
-    return "final_test_accuracy" if retrained else "incumbent_test_accuracy"
+    retrained = np.isfinite(numbers(runs["final_test_metric"])).any()
+    return "final_test_metric" if retrained else "incumbent_test_metric"
 
 
 def final_scores(here: pd.DataFrame) -> tuple[pd.DataFrame, str]:

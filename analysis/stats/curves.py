@@ -33,10 +33,10 @@ class Metric:
 
 
 METRICS = {
-    "test_accuracy": Metric("test accuracy", True),
-    "val_accuracy": Metric("validation accuracy", True),
-    "test_loss": Metric("test loss (nats)", False),
-    "val_loss": Metric("validation loss (nats)", False),
+    "test_metric": Metric("test accuracy", True),
+    "val_metric": Metric("validation accuracy", True),
+    "test_loss": Metric("test loss", False),
+    "val_loss": Metric("validation loss", False),
 }
 AXES = {
     "seconds": "wall-clock of the method (s)",
@@ -113,7 +113,7 @@ class Curve:
 
 
 def curves_of(
-    reports: pd.DataFrame, runs: pd.DataFrame, metric: str = "test_accuracy", against: str = "seconds"
+    reports: pd.DataFrame, runs: pd.DataFrame, metric: str = "test_metric", against: str = "seconds"
 ) -> list[Curve]:
     """The curve of every one of these runs, in their order.
 

@@ -12,6 +12,7 @@ import pandas as pd
 from .frames import NoAnswer, complete, flag, numbers
 from .intervals import LEAST, LEVEL, signed_rank_interval
 from .schedules import final_schedules, long_form
+from .targets import chance
 
 KINDS = ("greedy", "truncated", "not greedy")
 """Of gradient-based methods; not greedy are the exact ones. Others, such as implicit ones, have no kind."""
@@ -21,7 +22,7 @@ def final_accuracy(reports: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """Final test accuracy of every run that has ended, on problems where some method moved its schedule.
 
     Columns problem, method, kind (of ``KINDS``, or none), seed, accuracy; a run that ended with nothing in
-    hand counts as 0, one that failed has no accuracy and no row.
+    hand counts as guessing, one that failed has no accuracy and no row.
 
     Raises NoAnswer where no method moved: suites that only measure hypergradients.
     """
@@ -33,7 +34,8 @@ def final_accuracy(reports: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
         raise NoAnswer("no problem has runs that ended with different schedules")
     kind = np.select([flag(ended, "greedy"), flag(ended, "truncated"), flag(ended, "exact")], KINDS, "")
     table = ended[["problem", "method", "seed"]].assign(kind=kind)
-    return table.assign(accuracy=np.nan_to_num(numbers(ended["final_test_accuracy"]))).reset_index(drop=True)
+    values, guess = numbers(ended["final_test_metric"]), table["problem"].map(chance(ended))
+    return table.assign(accuracy=np.where(np.isnan(values), guess, values)).reset_index(drop=True)
 
 
 def _gradient_based(accuracy: pd.DataFrame) -> pd.DataFrame:

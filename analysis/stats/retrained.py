@@ -15,7 +15,7 @@ from .targets import chance
 
 
 def by_report(retrained: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """problem, method, seed, report, test_accuracy, test_loss, draws, diverged (share of the draws).
+    """problem, method, seed, report, test_metric, test_loss, draws, diverged (share of the draws).
 
     Of a frame with RETRAINED_COLUMNS: medians over the draws of a report. A diverged draw has the accuracy of
     guessing and an infinite loss.
@@ -23,13 +23,13 @@ def by_report(retrained: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     guess = chance(runs)
     broken = retrained["diverged"].to_numpy(dtype=bool)
     accuracy = np.where(
-        broken, retrained["problem"].map(guess).fillna(0.0), numbers(retrained["test_accuracy"])
+        broken, retrained["problem"].map(guess).fillna(0.0), numbers(retrained["test_metric"])
     )
     loss = np.where(broken, np.inf, numbers(retrained["test_loss"]))
     draws = retrained[[*CELL, "report"]].assign(
-        test_accuracy=accuracy, test_loss=loss, diverged=broken.astype(float), draws=1
+        test_metric=accuracy, test_loss=loss, diverged=broken.astype(float), draws=1
     )
-    how = {"test_accuracy": "median", "test_loss": "median", "draws": "sum", "diverged": "mean"}
+    how = {"test_metric": "median", "test_loss": "median", "draws": "sum", "diverged": "mean"}
     return draws.groupby([*CELL, "report"], as_index=False, sort=False).agg(how)
 
 
@@ -50,8 +50,8 @@ def primary(reports: pd.DataFrame, runs: pd.DataFrame, retrained: pd.DataFrame |
     covered = pd.MultiIndex.from_frame(reports[CELL]).isin(cells)
     there = keys.isin(known.index)
     values = known.reindex(keys)
-    made = reports.assign(retrained=covered & there, covered=covered, in_hand=reports["test_accuracy"])
-    for name in ("test_accuracy", "test_loss"):
+    made = reports.assign(retrained=covered & there, covered=covered, in_hand=reports["test_metric"])
+    for name in ("test_metric", "test_loss"):
         made[name] = np.where(covered, values[name].to_numpy(np.float64), numbers(reports[name]))
     return made
 
@@ -63,7 +63,7 @@ def in_hand(reports: pd.DataFrame) -> pd.DataFrame:
     """
     if not is_retrained(reports):
         raise NoAnswer("no run was retrained on its way: the curve of weights in hand is the primary one")
-    return reports.assign(test_accuracy=reports["in_hand"]).drop(columns=["retrained", "covered"])
+    return reports.assign(test_metric=reports["in_hand"]).drop(columns=["retrained", "covered"])
 
 
 def is_retrained(reports: pd.DataFrame) -> bool:

@@ -13,9 +13,10 @@ import pandas as pd
 
 from .frames import complete, numbers
 from .intervals import median_spread
+from .targets import chance
 
 LEAST = 3  # numbers of hyperparameters that make a curve
-MEASURES = ("incumbent_test_accuracy", "final_test_accuracy")
+MEASURES = ("incumbent_test_metric", "final_test_metric")
 COLUMNS = [
     "series", "problem", "hyperparameters", "method", "family", "measure", "median", "low", "high", "seeds",
 ]  # fmt: skip
@@ -25,7 +26,7 @@ def accuracies(runs: pd.DataFrame) -> pd.DataFrame:
     """Median over seeds with its interval or range, by number of hyperparameters, method and measure.
 
     The 95 % interval of the median from six seeds on, else the range of the seeds. A run that ended with
-    nothing in hand counts as accuracy 0, a failed one has none; a method without complete runs on a problem
+    nothing in hand counts as guessing, a failed one has none; a method without complete runs on a problem
     has no row there. ``series`` is what the problems' names have in common, and
     ``family`` the method's ("gradient", "black box", "baseline"). Accuracies are fractions.
     """
@@ -36,11 +37,12 @@ def accuracies(runs: pd.DataFrame) -> pd.DataFrame:
     sizes = done.groupby("series")["hyperparameters"].transform("nunique")
     problems = done.groupby("series")["problem"].transform("nunique")
     own = done[(done["series"] != "") & (sizes >= LEAST) & (problems == sizes)]
-    rows = []
+    rows, guess = [], chance(done)
     keys = ["series", "problem", "hyperparameters", "method", "family"]
     for key, cells in own.groupby(keys, sort=False):
         for measure in MEASURES:
-            values = np.nan_to_num(numbers(cells[measure]))
+            values = numbers(cells[measure])
+            values = np.where(np.isnan(values), guess[str(key[1])], values)
             low, high = (float(edge) for edge in median_spread(values))
             rows.append((*key, measure, float(np.median(values)), low, high, len(values)))
     return pd.DataFrame(rows, columns=COLUMNS)
@@ -52,7 +54,7 @@ def _series(problem: str) -> str:
     return match[1] if match else ""
 
 
-def overtaken(table: pd.DataFrame, measure: str = "incumbent_test_accuracy") -> pd.DataFrame:
+def overtaken(table: pd.DataFrame, measure: str = "incumbent_test_metric") -> pd.DataFrame:
     """Where each gradient-based method's median is above that of every black-box method.
 
     Returns

@@ -95,7 +95,7 @@ def _pairs(reports: pd.DataFrame, runs: pd.DataFrame, reference: str, against: s
     if reference not in present:
         there = present or "none has finished"
         raise InputError(f"no finished run of {reference!r}", key="reference", allowed=there)
-    curves = by_problem(curves_of(reports, complete(runs), "test_accuracy", against))
+    curves = by_problem(curves_of(reports, complete(runs), "test_metric", against))
     for problem in dict.fromkeys(done["problem"]):
         here = done[done["problem"] == problem]
         methods, failed = list(dict.fromkeys(here["method"])), failures(here)

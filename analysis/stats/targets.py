@@ -14,11 +14,14 @@ that a suite names, the highest. Figures have them all.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from hpobench_fds.metrics import ACCURACY, BITS, R_SQUARED
 
 from .curves import by_problem, curves_of, last_values
 from .frames import CELL, Floats, complete, numbers
@@ -29,12 +32,16 @@ COLUMNS = ["problem", "target", "share", "start", "top", "headline"]
 
 
 def chance(runs: pd.DataFrame) -> dict[str, float]:
-    """Accuracy of guessing, by problem: one over the number of classes; 0 where that is not known."""
-    if "classes" not in runs:
-        return dict.fromkeys(map(str, runs["problem"]), 0.0)
-    known = numbers(runs["classes"])
+    """What guessing comes to, by problem: an accuracy of one over the number of classes, an R² of 0, the bits
+    of a token (negated, as all here); 0 where the number is not known.
+    """
     found = dict.fromkeys(map(str, runs["problem"]), 0.0)
-    found |= {str(p): 1 / c for p, c in zip(runs["problem"], known, strict=True) if c >= 2}
+    if "classes" not in runs:
+        return found
+    metrics = runs["metric"] if "metric" in runs else pd.Series(ACCURACY.name, index=runs.index)
+    for problem, count, metric in zip(runs["problem"], numbers(runs["classes"]), metrics, strict=True):
+        if count >= 2 and metric != R_SQUARED.name:
+            found[str(problem)] = -math.log2(count) if metric == BITS.name else 1 / count
     return found
 
 
@@ -94,7 +101,7 @@ def _start(reports: pd.DataFrame, runs: pd.DataFrame) -> float:
     initial = {tuple(key): v for *key, v in runs[[*CELL, "initial"]].itertuples(index=False)}
     first = reports[reports["report"] == 0]
     values = [
-        row["test_accuracy"]
+        row["test_metric"]
         for row in first.to_dict("records")
         if _same(row["schedule"], initial.get(tuple(row[name] for name in CELL)))
         and float(row["fidelity"]) == 1.0

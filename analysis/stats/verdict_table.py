@@ -52,7 +52,7 @@ def verdict_table(
     Returns
     -------
     searched, what its space is of; seeds = complete + failed + unfinished + skipped; measure,
-    final_test_accuracy (retrained) or incumbent_test_accuracy (in hand), the same in all rows; accuracy, its
+    final_test_metric (retrained) or incumbent_test_metric (in hand), the same in all rows; accuracy, its
     median over complete runs, with its interval (from six seeds on) or range, their number, and ``values``
     of each; diverged, the share of the retraining draws of the last incumbents that diverged (NaN: not
     recorded); target, the headline's accuracy; targets_reached, the share of the problem's targets and of
@@ -65,7 +65,7 @@ def verdict_table(
     methods, is not below 5 %) although the seeds could tell (there are ``needed`` of them); reasons, why
     runs failed or were skipped. Unfinished and skipped runs enter the counts alone.
     """
-    measure = measure_of(runs) if len(runs) else "final_test_accuracy"
+    measure = measure_of(runs) if len(runs) else "final_test_metric"
     rows = [_row(problem, method, cells, measure) for problem, method, cells in split(runs)]
     table = pd.DataFrame(rows, columns=[*_ROW, "score"])
     names = ["problem", "method"]
@@ -75,7 +75,7 @@ def verdict_table(
     ):  # fmt: skip
         table = table.merge(more, how="left", on=names)
     top = table.groupby("problem")["score"].transform("max")
-    table["best"] = (table["score"] == top) & (table["score"] > 0)
+    table["best"] = (table["score"] == top) & np.isfinite(table["score"].astype(float))
     could = (table["tested"] >= table["needed"]).to_numpy(dtype=bool, na_value=False)
     table["tie"] = ~table["best"] & could & (table["p"] >= LEVEL)
     order = {problem: i for i, problem in enumerate(dict.fromkeys(table["problem"]))}

@@ -176,7 +176,7 @@ class _Run:
         p, data, state = self.problem, self.inner.data, self.inner.state
         indices = self.order.batch(self.trajectory.moves)
         x, y = data.x_validation.index_select(0, indices), data.y_validation.index_select(0, indices)
-        direction = p.network.gradient(state.w, x, y).gradient
+        direction = p.network.gradient(state.w, x, y, plain=True).gradient
         if self.series is not None:
             direction = self.series.apply(direction)
         self.trainer.clock.count(gradients=len(y) / p.batch_size)

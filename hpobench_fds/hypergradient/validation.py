@@ -20,7 +20,7 @@ def validation_gradient(trainer: Trainer, state: TrainState) -> tuple[float, Ten
         *(t.tensor_split(-(-count // EVALUATION_BATCH)) for t in (data.x_validation, data.y_validation)),
         strict=True,
     ):
-        tape = p.network.gradient(state.w, x, y)
+        tape = p.network.gradient(state.w, x, y, plain=True)
         total.add_(tape.gradient, alpha=len(y) / count)
         loss += tape.loss.double() * len(y) / count
     trainer.clock.count(gradients=count / p.batch_size)

@@ -109,7 +109,7 @@ class AskTell(Method):
                     f"{self.name}: trial {len(history)} of the interrupted run was another proposal; "
                     "ask must depend on task.rng and on what it was told alone"
                 )
-            evaluation = Evaluation(entry["loss"], entry["accuracy"])
+            evaluation = Evaluation(entry["loss"], entry["metric"])
             outcome = Outcome(len(history), entry["step"], entry["ending"], evaluation, entry["diverged_at"])
             self.tell(task, proposal, outcome)
             history.append(entry)
@@ -130,6 +130,6 @@ def _remember(task: Task, proposal: Proposal, outcome: Outcome) -> dict[str, Any
         "step": outcome.step,
         "ending": outcome.ending,
         "loss": outcome.evaluation.loss,
-        "accuracy": outcome.evaluation.accuracy,
+        "metric": outcome.evaluation.metric,
         "diverged_at": outcome.diverged_at,
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Generator
 from typing import Any, Literal
@@ -80,10 +79,10 @@ def score(task: Task, outcome: Outcome) -> float:
     did.
     """
     by_accuracy = task.problem.config.objective == "val_accuracy"
-    worst = 1.0 if by_accuracy else 2.0 * math.log(max(2, task.problem.classes))
+    worst = 1.0 if by_accuracy else 2.0 * task.problem.objective.guessing(task.problem.classes)[0]
     if outcome.ending == "diverged":
         return worst * (2.0 - min(1.0, (outcome.diverged_at or 0) / task.problem.horizon))
-    return 1.0 - outcome.evaluation.accuracy if by_accuracy else min(outcome.evaluation.loss, worst)
+    return 1.0 - outcome.evaluation.metric if by_accuracy else min(outcome.evaluation.loss, worst)
 
 
 class Planned(AskTell):

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _NormBase
@@ -102,10 +101,12 @@ class ModuleNetwork(Network):
     def logits(self, w: Tensor, x: Tensor, buffers: Tensor | None = None) -> Tensor:
         return self._call(self._named(w), self._constants(w), x)
 
-    def gradient(self, w: Tensor, x: Tensor, y: Tensor, buffers: Tensor | None = None) -> Tape:
+    def gradient(
+        self, w: Tensor, x: Tensor, y: Tensor, buffers: Tensor | None = None, plain: bool = False
+    ) -> Tape:
         leaf = w.detach().requires_grad_()
         with torch.enable_grad():
-            loss = self.loss(leaf, x, y)
+            loss = self.loss(leaf, x, y, plain)
             (gradient,) = torch.autograd.grad(loss, leaf)
         return Tape(loss.detach(), gradient, (x, y))
 
@@ -123,7 +124,7 @@ class ModuleNetwork(Network):
 
         def gradient(parameters: Named) -> dict[str, Tensor]:
             pulled: dict[str, Tensor] = torch.func.grad(
-                lambda q: F.cross_entropy(self._call(q, constants, x, twice=True), y)
+                lambda q: self.objective(self._call(q, constants, x, twice=True), y)
             )(parameters)
             return pulled
 
@@ -141,7 +142,7 @@ class ModuleNetwork(Network):
     ) -> None:
         leaf, constants = w.detach().requires_grad_(), self._constants(w)
         with torch.enable_grad():
-            loss = F.cross_entropy(self._call(self._named(leaf), constants, x, twice=True), y)
+            loss = self.objective(self._call(self._named(leaf), constants, x, twice=True), y)
             (gradient,) = torch.autograd.grad(loss, leaf, create_graph=True)
             for j in range(directions.k):
                 (product,) = torch.autograd.grad(gradient, leaf, directions.vector(j), retain_graph=True)

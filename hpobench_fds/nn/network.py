@@ -13,7 +13,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from hpobench_fds.nn.layers import (
@@ -29,6 +28,7 @@ from hpobench_fds.nn.layers import (
     Shape,
 )
 from hpobench_fds.nn.layers.convolutions import LANES
+from hpobench_fds.nn.losses import CrossEntropy, Loss
 from hpobench_fds.nn.tangents import Tangents
 
 
@@ -40,16 +40,17 @@ class Tape:
     until then and as long as ``w`` is unchanged.
     """
 
-    loss: Tensor  # 0-d, mean cross-entropy of the batch
+    loss: Tensor  # 0-d, mean over the batch
     gradient: Tensor
     record: Any
 
 
 class Network(ABC):
-    """A classifier over a flat parameter vector w [P].
+    """A model over a flat parameter vector w [P].
 
     Attributes
     ----------
+    objective : what it is trained for; ``objective.plain`` is what it is validated by.
     shapes : shape of each parameter, in the order they lie in w.
     size : P. buffer_size : R, running statistics of batch norm.
     no_products : why it has no Hessian-vector products, in a line; None if it has them.
@@ -58,6 +59,7 @@ class Network(ABC):
     shapes: list[Shape]
     size: int
     buffer_size: int = 0
+    objective: Loss = CrossEntropy()
     no_products: str | None = None
     product_cost: float = 2.0  # FLOPs of a Hessian-vector product over those of a gradient
     gradient_flops: float = 0.0  # for one example, where they are known
@@ -72,29 +74,32 @@ class Network(ABC):
 
     @abstractmethod
     def logits(self, w: Tensor, x: Tensor, buffers: Tensor | None = None) -> Tensor:
-        """Logits [B, classes]; batch norm by ``buffers`` if given, else by the batch. Differentiable."""
+        """Outputs [B, ...], logits of classes; batch norm by ``buffers`` if given, else by the batch.
+
+        Differentiable.
+        """
 
     @abstractmethod
-    def gradient(self, w: Tensor, x: Tensor, y: Tensor, buffers: Tensor | None = None) -> Tape:
-        """Loss and gradient of a batch in training mode; updates ``buffers`` in place if given."""
+    def gradient(
+        self, w: Tensor, x: Tensor, y: Tensor, buffers: Tensor | None = None, plain: bool = False
+    ) -> Tape:
+        """Loss and gradient of a batch in training mode; updates ``buffers`` in place if given.
+
+        ``plain`` : of the loss that it is validated by. Such a tape has no products.
+        """
 
     @abstractmethod
     def products(self, w: Tensor, tape: Tape, directions: Tangents, out: Tangents) -> None:
         """Hessian-vector products of the tape's loss with k directions, written to ``out``."""
 
-    def loss(self, w: Tensor, x: Tensor, y: Tensor) -> Tensor:
-        """Mean cross-entropy in training mode, by plain differentiable operations."""
-        return F.cross_entropy(self.logits(w, x), y)
+    def loss(self, w: Tensor, x: Tensor, y: Tensor, plain: bool = False) -> Tensor:
+        """The objective in training mode, by plain differentiable operations."""
+        return (self.objective.plain if plain else self.objective)(self.logits(w, x), y)
 
     def tangents(self, w: Tensor, k: int) -> Tangents:
         """k zero tangents of w."""
         return Tangents(self.shapes, k, dtype=w.dtype, device=w.device)
 
-
-# What cross-entropy and its gradient are made of, without autograd between them.
-_nll, _nll_backward = torch.ops.aten.nll_loss_forward.default, torch.ops.aten.nll_loss_backward.default
-_log_softmax_backward = torch.ops.aten._log_softmax_backward_data.default
-_MEAN, _KEEP_ALL = 1, -100  # reduction; the label to leave out
 
 WIDE = 3 << 19  # bytes of 16 channels' activations, from which on a CPU runs with channels last
 
@@ -156,7 +161,9 @@ class LayeredNetwork(Network):
         strides = (channels * height * width, 1, channels * width, channels)
         return torch.empty_strided(x.shape, strides, dtype=x.dtype).copy_(x)
 
-    def gradient(self, w: Tensor, x: Tensor, y: Tensor, buffers: Tensor | None = None) -> Tape:
+    def gradient(
+        self, w: Tensor, x: Tensor, y: Tensor, buffers: Tensor | None = None, plain: bool = False
+    ) -> Tape:
         if self._grad is None or self._grad.dtype != w.dtype or self._grad.device != w.device:
             self._grad = torch.empty_like(w)
             parts = self._grad.split_with_sizes(self._sizes)
@@ -164,13 +171,11 @@ class LayeredNetwork(Network):
         with torch.no_grad():
             p, c = self._views(w), SimpleNamespace(need_input=False)
             z = self.body.forward(p, self._laid_out(x), buffers if self.buffer_size else None, c)
-            c.log_p = torch.log_softmax(z, 1)
-            loss, count = _nll(c.log_p, y, None, _MEAN, _KEEP_ALL)
-            pulled = _nll_backward(loss.new_ones(()), c.log_p, y, None, _MEAN, _KEEP_ALL, count)
-            g = _log_softmax_backward(pulled, c.log_p, 1, z.dtype)
-            self.body.backward(p, g, c, self._grads)
+            pulled = (self.objective.plain if plain else self.objective).pull(z, y)
+            c.pulled = pulled.record
+            self.body.backward(p, pulled.gradient, c, self._grads)
             c.one_by_one = self._is_wide(x)
-        return Tape(loss, self._grad, c)
+        return Tape(pulled.loss, self._grad, c)
 
     def products(self, w: Tensor, tape: Tape, directions: Tangents, out: Tangents) -> None:
         with torch.no_grad():
@@ -185,10 +190,7 @@ class LayeredNetwork(Network):
         p, c = self._views(w), tape.record
         dz = self.body.tangent(p, directions, None, c)
         assert dz is not None
-        softmax = c.log_p.exp().unsqueeze(1)  # [B, 1, classes]
-        dg = dz.mul_(softmax)
-        dg = torch.addcmul(dg, softmax, dg.sum(2, keepdim=True), value=-1.0).div_(len(dz))
-        self.body.tangent_backward(p, directions, dg, c, out)
+        self.body.tangent_backward(p, directions, self.objective.push(c.pulled, dz), c, out)
 
 
 def _fills_lanes(layer: Layer) -> bool:

@@ -29,6 +29,7 @@ from hpobench_fds.nn.layers import (
     Shape,
     SiLU,
 )
+from hpobench_fds.nn.losses import CrossEntropy, Loss
 from hpobench_fds.nn.module_network import ModuleNetwork, naming_layers
 from hpobench_fds.nn.network import LayeredNetwork, Network
 from hpobench_fds.python_file import find_file, import_file
@@ -190,11 +191,19 @@ def find_model(
     return MODELS[name]
 
 
-def build_network(name: str, shape: Shape, classes: int, base: Path | None = None, codes: int = 0) -> Network:
+def build_network(
+    name: str,
+    shape: Shape,
+    classes: int,
+    base: Path | None = None,
+    codes: int = 0,
+    objective: Loss | None = None,
+) -> Network:
     """A network by name, or from a user's file: ``my_model.py:build``, see ``find_model``.
 
     ``build(shape, classes)`` returns a Sequential of this package's layers, or any nn.Module. Inputs are
-    [B, *shape], of numbers, or of int64 ``codes`` below that if it is not 0.
+    [B, *shape], of numbers, or of int64 ``codes`` below that if it is not 0; ``classes`` outputs are what
+    ``objective`` asks for, cross-entropy if it is not given.
     Raises InputError for an unknown name, a file that does not load, a model that does not fit.
     """
     builder = find_model(name, base=base)
@@ -203,6 +212,7 @@ def build_network(name: str, shape: Shape, classes: int, base: Path | None = Non
             torch.manual_seed(0)  # a module draws from the global generator: the same in every process
             built = builder(shape, classes)
         network = _network_of(built, shape, classes)
+        network.objective = objective or CrossEntropy()
         _try(network, shape, classes, codes)
     except InputError:
         raise
@@ -221,11 +231,13 @@ def _try(network: Network, shape: Shape, classes: int, codes: int) -> None:
     named = naming_layers(network.module) if isinstance(network, ModuleNetwork) else nullcontext()
     with torch.no_grad(), named:
         logits, again = network.logits(w, x), network.logits(w, x)
-    if logits.shape != (4, classes):
-        raise ValueError(f"it gives {tuple(logits.shape[1:])} logits for {classes} classes")
+    wanted, y = network.objective.example(4, shape, classes)
+    if logits.shape != wanted:
+        told = f"it gives {tuple(logits.shape[1:])} outputs"
+        raise ValueError(f"{told} for {network.objective.asks_for(classes)}")
     if not torch.equal(logits, again):
         raise InputError("the model is random, so its inner step has no hypergradient", key="model")
-    tape = network.gradient(w, x, torch.arange(4) % classes)
+    tape = network.gradient(w, x, y)
     if isinstance(network, ModuleNetwork):  # layers have rules
         network.try_products(w, tape)
 

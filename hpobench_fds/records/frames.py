@@ -17,7 +17,7 @@ from hpobench_fds.errors import InputError
 from hpobench_fds.records.cell_files import RUN_FILE, TRACE_FILE, CellFiles, read_trace
 from hpobench_fds.records.crowding import crowding
 from hpobench_fds.records.folder import cell_folders, read_suite
-from hpobench_fds.records.migrations import migrated
+from hpobench_fds.records.migrations import migrated, with_metrics
 from hpobench_fds.records.parsing import invalid, parse_lines, unquote_infinity, whole_lines
 from hpobench_fds.records.safe_files import read_plain
 from hpobench_fds.records.schema import (
@@ -94,7 +94,7 @@ _OF_REPORT = tuple(name for name in REPORT_COLUMNS if name not in _OF_RUN and na
 _TYPES: dict[str, type] = {
     **dict.fromkeys(("report", "inner_steps", "products"), int),
     **dict.fromkeys(("seconds", "gradient_equivalents", "fidelity", "peak_memory"), float),
-    **dict.fromkeys(("val_loss", "val_accuracy", "test_loss", "test_accuracy"), float),
+    **dict.fromkeys(("val_loss", "val_metric", "test_loss", "test_metric"), float),
     **dict.fromkeys(("schedule", "hypergradient", "extra"), object),
     "incumbent": bool,
 }
@@ -164,6 +164,8 @@ def _read_reports(folder: str | Path) -> tuple[dict[str, list[Any]], list[int]]:
         rows = parse_lines(read_trace(cell) or b"", path)
         if not rows:
             continue
+        if "val_metric" not in rows[0]:  # of before version 4
+            rows = [with_metrics(row) for row in rows]
         try:
             cost, *values = zip(*map(get_report, rows), strict=True)
             costs = zip(*map(get_cost, cost), strict=True)
@@ -189,13 +191,13 @@ _FROM_RUN: dict[str, Callable[[dict[str, Any]], Any]] = {
     "inner_steps": lambda run: run["cost"]["inner_steps"],
     "gradient_equivalents": lambda run: run["cost"]["gradient_equivalents"],
     "products": lambda run: run["cost"]["products"],
-    "final_test_accuracy": lambda run: (run.get("final") or {}).get("test_accuracy"),
+    "final_test_metric": lambda run: (run.get("final") or {}).get("test_metric"),
     "final_test_loss": lambda run: (run.get("final") or {}).get("test_loss"),
-    "last_test_accuracy": lambda run: (run.get("final") or {}).get("last_test_accuracy"),
+    "last_test_metric": lambda run: (run.get("final") or {}).get("last_test_metric"),
     "final_report": lambda run: (run.get("final") or {}).get("report"),
     "incumbent_val_loss": lambda run: run["best"].get("val_loss"),
-    "incumbent_val_accuracy": lambda run: run["best"].get("val_accuracy"),
-    "incumbent_test_accuracy": lambda run: run["best"].get("test_accuracy"),
+    "incumbent_val_metric": lambda run: run["best"].get("val_metric"),
+    "incumbent_test_metric": lambda run: run["best"].get("test_metric"),
     "budget_seconds": lambda run: run["budget"].get("seconds"),
     "budget_steps": lambda run: run["budget"].get("steps"),
     "device": lambda run: run["device"].get("name"),
@@ -203,10 +205,11 @@ _FROM_RUN: dict[str, Callable[[dict[str, Any]], Any]] = {
         run["schedule_names"], run["problem_config"].get("space") or {}, run["searches"]
     ),
     "classes": lambda run: (run.get("data") or {}).get("classes"),
+    "metric": lambda run: (run.get("data") or {}).get("metric", "accuracy"),
     "mixed_clock": lambda run: bool(run.get("mixed_clock")),
     "crowding": lambda run: crowding(run["clock"], run["device"].get("kind")) or "",
 }
-_TEXTS = ("device", "searched", "crowding")
+_TEXTS = ("device", "searched", "crowding", "metric")
 _RUN_NUMBERS = [n for n in _FROM_RUN if n not in (*_TEXTS, "inner_steps", "products", "mixed_clock")]
 
 
@@ -243,7 +246,7 @@ def _incumbent(cell: Path, index: int | None) -> dict[str, Any]:
     for line in near or [line for line in reversed(lines) if b'"incumbent":true' in line]:
         (report,) = parse_lines(line + b"\n", cell / TRACE_FILE)
         if report.get("incumbent"):
-            return report
+            return with_metrics(report)
     return {}
 
 
@@ -267,7 +270,7 @@ def load_retrained(folder: str | Path) -> pd.DataFrame:
     kinds = {
         **dict.fromkeys(("suite", "problem", "method"), object),
         **dict.fromkeys(("seed", "report", "inner_steps", "draw"), int),
-        **dict.fromkeys(("seconds", "gradient_equivalents", "test_accuracy", "test_loss"), float),
+        **dict.fromkeys(("seconds", "gradient_equivalents", "test_metric", "test_loss"), float),
         "diverged": bool,
     }
     try:
@@ -296,6 +299,6 @@ def _retrained_rows(cell: Path, run: dict[str, Any]) -> list[list[Any]]:
             problem = f"report {one.report} was retrained, and is not in the trace"
             raise InputError(problem, where=path) from error
         diverged = one.diverged_at is not None or not math.isfinite(one.test_loss)
-        scores = [math.nan, math.inf] if diverged else [one.test_accuracy, one.test_loss]
+        scores = [math.nan, math.inf] if diverged else [one.test_metric, one.test_loss]
         rows.append([*place, one.report, *spent, one.draw, *scores, diverged])
     return rows

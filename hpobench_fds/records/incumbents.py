@@ -20,12 +20,12 @@ class Scores(NamedTuple):
     """A validation loss, an accuracy in [0, 1], and the share of the horizon that was trained."""
 
     loss: float
-    accuracy: float
+    metric: float
     fidelity: float = 1.0
 
     @classmethod
     def of(cls, report: ReportRecord) -> Scores:
-        return cls(report.val_loss, report.val_accuracy, report.fidelity)
+        return cls(report.val_loss, report.val_metric, report.fidelity)
 
 
 def is_in_time(spent: Mapping[str, float], limits: Mapping[str, float | None]) -> bool:
@@ -39,13 +39,13 @@ def is_better(new: Scores, best: Scores | None, objective: str, rule: IncumbentR
     Of two fidelities the higher wins, unless the rule is ``best``, which looks at no fidelity. Ties keep
     the earlier; what is not finite is never better, not even than nothing.
     """
-    if not (math.isfinite(new.loss) and math.isfinite(new.accuracy)):
+    if not (math.isfinite(new.loss) and math.isfinite(new.metric)):
         return False
     if best is None:
         return True
     if rule != "best" and new.fidelity != best.fidelity:
         return new.fidelity > best.fidelity
-    return new.accuracy > best.accuracy if objective == "val_accuracy" else new.loss < best.loss
+    return new.metric > best.metric if objective == "val_accuracy" else new.loss < best.loss
 
 
 def incumbents(

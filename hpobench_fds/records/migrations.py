@@ -52,6 +52,25 @@ def _from_2(data: dict[str, Any]) -> dict[str, Any]:
     return {**data, "schema_version": 3, "incumbent_rule": "best"}
 
 
-MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1, 2: _from_2}
+def _from_3(data: dict[str, Any]) -> dict[str, Any]:
+    """Version 4 has metrics, of which accuracy is one, where there were accuracies."""
+    final, retrained = data.get("final"), data.get("retrained")
+    if isinstance(final, dict):
+        data = {**data, "final": with_metrics(final)}
+    if isinstance(retrained, list):
+        renamed = [with_metrics(one) if isinstance(one, dict) else one for one in retrained]
+        data = {**data, "retrained": renamed}
+    return {**data, "schema_version": 4}
+
+
+_METRICS = {f"{kind}_accuracy": f"{kind}_metric" for kind in ("val", "test", "last_test")}
+
+
+def with_metrics(data: dict[str, Any]) -> dict[str, Any]:
+    """A table whose accuracies are called metrics, as from version 4 on; of a trace's line too."""
+    return {_METRICS.get(name, name): value for name, value in data.items()}
+
+
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1, 2: _from_2, 3: _from_3}
 """From a schema version to the next: a run record's data in, the same in the newer schema out.
 A new field with a default needs none: records without it load as they are."""

@@ -11,17 +11,18 @@ A results folder of one suite looks like this::
         output.txt      what it printed, if it ran in a process of its own and printed anything
     <out>/figures/      what ``hpobench figures`` draws
 
-Losses are mean cross-entropies in nats, accuracies fractions in [0, 1], seconds read off the fair
-clock (method time only), memory in bytes.
+Losses are means over examples, of cross-entropy in nats; metrics are what ``DataRecord.metric`` names:
+accuracy and R² as fractions, bits a token; seconds are read off the fair clock (method time only), memory in
+bytes.
 """
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 TRAITS = ("greedy", "exact", "truncated", "multi_fidelity", "searches")
 """What a method's class says of it. Of those that a record does not name, ``searches`` alone is true."""
@@ -78,7 +79,8 @@ class ClockRecord(_Record):
 class DataRecord(_Record):
     """What a run's problem was made of."""
 
-    classes: int
+    classes: int  # outputs: classes, targets or tokens
+    metric: str = "accuracy"  # what val_metric and test_metric are
     train: int  # examples, those for validation included
     test: int
     labels: list[str] = Field(default_factory=list)  # what each class is called, if not by its number
@@ -86,34 +88,39 @@ class DataRecord(_Record):
     software: dict[str, str] = Field(default_factory=dict)  # versions of the packages that brought them
 
 
+def _metric(name: str) -> AliasChoices:
+    """A metric's field, which up to version 3 was called an accuracy."""
+    return AliasChoices(name, name.replace("metric", "accuracy"))
+
+
 class FinalRecord(_Record):
     """The referee's last word: the last incumbent's schedule retrained from scratch, in draw 0.
 
     The last incumbent is the best by validation of those trained longest. It is trained on training and
-    validation data. A retraining that diverges has the accuracy of chance and an infinite loss.
+    validation data. A retraining that diverges has the metric of guessing and an infinite loss.
     """
 
     test_loss: float
-    test_accuracy: float
+    test_metric: float = Field(validation_alias=_metric("test_metric"))
     diverged_at: int | None = None
     report: int | None = None  # whose schedule was retrained
     by_step: bool = False  # whether with its values of each step, in place of its schedule's windows
     # The paper reports the last schedule rather than the best by validation: both are kept.
     last_test_loss: float | None = None
-    last_test_accuracy: float | None = None
+    last_test_metric: float | None = Field(default=None, validation_alias=_metric("last_test_metric"))
 
 
 class RetrainedRecord(_Record):
     """A report's schedule retrained from scratch on training + validation data, in one draw.
 
     A draw is an initialisation and an order of batches; draw k of a seed is the same for every method.
-    A retraining that diverges has the accuracy of chance and an infinite loss.
+    A retraining that diverges has the metric of guessing and an infinite loss.
     """
 
     report: int  # whose schedule it is
     draw: int  # 0, 1, 2, ...
     test_loss: float
-    test_accuracy: float
+    test_metric: float = Field(validation_alias=_metric("test_metric"))
     diverged_at: int | None = None  # the inner step
     by_step: bool = False  # whether with the report's values of each step, in place of its windows
 
@@ -140,10 +147,10 @@ class ReportRecord(_Record):
     schedule: list[float]  # flat, named by RunRecord.schedule_names
     fidelity: float = 1.0  # inner steps trained / horizon
     val_loss: float  # of this evaluation; infinite if training diverged
-    val_accuracy: float
+    val_metric: float = Field(validation_alias=_metric("val_metric"))
     incumbent: bool  # whether this is what a user who stopped now would be handed
     test_loss: float | None = None  # referee, of the reported weights; measured when incumbent
-    test_accuracy: float | None = None
+    test_metric: float | None = Field(default=None, validation_alias=_metric("test_metric"))
     hypergradient: list[float] | None = None  # d(validation loss)/d(schedule), same order
     peak_memory: int | None = None
     # Of an incumbent whose hyperparameters moved on the way: [steps][h], the learned ones at each step.
@@ -239,7 +246,7 @@ class SuiteRecord(_Record):
 REPORT_COLUMNS = [
     "suite", "problem", "method", "adapter", "family", *TRAITS, "seed", "status",
     "report", "seconds", "inner_steps", "gradient_equivalents", "products",
-    "fidelity", "val_loss", "val_accuracy", "incumbent", "test_loss", "test_accuracy",
+    "fidelity", "val_loss", "val_metric", "incumbent", "test_loss", "test_metric",
     "schedule", "schedule_names", "hypergradient", "peak_memory", "extra",
 ]  # fmt: skip
 """Columns of the tidy frame of reports that ``load_results`` returns, one row a report.
@@ -250,22 +257,22 @@ RUN_COLUMNS = [
     "seed", "status", "reason", "stopped", "seconds", "referee_seconds", "data_seconds",
     "elapsed_seconds",
     "inner_steps", "gradient_equivalents", "products", "reports",
-    "final_test_accuracy", "final_test_loss", "last_test_accuracy", "final_report",
-    "incumbent_val_loss", "incumbent_val_accuracy", "incumbent_test_accuracy",
-    "budget_seconds", "budget_steps", "schedule_names", "searched", "classes", "jobs", "device",
+    "final_test_metric", "final_test_loss", "last_test_metric", "final_report",
+    "incumbent_val_loss", "incumbent_val_metric", "incumbent_test_metric",
+    "budget_seconds", "budget_steps", "schedule_names", "searched", "classes", "metric", "jobs", "device",
     "resumed",
     "mixed_clock", "crowding",
 ]  # fmt: skip
 """Columns of the frame of runs that ``load_runs`` returns, one row a cell. Traits are bool, label, color
 and marker text or None; ``final_report`` is the report whose schedule the referee retrained, or NaN;
-``classes`` is how many the problem has, or NaN; ``searched`` says what the method's space is of;
-``mixed_clock`` is bool, whether its seconds add up segments unlike each other; ``crowding`` says how it was
-crowded or suspended, empty if it was not."""
+``classes`` is how many the problem has, or NaN; ``metric`` names what the metrics are; ``searched`` says what
+the method's space is of; ``mixed_clock`` is bool, whether its seconds add up segments unlike each other;
+``crowding`` says how it was crowded or suspended, empty if it was not."""
 
 RETRAINED_COLUMNS = [
     "suite", "problem", "method", "seed", "report", "seconds", "inner_steps", "gradient_equivalents",
-    "draw", "test_accuracy", "test_loss", "diverged",
+    "draw", "test_metric", "test_loss", "diverged",
 ]  # fmt: skip
 """Columns of the frame of retrainings that ``load_retrained`` returns, one row a cell, report and draw.
-``seconds``, ``inner_steps`` and ``gradient_equivalents`` are those of the report; ``test_accuracy`` is NaN
+``seconds``, ``inner_steps`` and ``gradient_equivalents`` are those of the report; ``test_metric`` is NaN
 and ``test_loss`` infinite where that draw diverged; ``diverged`` is bool."""

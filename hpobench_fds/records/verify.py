@@ -237,7 +237,7 @@ class _Cell:
                 f"report {report.report}: the schedule is not in the space",
                 TRACE_FILE,
             )
-            measured = report.test_loss is not None and report.test_accuracy is not None
+            measured = report.test_loss is not None and report.test_metric is not None
             self._expect(
                 measured == report.incumbent,
                 f"report {report.report}: test accuracy is measured of incumbents, and of no other",
@@ -270,7 +270,7 @@ class _Cell:
         for one in record.retrained:
             self._expect(one.report in found, f"report {one.report} was retrained, and is no incumbent")
             if final is not None and (final.report, 0) == (one.report, one.draw):
-                same = (final.test_loss, final.test_accuracy) == (one.test_loss, one.test_accuracy)
+                same = (final.test_loss, final.test_metric) == (one.test_loss, one.test_metric)
                 self._expect(same, f"report {one.report}: draw 0 is not what the last word says of it")
 
     def _segments(self, record: RunRecord) -> None:

@@ -83,9 +83,14 @@ class _Run:
         self.record = new_record(cell, problem.steps_per_epoch, machine)
         self.record.attempts = _attempt(known, earlier)
         self.record.data = DataRecord(
-            classes=problem.classes, train=len(problem.y), test=len(test.y),
-            labels=list(problem.labels), digest=problem.digest, software=dict(problem.software),
-        )  # fmt: skip
+            classes=problem.classes,
+            metric=problem.objective.metric.name,
+            train=len(problem.y),
+            test=len(test.y),
+            labels=list(problem.labels),
+            digest=problem.digest,
+            software=dict(problem.software),
+        )
         self.segment = segment
         self.libraries = "; ".join(libraries(known, segment)) if known is not None and earlier else ""
         if known is not None and earlier is not None:

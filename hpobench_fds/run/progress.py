@@ -69,7 +69,7 @@ def outcome(result: CellResult) -> str:
     text = f"{result.cell}: {record.stopped}, {record.reports} reports in {record.clock.method:.1f} s"
     if record.final is None:
         return f"{text}, {record.reason}"
-    return f"{text}, final test accuracy {100 * record.final.test_accuracy:.1f} %"
+    return f"{text}, final test accuracy {100 * record.final.test_metric:.1f} %"
 
 
 @dataclass
@@ -103,8 +103,8 @@ class Live(Lines):
             self._running[str(cell)] = _Running(spent)
 
     def report(self, cell: Cell, report: ReportRecord) -> None:
-        if report.incumbent and report.test_accuracy is not None:
-            val, test = 100 * report.val_accuracy, 100 * report.test_accuracy
+        if report.incumbent and report.test_metric is not None:
+            val, test = 100 * report.val_metric, 100 * report.test_metric
             self._running[str(cell)].accuracy = f"incumbent val {val:.1f} %, test {test:.1f} %"
 
     def end(self, result: CellResult) -> None:

@@ -65,7 +65,7 @@ class Recorder:
             peak = self._memory.read()
             schedule, moved = self._checked(report), self._moved(report)
             evaluation, fidelity = report.evaluation, float(report.fidelity)
-            scores = Scores(float(evaluation.loss), float(evaluation.accuracy), fidelity)
+            scores = Scores(float(evaluation.loss), float(evaluation.metric), fidelity)
             in_time = self._in_time(amounts(seconds, self._clock.cost))
             incumbent = in_time and self._beats(scores)
             test = self._measure(report) if incumbent else None
@@ -78,10 +78,10 @@ class Recorder:
                 schedule=schedule,
                 fidelity=fidelity,
                 val_loss=scores.loss,
-                val_accuracy=scores.accuracy,
+                val_metric=scores.metric,
                 incumbent=incumbent,
                 test_loss=None if test is None else test.loss,
-                test_accuracy=None if test is None else test.accuracy,
+                test_metric=None if test is None else test.metric,
                 hypergradient=None if gradient is None else [float(h) for h in gradient],
                 peak_memory=peak,
                 values=moved if incumbent else None,

@@ -60,7 +60,7 @@ class Referee:
         """A schedule trained over the final horizon in one draw; what was trained before is known.
 
         A schedule may have a value for each inner step (as many windows as there are steps). A network that
-        diverged guesses: its accuracy is that of chance, its loss infinite.
+        diverged guesses: its metric is that of guessing, its loss infinite.
         """
         key = (schedule, draw)
         if key not in self._known:
@@ -72,7 +72,8 @@ class Referee:
         training = trainer.train(trainer.start(draw), schedule, horizon=horizon)
         measured = self.measure(training.state)
         if not math.isfinite(measured.loss):
-            return Evaluation(math.inf, 1 / self._problem.classes), training.diverged_at
+            _, guessed = self._problem.objective.guessing(self._problem.classes)
+            return Evaluation(math.inf, guessed), training.diverged_at
         return measured, training.diverged_at
 
     def remember(self, schedule: Schedule, draw: int, known: Retraining) -> None:
@@ -85,10 +86,10 @@ class Referee:
         final, _ = self.retrain(last)
         return FinalRecord(
             test_loss=best.loss,
-            test_accuracy=best.accuracy,
+            test_metric=best.metric,
             diverged_at=diverged_at,
             last_test_loss=final.loss,
-            last_test_accuracy=final.accuracy,
+            last_test_metric=final.metric,
         )
 
 
@@ -155,7 +156,7 @@ def retrain_curve(
         record.retrained.append(
             RetrainedRecord(
                 report=report.report, draw=draw, test_loss=evaluation.loss,
-                test_accuracy=evaluation.accuracy, diverged_at=diverged_at,
+                test_metric=evaluation.metric, diverged_at=diverged_at,
                 by_step=report.values is not None,
             )
         )  # fmt: skip
@@ -175,4 +176,4 @@ def schedule_of(report: ReportRecord, problem: Problem) -> Schedule:
 
 
 def _known(one: RetrainedRecord | FinalRecord) -> Retraining:
-    return Evaluation(one.test_loss, one.test_accuracy), one.diverged_at
+    return Evaluation(one.test_loss, one.test_metric), one.diverged_at

@@ -9,10 +9,17 @@ from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 from torch import Tensor
 
 from hpobench_fds.data.augment import Augmentation
@@ -20,6 +27,7 @@ from hpobench_fds.data.catalogue import load_dataset
 from hpobench_fds.data.dataset import Dataset
 from hpobench_fds.data.splits import make_split
 from hpobench_fds.errors import InputError
+from hpobench_fds.nn.losses import Loss, loss_of
 from hpobench_fds.nn.network import Network
 from hpobench_fds.nn.zoo import build_network
 from hpobench_fds.schedule import HyperparameterSpace, ScheduleSpace
@@ -65,6 +73,9 @@ class ProblemConfig(BaseModel):
     optimiser: str = "sgd"
     validation_fraction: float = Field(default=0.1, gt=0.0, lt=1.0)
     objective: Literal["val_loss", "val_accuracy"] = "val_loss"
+    # What is trained for; None: cross-entropy. Smoothing is of cross-entropy in training alone.
+    loss: Literal["cross_entropy", "squared_error", "next_token"] | None = None
+    label_smoothing: float | None = Field(default=None, ge=0.0, lt=1.0)
     fresh: bool = True  # a new initialisation, split and batch order for every trial (the paper's way)
     gradient_clip: float | None = Field(default=None, gt=0)  # elementwise, in the inner step
     augmentation: AugmentationConfig = AugmentationConfig()
@@ -72,6 +83,28 @@ class ProblemConfig(BaseModel):
     test_limit: int | None = Field(default=None, ge=1)
     dtype: Literal["float32", "float64"] = "float32"
     space: dict[str, HyperparameterSpace] = Field(default_factory=lambda: dict(PAPER_SPACE))
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Problems that state no loss are written as they were before there was a choice."""
+        came_later = ("loss", "label_smoothing")
+        return {name: one for name, one in handler(self).items() if one is not None or name not in came_later}
+
+    @property
+    def trained_for(self) -> Loss:
+        return loss_of(self.loss or "cross_entropy", self.label_smoothing or 0.0)
+
+    @model_validator(mode="after")
+    def _check_loss(self) -> ProblemConfig:
+        if self.loss in (None, "cross_entropy"):
+            return self
+        if self.label_smoothing is not None:
+            raise ValueError(f"label_smoothing: {self.loss} has none (allowed: cross_entropy)")
+        if self.objective != "val_loss":
+            raise ValueError(
+                f"objective = {self.objective!r}: {self.loss} has no accuracy (allowed: val_loss)"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check(self) -> ProblemConfig:
@@ -143,7 +176,10 @@ class Problem:
         if not self.dtype.is_floating_point:
             self.dtype, codes = getattr(torch, config.dtype), _codes(dataset, name)
         shape = tuple(self.x.shape[1:])
-        self.network: Network = build_network(config.model, shape, dataset.classes, base, codes)
+        self.objective = config.trained_for
+        self.network: Network = build_network(
+            config.model, shape, dataset.classes, base, codes, self.objective
+        )
         self.rule: StepRule = RULES[config.optimiser]
         self.space = config.schedule_space()
         self.batch_size = config.batch_size

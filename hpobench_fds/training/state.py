@@ -66,10 +66,10 @@ class Ended:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Mean cross-entropy (nats) and accuracy; a diverged training has loss inf, accuracy 0."""
+    """Mean loss (of cross-entropy in nats) and the problem's metric; if diverged, infinite and 0."""
 
     loss: float
-    accuracy: float
+    metric: float
 
 
 DIVERGED = Evaluation(math.inf, 0.0)

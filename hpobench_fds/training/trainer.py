@@ -125,22 +125,19 @@ class Trainer:
         return Training(ended.ending, state, inner.last_loss, ended.diverged_at)
 
     def evaluate(self, state: TrainState) -> Evaluation:
-        """Loss and accuracy on the trial's validation data, batch norm by its running statistics."""
+        """Loss and metric on the trial's validation data, batch norm by its running statistics."""
         data = self.data(state.trial)
         self.clock.count(gradients=len(data.y_validation) / self.problem.batch_size / 3)
         return evaluate_on(self.problem, state, data.x_validation, data.y_validation)
 
 
 def evaluate_on(problem: Problem, state: TrainState, x: Tensor, y: Tensor) -> Evaluation:
-    """Mean cross-entropy and accuracy of a state's weights over any examples x [N, ...], y [N]."""
-    loss = torch.zeros((), device=x.device, dtype=torch.float64)
-    right = torch.zeros((), device=x.device, dtype=torch.int64)
+    """Mean loss and metric of a state's weights over any examples x [N, ...], y [N, ...]."""
+    loss, sums = problem.objective.plain, []
     with torch.no_grad():
         for xs, ys in zip(torch.split(x, EVALUATION_BATCH), torch.split(y, EVALUATION_BATCH), strict=True):
-            logits = problem.network.logits(state.w, xs, state.buffers)
-            loss += torch.nn.functional.cross_entropy(logits, ys, reduction="sum").double()
-            right += (logits.argmax(1) == ys).sum()
-    mean = float(loss) / len(y)
-    if not math.isfinite(mean):
+            sums.append(loss.sums(problem.network.logits(state.w, xs, state.buffers), ys))
+        mean, metric = loss.told(torch.stack(sums).sum(0), len(y))
+    if not (math.isfinite(mean) and math.isfinite(metric)):
         return DIVERGED
-    return Evaluation(mean, int(right) / len(y))
+    return Evaluation(mean, metric)

@@ -86,9 +86,9 @@ class Results:
             self._reports.append({
                 **cell, "report": i, "seconds": seconds, "inner_steps": round(seconds * 10),
                 "gradient_equivalents": seconds * 12, "products": 0, "fidelity": 1.0,
-                "val_loss": 1 - accuracy, "val_accuracy": accuracy, "incumbent": flags[i],
+                "val_loss": 1 - accuracy, "val_metric": accuracy, "incumbent": flags[i],
                 "test_loss": 1 - accuracy if flags[i] else None,
-                "test_accuracy": accuracy if flags[i] else None,
+                "test_metric": accuracy if flags[i] else None,
                 "schedule": list(schedules[i]) if schedules else [0.1, 0.05, 0.9, 1e-4],
                 "hypergradient": list(h) if hypergradients and (h := hypergradients[i]) else None,
                 "peak_memory": None, "extra": {},
@@ -104,12 +104,13 @@ class Results:
             "referee_seconds": 1.0, "data_seconds": 0.0, "elapsed_seconds": seconds + 1,
             "final_report": final_report,
             "inner_steps": round(seconds * 10), "gradient_equivalents": seconds * 12, "products": 0,
-            "reports": len(points), "final_test_accuracy": (final or last) if complete else None,
-            "final_test_loss": None, "last_test_accuracy": None,
-            "incumbent_val_loss": None if last is None else 1 - last, "incumbent_val_accuracy": last,
-            "incumbent_test_accuracy": last, "budget_seconds": budget, "budget_steps": None,
+            "reports": len(points), "final_test_metric": (final or last) if complete else None,
+            "final_test_loss": None, "last_test_metric": None,
+            "incumbent_val_loss": None if last is None else 1 - last, "incumbent_val_metric": last,
+            "incumbent_test_metric": last, "budget_seconds": budget, "budget_steps": None,
             "jobs": 1, "device": {}, "resumed": 0, "mixed_clock": False, "crowding": "",
-            "classes": None, "searched": searched(self.names, {}, bool(cell["searches"])),
+            "classes": None, "metric": "accuracy",
+            "searched": searched(self.names, {}, bool(cell["searches"])),
         })  # fmt: skip
         return self
 
@@ -235,8 +236,8 @@ def suite_record(runs: pd.DataFrame) -> dict[str, Any]:
 
 
 def report_data(row: dict[Hashable, Any]) -> dict[str, Any]:
-    plain = ("report", "seconds", "schedule", "val_loss", "val_accuracy", "incumbent", "test_loss",
-             "test_accuracy", "hypergradient", "fidelity", "peak_memory", "extra")  # fmt: skip
+    plain = ("report", "seconds", "schedule", "val_loss", "val_metric", "incumbent", "test_loss",
+             "test_metric", "hypergradient", "fidelity", "peak_memory", "extra")  # fmt: skip
     cost = {name: row[name] for name in ("inner_steps", "gradient_equivalents", "products")}
     data = {name: row[name] for name in plain} | {"cost": cost}
     # The frame's way of saying that nothing was recorded.
@@ -246,13 +247,13 @@ def report_data(row: dict[Hashable, Any]) -> dict[str, Any]:
 def run_record(run: dict[Hashable, Any], reports: Sequence[dict[str, Any]]) -> RunRecord:
     plain = ("suite", "problem", "method", "adapter", "family", "seed", "schedule_names", "status", "reason",
              "stopped", "jobs")  # fmt: skip
-    score, incumbents = run["final_test_accuracy"], [i for i, r in enumerate(reports) if r["incumbent"]]
+    score, incumbents = run["final_test_metric"], [i for i, r in enumerate(reports) if r["incumbent"]]
     retrained = run["status"] == "complete" and score is not None and not np.isnan(score)
     data = {name: None if isinstance(v := run[name], float) and np.isnan(v) else v for name in plain}
     look = {name: run[name] if isinstance(run[name], str) else None for name in APPEARANCE}
     named = run["final_report"]
     report = None if named is None or np.isnan(named) else int(named)
-    final = {"test_loss": 0.5, "test_accuracy": score, "report": report}
+    final = {"test_loss": 0.5, "test_metric": score, "report": report}
     data |= {
         "schema_version": SCHEMA_VERSION, "traits": {name: bool(run[name]) for name in TRAITS},
         "appearance": look, "options": {},

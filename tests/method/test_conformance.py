@@ -141,7 +141,7 @@ class Flatters(Good):
 
     def _report(self, task: Task, proposal: Proposal, outcome: Outcome) -> None:
         e = outcome.evaluation
-        task.report(proposal.schedule, Evaluation(0.9 * e.loss, e.accuracy), state=outcome.state)
+        task.report(proposal.schedule, Evaluation(0.9 * e.loss, e.metric), state=outcome.state)
 
 
 class AnotherSchedule(Good):
@@ -304,7 +304,7 @@ class HidesDivergence(Good):
 
     def _report(self, task: Task, proposal: Proposal, outcome: Outcome) -> None:
         loss = min(outcome.evaluation.loss, 10.0)
-        evaluation = Evaluation(loss, outcome.evaluation.accuracy)
+        evaluation = Evaluation(loss, outcome.evaluation.metric)
         task.report(proposal.schedule, evaluation, state=outcome.state)
 
 

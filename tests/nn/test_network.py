@@ -1012,7 +1012,7 @@ def test_a_user_s_module_starts_alike_in_every_process_and_leaves_the_global_gen
         ("number", "built a int.*Sequential, nn.Module"),
         ("broken", "no way"),
         ("NOT_CALLABLE", "'NOT_CALLABLE' in .*my_model.py is a int, not callable"),
-        ("few", r"gives \(3,\) logits for 4 classes"),
+        ("few", r"gives \(3,\) outputs for 4 classes"),
         ("drops", "dropout"),
     ],
 )

@@ -77,7 +77,7 @@ def test_records_that_fit_no_table_are_an_input_error(results: Path, tmp_path: P
 def test_a_row_a_run(results: Path, tmp_path: Path) -> None:
     assert export(results, tmp_path / "runs.csv", table="runs") == 4
     again = pd.read_csv(tmp_path / "runs.csv")
-    assert again["final_test_accuracy"].tolist() == load_runs(results)["final_test_accuracy"].tolist()
+    assert again["final_test_metric"].tolist() == load_runs(results)["final_test_metric"].tolist()
 
 
 def test_a_row_a_retraining(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_a_row_a_retraining(tmp_path: Path) -> None:
     frame = load_retrained(tmp_path / "out")
     assert export(tmp_path / "out", tmp_path / "all.csv", table="retrained") == len(frame) >= 2
     again = pd.read_csv(tmp_path / "all.csv")
-    assert again["test_accuracy"].tolist() == frame["test_accuracy"].tolist()
+    assert again["test_metric"].tolist() == frame["test_metric"].tolist()
     assert again["draw"].tolist() == frame["draw"].tolist()
 
 

@@ -50,10 +50,10 @@ def report(index: int = 0, **changes: Any) -> ReportRecord:
         "cost": CostRecord(inner_steps=10 * (index + 1), gradient_equivalents=12.5, products=3),
         "schedule": [0.1, -0.25],
         "val_loss": 1.0 / (index + 1),
-        "val_accuracy": 0.5,
+        "val_metric": 0.5,
         "incumbent": True,
         "test_loss": 0.75,
-        "test_accuracy": 0.625,
+        "test_metric": 0.625,
     }
     return ReportRecord(**{**values, **changes})
 
@@ -178,7 +178,7 @@ def test_what_is_not_finite_reads_back_as_it_was(cell: CellFiles) -> None:
 
 def test_a_run_record_reads_back(cell: CellFiles) -> None:
     assert cell.record() is None
-    record = run_record(final=FinalRecord(test_loss=math.inf, test_accuracy=0.1))
+    record = run_record(final=FinalRecord(test_loss=math.inf, test_metric=0.1))
     cell.write_record(record)
     assert cell.record() == record
 
@@ -444,9 +444,9 @@ def test_the_frame_of_reports_holds_every_report(store: ResultsFolder) -> None:
 
 
 def test_the_frame_of_runs_holds_every_run_and_its_incumbent(store: ResultsFolder) -> None:
-    best = report(1, val_loss=0.25, test_accuracy=0.875)
-    final = FinalRecord(test_loss=0.5, test_accuracy=0.9, last_test_accuracy=0.8)
-    worse = report(2, incumbent=False, test_accuracy=None)
+    best = report(1, val_loss=0.25, test_metric=0.875)
+    final = FinalRecord(test_loss=0.5, test_metric=0.9, last_test_metric=0.8)
+    worse = report(2, incumbent=False, test_metric=None)
     fill(store, "m", 0, [report(0), best, worse], incumbent=1, final=final, stopped="budget")
     fill(store, "m", 1, [], status="failed", reason="ValueError: no")
     fill(store, "m", 2, [report(0), best, worse], status="running")  # its run.json names no incumbent yet
@@ -454,10 +454,10 @@ def test_the_frame_of_runs_holds_every_run_and_its_incumbent(store: ResultsFolde
     assert list(frame.columns) == RUN_COLUMNS
     assert frame["status"].tolist() == ["complete", "failed", "running"]
     assert frame["incumbent_val_loss"].tolist()[::2] == [0.25, 0.25]
-    assert frame["incumbent_test_accuracy"].tolist()[::2] == [0.875, 0.875]
+    assert frame["incumbent_test_metric"].tolist()[::2] == [0.875, 0.875]
     first, second = frame.iloc[0], frame.iloc[1]
-    assert (first["final_test_accuracy"], first["last_test_accuracy"]) == (0.9, 0.8)
-    assert math.isnan(second["final_test_accuracy"])
+    assert (first["final_test_metric"], first["last_test_metric"]) == (0.9, 0.8)
+    assert math.isnan(second["final_test_metric"])
     assert second["reason"] == "ValueError: no"
     assert first["budget_seconds"] == 10
     assert math.isnan(first["budget_steps"])
@@ -467,7 +467,7 @@ def test_the_frame_of_runs_holds_every_run_and_its_incumbent(store: ResultsFolde
 def test_traits_and_appearance_are_columns_with_defaults(store: ResultsFolder) -> None:
     traits = {"greedy": True, "searches": False}
     fill(store, "a", 0, [report(0), report(1)], traits=traits, appearance={"label": "A", "color": None})
-    final = FinalRecord(test_loss=0.5, test_accuracy=0.875, report=0)
+    final = FinalRecord(test_loss=0.5, test_metric=0.875, report=0)
     fill(store, "m", 0, [report(0)], final=final)
     reports, runs = load_results(store.folder), load_runs(store.folder)
     assert reports["greedy"].tolist() == [True, True, False]

@@ -12,7 +12,7 @@ from hpobench_fds.records.schema import CostRecord, ReportRecord
 
 
 def report(index: int, loss: float, fidelity: float = 1.0, **changes: Any) -> ReportRecord:
-    told = {"schedule": [], "val_accuracy": 1.0 - loss / 10, "incumbent": False, "seconds": float(index)}
+    told = {"schedule": [], "val_metric": 1.0 - loss / 10, "incumbent": False, "seconds": float(index)}
     cost = CostRecord(inner_steps=10 * (index + 1))
     return ReportRecord(report=index, cost=cost, val_loss=loss, fidelity=fidelity, **{**told, **changes})
 
@@ -45,5 +45,5 @@ def test_incumbents_are_those_within_the_budget_in_their_order() -> None:
     limits = {"seconds": None, "steps": 55.0, "gradient_equivalents": None}
     assert [one.report for one in incumbents(reports, limits, "val_loss")] == [0, 1, 2, 4]
     assert [one.report for one in incumbents(reports, limits, "val_loss", "best")] == [0, 1, 3]
-    worst = [report(0, 1.0, val_accuracy=0.2), report(1, 9.0, val_accuracy=0.3)]
+    worst = [report(0, 1.0, val_metric=0.2), report(1, 9.0, val_metric=0.3)]
     assert [one.report for one in incumbents(worst, {}, "val_accuracy")] == [0, 1]

@@ -19,9 +19,9 @@ from hpobench_fds.records.schema import RETRAINED_COLUMNS, RetrainedRecord
 
 OLD = Path(__file__).parents[1] / "assets" / "schema-1"
 PLANTED = [
-    RetrainedRecord(report=2, draw=1, test_loss=0.5, test_accuracy=0.75),
-    RetrainedRecord(report=2, draw=0, test_loss=math.inf, test_accuracy=0.1, diverged_at=7),
-    RetrainedRecord(report=0, draw=0, test_loss=math.inf, test_accuracy=0.1),  # its test loss overflows
+    RetrainedRecord(report=2, draw=1, test_loss=0.5, test_metric=0.75),
+    RetrainedRecord(report=2, draw=0, test_loss=math.inf, test_metric=0.1, diverged_at=7),
+    RetrainedRecord(report=0, draw=0, test_loss=math.inf, test_metric=0.1),  # its test loss overflows
 ]
 
 
@@ -48,8 +48,8 @@ def test_a_row_a_report_and_draw_with_the_costs_of_the_report(tmp_path: Path) ->
         [0, 0, True], [2, 0, True], [2, 1, False]
     ]  # fmt: skip
     assert frame["test_loss"].tolist() == [math.inf, math.inf, 0.5]
-    assert frame["test_accuracy"].isna().tolist() == [True, True, False]
-    assert frame["test_accuracy"].iloc[2] == 0.75
+    assert frame["test_metric"].isna().tolist() == [True, True, False]
+    assert frame["test_metric"].iloc[2] == 0.75
     spent = frame[["seconds", "inner_steps", "gradient_equivalents"]].to_numpy().tolist()
     costs = [
         [r.seconds, r.cost.inner_steps, r.cost.gradient_equivalents] for r in (reports[0], *reports[2:3] * 2)
@@ -69,8 +69,8 @@ def test_without_retrainings_the_frame_is_empty_with_all_columns(tmp_path: Path)
 @pytest.mark.parametrize(
     ("retrained", "found"),
     [
-        ([{"report": 99, "draw": 0, "test_loss": 1.0, "test_accuracy": 0.5}], "report 99 was retrained"),
-        ([{"report": 0, "draw": 0, "test_loss": "high", "test_accuracy": 0.5}], "no run record: retrained"),
+        ([{"report": 99, "draw": 0, "test_loss": 1.0, "test_metric": 0.5}], "report 99 was retrained"),
+        ([{"report": 0, "draw": 0, "test_loss": "high", "test_metric": 0.5}], "no run record: retrained"),
         ({"0": 1}, "no run record: retrained"),
     ],
 )

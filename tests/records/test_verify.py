@@ -17,7 +17,7 @@ from hpobench_fds.records import migrations
 from hpobench_fds.records.cell_files import CellFiles
 from hpobench_fds.records.frames import load_results, load_runs
 from hpobench_fds.records.parsing import record_digest
-from hpobench_fds.records.schema import TRAITS, ClockRecord
+from hpobench_fds.records.schema import SCHEMA_VERSION, TRAITS, ClockRecord
 from hpobench_fds.records.verify import Finding, Verification, sentence, verify
 
 
@@ -30,7 +30,7 @@ def errors(folder: Path) -> list[str]:
     return [str(finding) for finding in verify(folder).findings if finding.level == "error"]
 
 
-RETRAINED = {"report": 0, "draw": 0, "test_loss": 1.0, "test_accuracy": 0.5}
+RETRAINED = {"report": 0, "draw": 0, "test_loss": 1.0, "test_metric": 0.5}
 
 
 def run_json(folder: Path, **changes: Any) -> None:
@@ -78,7 +78,7 @@ def test_a_folder_without_results_is_an_input_error(tmp_path: Path) -> None:
         ({"clock": {"method": 0.0, "elapsed": 0.0}}, "after the end"),
         ({"final": None}, "neither a final accuracy nor a reason"),
         ({"status": "failed"}, "failed without a reason"),
-        ({"schema_version": 99}, "newer version: schema 99 (allowed: 1 to 3)"),
+        ({"schema_version": 99}, "newer version: schema 99 (allowed: 1 to 4)"),
         ({"retrained": [{**RETRAINED, "report": 77}]}, "report 77 was retrained, and is no incumbent"),
         ({"retrained": [{**RETRAINED, "draw": 2}] * 2}, "a draw of a report was retrained twice"),
         ({"segments": [{"seconds": 0.0}, {"seconds": 1e6}]}, "the segments do not follow each other"),
@@ -96,7 +96,7 @@ def test_a_run_record_that_contradicts_itself_or_its_place_is_found(
 
 def test_a_last_word_that_its_draw_contradicts_is_found(results: Path) -> None:
     data = json.loads((cell(results) / "run.json").read_text())
-    undigested(results, final={**data["final"], "test_accuracy": 0.999})
+    undigested(results, final={**data["final"], "test_metric": 0.999})
     assert any("draw 0 is not what the last word says of it" in error for error in errors(results))
 
 
@@ -148,10 +148,10 @@ def set_in(index: int, **changes: Any) -> Callable[[list[dict[str, Any]]], None]
         (set_in(1, schedule=[0.1]), "report 1: the schedule is not in the space"),
         (set_in(1, schedule=[0.1, 0.3]), "report 1: the schedule is not in the space"),
         (
-            set_in(0, incumbent=False, test_loss=None, test_accuracy=None),
+            set_in(0, incumbent=False, test_loss=None, test_metric=None),
             "report 0 is no incumbent by its flag",
         ),
-        (set_in(0, test_accuracy=None), "report 0: test accuracy is measured of incumbents"),
+        (set_in(0, test_metric=None), "report 0: test accuracy is measured of incumbents"),
         (set_in(3, val_loss=1e-9, incumbent=False), "report 3 is no incumbent by its flag"),
         (lambda rows: rows[1].pop("schedule"), "no report"),
     ],
@@ -166,14 +166,14 @@ def test_a_trace_that_contradicts_itself_is_found(
 
 def test_a_plausible_edit_of_a_run_record_is_found_by_its_digest(results: Path) -> None:
     final = json.loads((cell(results) / "run.json").read_text())["final"]
-    run_json(results, final={**final, "last_test_accuracy": 0.999})
+    run_json(results, final={**final, "last_test_metric": 0.999})
     (error,) = errors(results)
     assert "edited" in error
     assert "run.json" in error
 
 
 def test_a_plausible_edit_of_a_trace_is_found_by_its_digest(results: Path) -> None:
-    trace(results, set_in(0, val_accuracy=0.4321))
+    trace(results, set_in(0, val_metric=0.4321))
     (error,) = errors(results)
     assert "edited" in error
     assert "trace.jsonl" in error
@@ -306,13 +306,13 @@ OLD = Path(__file__).parents[1] / "assets" / "schema-1"  # a real run, recorded 
 def test_records_of_schema_1_load_and_are_sound() -> None:
     reports, runs = load_results(OLD), load_runs(OLD)
     assert (len(reports), len(runs), reports["incumbent"].sum()) == (18, 1, 4)
-    assert runs["final_test_accuracy"].tolist() == [0.9774647887323944]
+    assert runs["final_test_metric"].tolist() == [0.9774647887323944]
     assert runs["incumbent_val_loss"].tolist() == [0.027017964257134333]
     record = CellFiles(OLD / "cells" / "digits-mlp" / "fds" / "seed-0").record()
     assert record is not None
     assert record.final is not None
     assert (record.digest, record.final.report) == (None, None)  # fields that there were not
-    assert (record.schema_version, record.incumbent_rule) == (3, "best")
+    assert (record.schema_version, record.incumbent_rule) == (4, "best")
     assert [name for name, holds in record.traits.items() if holds] == ["exact", "searches"]
     result = verify(OLD)
     assert result.sound
@@ -321,17 +321,20 @@ def test_records_of_schema_1_load_and_are_sound() -> None:
     ]
 
 
+NEXT = SCHEMA_VERSION + 1
+
+
 @pytest.fixture
 def next_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A version 4 of the schema, which calls the seed ``seed`` where version 3 called it ``number``."""
+    """A next version of the schema, which calls the seed ``seed`` where this one calls it ``number``."""
 
     def renamed(data: dict[str, Any]) -> dict[str, Any]:
-        data = {**data, "seed": data["number"], "schema_version": 4}
+        data = {**data, "seed": data["number"], "schema_version": NEXT}
         del data["number"]
         return data
 
-    monkeypatch.setattr(migrations, "SCHEMA_VERSION", 4)
-    monkeypatch.setitem(migrations.MIGRATIONS, 3, renamed)
+    monkeypatch.setattr(migrations, "SCHEMA_VERSION", NEXT)
+    monkeypatch.setitem(migrations.MIGRATIONS, SCHEMA_VERSION, renamed)
 
 
 def test_older_records_are_migrated_and_their_digests_hold(results: Path, next_version: None) -> None:
@@ -341,7 +344,7 @@ def test_older_records_are_migrated_and_their_digests_hold(results: Path, next_v
         path.write_text(json.dumps({**data, "digest": record_digest(json.dumps(data).encode())}))
     record = CellFiles(cell(results, seed=1)).record()
     assert record is not None
-    assert (record.schema_version, record.seed) == (4, 1)
+    assert (record.schema_version, record.seed) == (NEXT, 1)
     assert (
         load_results(results)["seed"].unique().tolist()
         == load_runs(results)["seed"].unique().tolist()
@@ -350,7 +353,7 @@ def test_older_records_are_migrated_and_their_digests_hold(results: Path, next_v
     assert verify(results).findings == []
 
 
-@pytest.mark.parametrize("version", [4, 0, -1, "1", None, True, 1.0])
+@pytest.mark.parametrize("version", [NEXT, 0, -1, "1", None, True, 1.0])
 @pytest.mark.parametrize("name", ["run.json", "suite.json"])
 def test_records_of_no_known_version_are_refused_in_a_line(results: Path, name: str, version: object) -> None:
     path = results / name if name == "suite.json" else cell(results) / name

@@ -56,7 +56,7 @@ class FlattersInSilence(Flatters):
 
 class Boasts(Honest):
     def trial(self, task, trial, outcome):
-        better = replace(outcome.evaluation, accuracy=outcome.evaluation.accuracy + 0.5)
+        better = replace(outcome.evaluation, metric=outcome.evaluation.metric + 0.5)
         task.report(task.space.initial, better, state=outcome.state)
 
 class AnotherSchedule(Honest):
@@ -159,7 +159,7 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def run(folder: Path, method: str, steps: int = 1000) -> RunRecord:
+def run(folder: Path, method: str, steps: int = 1000, **keywords: Any) -> RunRecord:
     (folder / "mine.py").write_text(METHODS)
     data: dict[str, Any] = {
         "name": "tiny",
@@ -171,14 +171,14 @@ def run(folder: Path, method: str, steps: int = 1000) -> RunRecord:
                 "space": {"lr": {"windows": 2, "low": 0.0, "high": 0.2, "initial": 0.05}},
             }
         },
-        "methods": {"m": {"adapter": f"mine.py:{method}"}},
+        "methods": {"m": {"adapter": f"mine.py:{method}" if method[0].isupper() else method}},
     }  # fmt: skip
     suite = Suite.from_dict(data, base=folder)
     (cell,) = suite.cells()
     problems = load_problems(suite, [cell], torch.device("cpu"), None, False)
     store = ResultsFolder(folder / "out", suite.describe())
     here = Machine(torch.device("cpu"), {"kind": "cpu", "name": "a processor", "threads": 1}, {}, None)
-    record = run_cell(cell, store, *problems["tiny"], here).record
+    record = run_cell(cell, store, *problems["tiny"], here, **keywords).record
     assert record is not None
     return record
 
@@ -242,6 +242,22 @@ CONFIG = ProblemConfig.model_validate(
         },
     }
 )  # fmt: skip
+
+
+@pytest.mark.parametrize("method", ["Honest", "fds", "hd", "hyperband", "tpe", "pbt"])
+def test_a_process_that_loses_the_cpu_between_any_two_readings_accuses_nobody(
+    tmp_path: Path, method: str
+) -> None:
+    rng, passed = np.random.default_rng(0), [0.0]
+
+    def crowded() -> float:
+        passed[0] += float(rng.choice([1e-6, 1e-3, 2.0], p=[0.8, 0.15, 0.05]))
+        return passed[0]
+
+    record = run(tmp_path, method, steps=400, source=crowded)
+    assert record.reason is None, record.reason
+    assert record.clock.data > 0.0
+    assert record.clock.elapsed > 10.0
 
 
 @pytest.fixture(scope="module")
@@ -331,5 +347,5 @@ def test_evaluations_agree_but_for_rounding(
 ) -> None:
     trainer, state = trained(problem, TOLD)
     found = trainer.evaluate(state)
-    told = Evaluation(found.loss * loss, found.accuracy + accuracy / problem.validation_size)
+    told = Evaluation(found.loss * loss, found.metric + accuracy / problem.validation_size)
     assert bool(untrue(Report(TOLD, told, state), problem, found)) is said

@@ -40,8 +40,8 @@ def record(of: Cell, **keywords: Any) -> RunRecord:
 
 def report(accuracy: float, incumbent: bool = True) -> ReportRecord:
     return ReportRecord(
-        report=0, seconds=1.0, cost=CostRecord(), schedule=[], val_loss=1.0, val_accuracy=accuracy,
-        incumbent=incumbent, test_accuracy=accuracy - 0.01 if incumbent else None,
+        report=0, seconds=1.0, cost=CostRecord(), schedule=[], val_loss=1.0, val_metric=accuracy,
+        incumbent=incumbent, test_metric=accuracy - 0.01 if incumbent else None,
     )  # fmt: skip
 
 
@@ -57,7 +57,7 @@ def report(accuracy: float, incumbent: bool = True) -> ReportRecord:
                 "complete",
                 record(
                     cell("fds"), reports=7, clock=ClockRecord(method=12.34),
-                    final=FinalRecord(test_loss=0.1, test_accuracy=0.9876),
+                    final=FinalRecord(test_loss=0.1, test_metric=0.9876),
                 ),
             ),
             "digits/fds/seed-0: budget, 7 reports in 12.3 s, final test accuracy 98.8 %",

@@ -46,14 +46,14 @@ def test_it_measures_on_the_test_data(referee: Referee, loaded: tuple[Problem, T
     state = Trainer(problem, 0, Clock()).start(0)
     logits = problem.network.logits(state.w, test.x, state.buffers)
     measured = referee.measure(state)
-    assert measured.accuracy == (logits.argmax(1) == test.y).double().mean().item()
+    assert measured.metric == (logits.argmax(1) == test.y).double().mean().item()
     assert measured.loss == pytest.approx(torch.nn.functional.cross_entropy(logits, test.y).item(), rel=1e-5)
 
 
 def test_weights_that_are_not_finite_are_worth_nothing(referee: Referee, loaded: Any) -> None:
     state = Trainer(loaded[0], 0, Clock()).start(0)
     state.w.fill_(torch.nan)
-    assert (referee.measure(state).loss, referee.measure(state).accuracy) == (float("inf"), 0.0)
+    assert (referee.measure(state).loss, referee.measure(state).metric) == (float("inf"), 0.0)
 
 
 def test_the_last_training_sees_every_example_and_validates_on_none(loaded: tuple[Problem, TestData]) -> None:
@@ -97,15 +97,15 @@ def test_the_draw_is_the_seeds_own_and_the_same_for_every_schedule(loaded: tuple
 
 def test_training_helps(referee: Referee) -> None:
     # 12 steps on 120 digits: some 60 % against 10 % by chance.
-    assert referee.retrain(GOOD)[0].accuracy > referee.retrain(STILL)[0].accuracy + 0.2
+    assert referee.retrain(GOOD)[0].metric > referee.retrain(STILL)[0].metric + 0.2
 
 
 def test_the_last_word_has_the_incumbent_and_the_last_schedule(referee: Referee) -> None:
     final = referee.final(GOOD, OTHER)
     good, other = referee.retrain(GOOD)[0], referee.retrain(OTHER)[0]
     assert good != other
-    assert (final.test_loss, final.test_accuracy) == (good.loss, good.accuracy)
-    assert (final.last_test_loss, final.last_test_accuracy) == (other.loss, other.accuracy)
+    assert (final.test_loss, final.test_metric) == (good.loss, good.metric)
+    assert (final.last_test_loss, final.last_test_metric) == (other.loss, other.metric)
     assert final.diverged_at is None
 
 
@@ -138,14 +138,14 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Schedule, int]]:
 def test_the_same_schedule_is_not_trained_twice(referee: Referee, trained: list[Any]) -> None:
     final = referee.final(GOOD, GOOD)
     assert trained == [(GOOD, 0)]
-    assert (final.last_test_loss, final.last_test_accuracy) == (final.test_loss, final.test_accuracy)
+    assert (final.last_test_loss, final.last_test_metric) == (final.test_loss, final.test_metric)
 
 
 def test_a_retraining_that_diverges_says_where(loaded: tuple[Problem, TestData]) -> None:
     wild = Schedule.of({"lr": 1e30, "momentum": 0.0, "weight_decay": 0.0})
     evaluation, diverged_at = Referee(*loaded, seed=0).retrain(wild)
     assert diverged_at is not None
-    assert (evaluation.loss, evaluation.accuracy) == (float("inf"), 1 / 10)  # it guesses
+    assert (evaluation.loss, evaluation.metric) == (float("inf"), 1 / 10)  # it guesses
 
 
 # ------------------------------------------------------------------------------- out of methods' reach

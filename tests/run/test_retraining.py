@@ -65,7 +65,7 @@ def at(*seconds: float) -> list[ReportRecord]:
             cost=CostRecord(),
             schedule=[],
             val_loss=1.0,
-            val_accuracy=0.5,
+            val_metric=0.5,
             incumbent=True,
         )
         for i, time in enumerate(seconds)
@@ -132,7 +132,7 @@ def test_all_methods_are_retrained_in_the_same_draws(tmp_path: Path) -> None:
         for one in record.retrained:
             schedule = problem.space.from_vector(reports[one.report].schedule)
             measured, _ = Referee(problem, test, 0).retrain(schedule, one.draw)
-            assert (one.test_loss, one.test_accuracy) == (measured.loss, measured.accuracy)
+            assert (one.test_loss, one.test_metric) == (measured.loss, measured.metric)
 
 
 # ------------------------------------------------------------------------------------------- in a run
@@ -146,7 +146,7 @@ def test_a_run_has_each_point_in_each_draw_and_nothing_twice(tmp_path: Path, tra
     assert {(one.report, one.draw) for one in record.retrained} == {(p, d) for p in points for d in (0, 1)}
     assert record.final is not None
     last = next(one for one in record.retrained if (one.report, one.draw) == (record.incumbent, 0))
-    assert (record.final.test_loss, record.final.test_accuracy) == (last.test_loss, last.test_accuracy)
+    assert (record.final.test_loss, record.final.test_metric) == (last.test_loss, last.test_metric)
     assert len(trained) == len(set(trained)) <= 3 * 2 + 1
     assert verify(folder).sound
     frame = load_retrained(folder)
@@ -167,11 +167,11 @@ def test_a_draw_that_diverges_is_recorded_as_diverged(tmp_path: Path, monkeypatc
     monkeypatch.setattr(Referee, "_train", blown)
     folder = run_suite(MORE, tmp_path / "out", methods="random_search").folder
     record, _ = record_of(folder)
-    assert {(one.draw, one.diverged_at, one.test_accuracy) for one in record.retrained} == {
+    assert {(one.draw, one.diverged_at, one.test_metric) for one in record.retrained} == {
         (0, None, 0.8), (1, 4, 0.1)
     }  # fmt: skip
     assert record.final is not None
-    assert record.final.test_accuracy == 0.8
+    assert record.final.test_metric == 0.8
     frame = load_retrained(folder)
     assert frame[frame["diverged"]]["draw"].unique().tolist() == [1]
 
@@ -298,7 +298,7 @@ def test_records_of_schema_1_gain_a_curve_by_the_rule_as_it_is_now(tmp_path: Pat
     assert (done.retrained, done.retrainings) == (1, 4)
     frame = load_retrained(old)
     assert frame.groupby("report")["draw"].apply(list).tolist() == [[0, 1], [0, 1]]
-    assert frame["test_accuracy"].iloc[-1] > 0.9
+    assert frame["test_metric"].iloc[-1] > 0.9
     assert verify(old).findings == []
     record = CellFiles(old / "cells" / "digits-mlp" / "fds" / "seed-0").record()
     assert record is not None

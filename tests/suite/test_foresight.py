@@ -49,7 +49,7 @@ def test_nothing_is_said_of_a_sound_suite(tmp_path: Path) -> None:
     ("model", "said"),
     [
         ("net.py:drops", r"the layer '1' \(Dropout\) drops out at random"),
-        ("net.py:narrow", r"it gives \(7,\) logits for 10 classes"),
+        ("net.py:narrow", r"it gives \(7,\) outputs for 10 classes"),
         ("lenet", "lenet takes images of 28 or 32 pixels, not 8"),
     ],
 )

@@ -68,7 +68,7 @@ def test_a_csv_beside_the_suite_is_run_from_anywhere(
     for result in summary.results:
         assert result.record is not None
         assert result.record.final is not None
-        assert result.record.final.test_accuracy > 0.6
+        assert result.record.final.test_metric > 0.6
     assert verify(tmp_path / "out").sound
 
 

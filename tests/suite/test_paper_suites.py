@@ -100,7 +100,7 @@ def test_a_few_steps_of_the_cifar_suite_run(tmp_path: Path, problem: str, method
     (run,) = load_runs(tmp_path / "out").to_dict("records")
     assert run["inner_steps"] >= 3
     assert run["reports"] >= 1
-    assert 0 <= run["final_test_accuracy"] <= 1
+    assert 0 <= run["final_test_metric"] <= 1
 
 
 @pytest.mark.slow

@@ -485,8 +485,8 @@ def test_an_evaluation_is_mean_loss_and_accuracy_over_the_trial_s_validation_dat
     logits = module(data.x_validation).detach()
     evaluation = trainer.evaluate(state)
     assert evaluation.loss == pytest.approx(F.cross_entropy(logits, data.y_validation).item(), rel=1e-9)
-    assert evaluation.accuracy == (logits.argmax(1) == data.y_validation).double().mean().item()
-    assert evaluation.accuracy > 0
+    assert evaluation.metric == (logits.argmax(1) == data.y_validation).double().mean().item()
+    assert evaluation.metric > 0
 
 
 def test_an_evaluation_changes_no_state(normed: str) -> None:
@@ -506,7 +506,7 @@ def test_many_examples_are_evaluated_in_batches_and_each_counts_once() -> None:
     logits = problem.network.logits(state.w, problem.x)
     evaluation = evaluate_on(problem, state, problem.x, problem.y)
     assert evaluation.loss == pytest.approx(F.cross_entropy(logits, problem.y).item(), rel=1e-12)
-    assert evaluation.accuracy * count == pytest.approx(int((logits.argmax(1) == problem.y).sum()), abs=1e-6)
+    assert evaluation.metric * count == pytest.approx(int((logits.argmax(1) == problem.y).sum()), abs=1e-6)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, 1e308])

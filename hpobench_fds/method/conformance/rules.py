@@ -181,7 +181,7 @@ def _same(plain: Trace, again: Trace, skipped: int, what: str) -> None:
     _no_error(again)
     rest = plain.seen[skipped:]
     for number, (one, other) in enumerate(zip(rest, again.seen, strict=False), skipped):
-        for name in ("schedule", "loss", "accuracy", "fidelity", "steps"):
+        for name in ("schedule", "loss", "metric", "fidelity", "steps"):
             if getattr(one, name) != getattr(other, name):
                 before, after = getattr(one, name), getattr(other, name)
                 raise BrokenRuleError(f"{what} differs at report {number}: {name} was {before}, is {after}")

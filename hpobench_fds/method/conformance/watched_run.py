@@ -123,7 +123,7 @@ class Seen:
 
     schedule: tuple[float, ...]
     loss: float
-    accuracy: float
+    metric: float
     fidelity: float
     steps: int  # on the clock
 
@@ -172,7 +172,7 @@ class Listener:
         if report.state is not None and report.state.step > steps:
             self._trace.complain("clock", f"{report.state.step} steps trained, {steps} counted on the clock")
         self._trace.seen.append(
-            Seen(tuple(vector.tolist()), float(evaluation.loss), evaluation.accuracy, report.fidelity, steps)
+            Seen(tuple(vector.tolist()), float(evaluation.loss), evaluation.metric, report.fidelity, steps)
         )
         self._trace.seconds.append(self._clock.seconds)
 
@@ -220,10 +220,10 @@ class Listener:
         data = self._referee.data(state.trial)
         truth = evaluate_on(self._problem, state, data.x_validation, data.y_validation)
         near = math.isclose(truth.loss, evaluation.loss, rel_tol=1e-4, abs_tol=1e-6)
-        if not (near and math.isclose(truth.accuracy, evaluation.accuracy, abs_tol=1e-6)):
+        if not (near and math.isclose(truth.metric, evaluation.metric, abs_tol=1e-6)):
             return (
-                f"validation loss {evaluation.loss:.6g} and accuracy {evaluation.accuracy:.6g}, but the "
-                f"reported state has {truth.loss:.6g} and {truth.accuracy:.6g}"
+                f"validation loss {evaluation.loss:.6g} and accuracy {evaluation.metric:.6g}, but the "
+                f"reported state has {truth.loss:.6g} and {truth.metric:.6g}"
             )
         if self._explains(report, state):
             return ""

@@ -61,7 +61,7 @@ def test_the_page_holds_verdict_table_figures_runs_and_the_command(page: str, re
     assert "Retrained test accuracy (%)" in text
     assert "hpobench run tiny.toml" in text
     assert "All 4 runs" in text
-    final = json.loads((cell(results) / "run.json").read_text())["final"]["test_accuracy"]
+    final = json.loads((cell(results) / "run.json").read_text())["final"]["test_metric"]
     assert f"{100 * final:.2f}" in text
     assert page.count("<figure id=") >= 5
     assert page.count("data:image/png;base64,") == page.count("<figure id=")

@@ -156,7 +156,7 @@ def test_equal_accuracies_are_no_difference(results: Results) -> None:
 
 def test_without_retraining_it_is_said_whose_accuracy_it_is(results: Results) -> None:
     board(results, {"fds": [0.9] * 6, "tpe": [0.8] * 6})
-    runs = results.runs.assign(final_test_accuracy=None)
+    runs = results.runs.assign(final_test_metric=None)
     (found,) = (f for f in findings(results.reports, runs) if question_of(f) == "accuracy")
     assert "Highest test accuracy of the weights in hand (none was retrained): FDS" in told(found)
 

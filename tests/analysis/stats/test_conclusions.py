@@ -43,7 +43,7 @@ def test_findings_hold_the_numbers_of_what_they_say() -> None:
     assert values == {"tpe": (12, "", (8, 8)), "hd": (0.25, "", (8, 8)), "bohb": (500, ">", (0, 8))}
     assert isinstance(accuracy, Accuracy)
     assert (accuracy.measure, accuracy.mine.value, accuracy.best.method) == (
-        "final_test_accuracy",
+        "final_test_metric",
         0.9,
         "tpe",
     )

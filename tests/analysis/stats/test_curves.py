@@ -29,7 +29,7 @@ def test_the_fabricated_frames_have_the_columns_of_the_contract(study: Results) 
 def test_only_incumbents_move_the_curve_even_if_another_report_tests_better(results: Results) -> None:
     results.add("fds", 0, [(1, 0.5), (2, 0.9), (3, 0.7)], incumbent=[True, False, True])
     reports = results.reports
-    reports.loc[1, "test_accuracy"] = 0.9  # measured, but validation did not choose it
+    reports.loc[1, "test_metric"] = 0.9  # measured, but validation did not choose it
     curve = only(curves_of(reports, results.runs))
     assert curve.times.tolist() == [0, 1, 3]
     assert curve.values.tolist()[1:] == [0.5, 0.7]
@@ -120,7 +120,7 @@ def test_a_failed_run_keeps_the_curve_that_it_had(results: Results) -> None:
 def test_an_incumbent_whose_test_was_not_measured_is_unknown_not_carried(results: Results) -> None:
     results.add("fds", 0, [(1, 0.5), (2, 0.9)])
     reports = results.reports
-    reports.loc[1, "test_accuracy"] = None
+    reports.loc[1, "test_metric"] = None
     assert np.isnan(only(curves_of(reports, results.runs)).at(np.array([2.0]))).all()
 
 

@@ -21,7 +21,7 @@ def draws(results: Results, report: int, accuracies: list[float], seed: int = 0)
     kept = ["suite", "problem", "method", "seed", "report", "seconds", "inner_steps", "gradient_equivalents"]
     return pd.DataFrame(
         [
-            {**row[kept], "draw": i, "test_accuracy": a, "test_loss": 1 - a, "diverged": np.isnan(a)}
+            {**row[kept], "draw": i, "test_metric": a, "test_loss": 1 - a, "diverged": np.isnan(a)}
             for i, a in enumerate(accuracies)
         ],
         columns=RETRAINED_COLUMNS,

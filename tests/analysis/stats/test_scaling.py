@@ -10,9 +10,9 @@ from planted_scaling import add, series
 
 def test_medians_by_number_and_what_was_trained_again_apart(results: Results) -> None:
     table = scaling.accuracies(series(results).runs).set_index(["method", "hyperparameters", "measure"])
-    assert table.loc[("tpe", 9, "incumbent_test_accuracy"), "median"] == pytest.approx(0.701)
-    assert table.loc[("tpe", 9, "incumbent_test_accuracy"), "low"] == pytest.approx(0.7)
-    assert table.loc[("tpe", 9, "final_test_accuracy"), "median"] == pytest.approx(0.6)
+    assert table.loc[("tpe", 9, "incumbent_test_metric"), "median"] == pytest.approx(0.701)
+    assert table.loc[("tpe", 9, "incumbent_test_metric"), "low"] == pytest.approx(0.7)
+    assert table.loc[("tpe", 9, "final_test_metric"), "median"] == pytest.approx(0.6)
     assert set(table["series"]) == {"windows"}
     assert set(table["seeds"]) == {3}
 
@@ -23,7 +23,7 @@ def test_a_run_that_failed_has_no_accuracy(results: Results) -> None:
         results.add("tpe", seed, [], problem="windows-9", status="failed")
         results._runs[-1]["schedule_names"] = [f"lr[{i}]" for i in range(9)]
     table = scaling.accuracies(results.runs).set_index(["method", "hyperparameters", "measure"])
-    assert table.loc[("tpe", 9, "incumbent_test_accuracy"), "median"] == pytest.approx(0.701)
+    assert table.loc[("tpe", 9, "incumbent_test_metric"), "median"] == pytest.approx(0.701)
 
 
 def test_two_problems_of_one_size_are_no_series(results: Results) -> None:

@@ -17,7 +17,7 @@ def small(results: Results) -> Results:
 
 def test_planted_numbers(results: Results) -> None:
     table = verdict_table(*small(results).both).set_index("method")
-    assert set(table["measure"]) == {"final_test_accuracy"}
+    assert set(table["measure"]) == {"final_test_metric"}
     assert table.loc["fds", "accuracy"] == pytest.approx(0.87)
     assert table.loc["fds", "values"] == pytest.approx((0.85, 0.87, 0.92))
     assert table.loc["fds", ["accuracy_low", "accuracy_high"]].tolist() == pytest.approx([0.85, 0.92])
@@ -66,10 +66,10 @@ def test_a_method_that_only_failed_is_a_row_without_numbers(results: Results) ->
 
 def test_without_retraining_the_weights_in_hand_are_the_measure_of_the_whole_table(results: Results) -> None:
     small(results)
-    runs = results.runs.assign(final_test_accuracy=None)
-    runs.loc[runs["method"] == "tpe", "incumbent_test_accuracy"] = 0.99
+    runs = results.runs.assign(final_test_metric=None)
+    runs.loc[runs["method"] == "tpe", "incumbent_test_metric"] = 0.99
     table = verdict_table(results.reports, runs).set_index("method")
-    assert set(table["measure"]) == {"incumbent_test_accuracy"}
+    assert set(table["measure"]) == {"incumbent_test_metric"}
     assert table["best"].to_dict() == {"tpe": True, "fds": False}
 
 
