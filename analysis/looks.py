@@ -97,7 +97,8 @@ class Shown:
     @classmethod
     def of(cls, metric: Metric) -> Shown:
         factor = metric.shown if metric.higher_is_better else -metric.shown
-        return cls(metric.name, metric.unit, factor, "points" if metric.unit == " %" else metric.unit.strip())
+        step = "points" if metric.unit == " %" else metric.name.partition(" ")[0]
+        return cls(metric.name, metric.unit, factor, step)
 
     @property
     def axis(self) -> str:

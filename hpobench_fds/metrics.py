@@ -25,5 +25,5 @@ class Metric:
 
 ACCURACY = Metric("accuracy", " %", 100.0, True)
 R_SQUARED = Metric("R²", " %", 100.0, True)
-BITS = Metric("bits a token", " bits", 1.0, False)
+BITS = Metric("bits a token", "", 1.0, False)
 METRICS = {one.name: one for one in (ACCURACY, R_SQUARED, BITS)}

@@ -96,7 +96,7 @@ def unrolled_loss(trainer: Trainer, vector: Tensor, trial: int = 0, last: int | 
             for n in p.rule.defaults
         ]
         w, slots = p.rule.update(Step(leaf, slots, g, hypers, t))
-    return p.network.loss(w, data.x_validation, data.y_validation)
+    return p.network.loss(w, data.x_validation, data.y_validation, plain=True)
 
 
 def autograd_hypergradient(

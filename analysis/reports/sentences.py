@@ -230,9 +230,9 @@ def _one_gap(one: Versus, looks: Looks, problem: str) -> str:
     shown = looks.shown(problem)
     sign = abs(shown.factor) * (1 if one.outcome == "ahead" else -1)
     low, high = sorted((sign * one.low, sign * one.high)) if np.isfinite(one.low) else (np.nan, np.nan)
-    span = say("span", low=_signed(low), high=_signed(high)) if np.isfinite(low) else ""
+    span = say("span", low=_signed(low, shown), high=_signed(high, shown)) if np.isfinite(low) else ""
     name = looks.label(one.method)
-    return say("one gap", name=name, value=_signed(sign * one.value), step=shown.step, span=span)
+    return say("one gap", name=name, value=_signed(sign * one.value, shown), step=shown.step, span=span)
 
 
 def _middle(middle: Middle, shown: Shown) -> str:
@@ -297,13 +297,19 @@ def _group(found: Group, looks: Looks) -> str:
         tail = say("group tail", gap=_gap(-by * one.most, -by * one.least, shown)) if one.seeds > 1 else ""
         return say("group of few", tail=tail, **common)
     if one.outcome == "undecided":
-        return say(
-            "group undecided", value=_signed(value), low=_signed(low), high=_signed(high), **common
-        )  # fmt: skip
+        ends = {"low": _signed(low, shown), "high": _signed(high, shown)}
+        return say("group undecided", value=_signed(value, shown), **ends, **common)
     if one.outcome == "ahead":
         value, low, high = -value, -high, -low
     way = ways["Below" if one.outcome == "ahead" else "Above"].lower()
-    return say("group told", value=_signed(value), way=way, low=_signed(low), high=_signed(high), **common)
+    return say(
+        "group told",
+        value=_signed(value, shown),
+        way=way,
+        low=_signed(low, shown),
+        high=_signed(high, shown),
+        **common,
+    )
 
 
 def _gap(low: float, high: float, shown: Shown) -> str:
@@ -311,10 +317,10 @@ def _gap(low: float, high: float, shown: Shown) -> str:
     ways = _ways(shown)
     above, below = ways["Above"].lower(), ways["Below"].lower()
     if high <= 0:
-        return f"{_signed(-high)} to {_signed(-low)} {shown.step} {below}"
+        return f"{_signed(-high, shown)} to {_signed(-low, shown)} {shown.step} {below}"
     if low >= 0:
-        return f"{_signed(low)} to {_signed(high)} {shown.step} {above}"
-    return f"between {_signed(-low)} {shown.step} {below} and {_signed(high)} {above}"
+        return f"{_signed(low, shown)} to {_signed(high, shown)} {shown.step} {above}"
+    return f"between {_signed(-low, shown)} {shown.step} {below} and {_signed(high, shown)} {above}"
 
 
 # ---- over problems ------------------------------------------------------------------------------------
@@ -384,8 +390,8 @@ def _times(value: float) -> str:
     return f"{value:.0f}" if value >= 9.95 else f"{value:.1f}" if value >= 0.095 else f"{value:.2g}"
 
 
-def _signed(value: float) -> str:
-    text = f"{value + 0.0:.1f}".replace("-0.0", "0.0")
+def _signed(value: float, shown: Shown) -> str:
+    text = f"{round(value, shown.digits) + 0.0:.{shown.digits}f}"
     return text.replace("-", "\N{MINUS SIGN}")
 
 

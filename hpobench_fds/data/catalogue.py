@@ -14,8 +14,9 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
+from hpobench_fds.data.checked import Own, Targets
 from hpobench_fds.data.dataset import Dataset, digest_of
-from hpobench_fds.data.own import FORMS, Own, is_own, read_own
+from hpobench_fds.data.own import FORMS, is_own, read_own
 from hpobench_fds.data.packaged import PACKAGED, read_packaged
 from hpobench_fds.data.readers import (
     Part,
@@ -31,7 +32,7 @@ from hpobench_fds.data.readers import (
     read_svhn,
     svhn_files,
 )
-from hpobench_fds.data.splits import stratified_subset
+from hpobench_fds.data.splits import strata, stratified_subset
 from hpobench_fds.errors import InputError
 
 DATA_ROOT = Path("~/.cache/hpobench_fds")
@@ -130,6 +131,11 @@ def _all_there(paths: list[Path]) -> bool:
     return all(path.is_file() for path in paths)
 
 
+TARGETS: Mapping[str, Targets] = MappingProxyType(
+    {"cross_entropy": "classes", "squared_error": "numbers", "next_token": "tokens"}
+)
+"""Which targets each loss is of."""
+
 Loader = Callable[[Path, torch.dtype], Dataset]
 _REGISTERED: dict[str, Loader] = {}
 _needs = {name: source.needs for table in (_BUILTIN, PACKAGED) for name, source in table.items()}
@@ -151,6 +157,22 @@ def register_dataset(name: str, loader: Loader, needs: str = "whatever its loade
         raise InputError(f"{name!r} is a built-in dataset", key="dataset", allowed="another name")
     _REGISTERED[name] = loader
     _needs[name] = needs
+
+
+def targets_of(name: str) -> Targets | None:
+    """What a data set of that name has to be told; None of a user's own, which may be either."""
+    if name in PACKAGED:
+        return PACKAGED[name].targets
+    return "classes" if name in _BUILTIN or name in _REGISTERED else None
+
+
+def check_targets(name: str, targets: Targets, *, where: object = None) -> None:
+    """Raise InputError if a data set is known to have other targets than a loss asks for."""
+    known = targets_of(name)
+    if known is not None and known != targets:
+        loss = next(loss for loss, kind in TARGETS.items() if kind == known)
+        told = f"{name} has {known} for targets, not {targets}"
+        raise InputError(told, where=where, key="dataset", allowed=f'loss = "{loss}"')
 
 
 def shape_of(name: str) -> tuple[tuple[int, ...], int] | None:
@@ -202,6 +224,7 @@ def load_dataset(
     test_limit: int | None = None,
     where: object = None,
     base: Path | None = None,
+    targets: Targets = "classes",
 ) -> Dataset:
     """The dataset of that name (see DATASETS), or a user's own (see ``own``), normalised, on the device.
 
@@ -212,6 +235,7 @@ def load_dataset(
     train_limit, test_limit : keep that many examples, the same every time, classes in proportion; a smaller
         subset lies within a larger one. All are kept if there are fewer.
     where : the place in a suite to name in errors. base : the folder that a path is relative to.
+    targets : what is to be told: classes, numbers (of a user's own table too), or the tokens that follow.
 
     Raises
     ------
@@ -223,13 +247,14 @@ def load_dataset(
     if not dtype.is_floating_point:
         raise InputError(f"{dtype}", where=where, key="dtype", allowed="a floating-point dtype")
     request = Request(name, data_root(root), download, where, DATASETS.get(name, ""))
+    check_targets(name, targets, where=where)
     if name in _BUILTIN:
         return _load_builtin(request, device, dtype, train_limit, test_limit)
     if name in PACKAGED:
         software = PACKAGED[name].software
         return _load_own(name, read_packaged(request), software, device, dtype, train_limit, test_limit)
     if name not in _REGISTERED and is_own(name):
-        own = read_own(name, base, where=where)
+        own = read_own(name, base, targets, where=where)
         return _load_own(name, own, {}, device, dtype, train_limit, test_limit)
     if name in _REGISTERED:
         return _load_registered(request, device, dtype, train_limit, test_limit)
@@ -304,6 +329,7 @@ def _load_own(
         _limited(own.x_train, own.y_train, train_limit, "train"),
         _limited(own.x_test, own.y_test, test_limit, "test"),
         own.labels,
+        own.outputs,
         own.digest,
         software=software,
         device=device,
@@ -352,5 +378,5 @@ def _check_registered(request: Request, dataset: Dataset) -> None:
 def _limited(images: Tensor, labels: Tensor, limit: int | None, part: str) -> tuple[Tensor, Tensor]:
     if limit is None or limit >= len(labels):
         return images, labels
-    chosen = stratified_subset(labels, limit, part).to(labels.device)
+    chosen = stratified_subset(strata(labels), limit, part).to(labels.device)
     return images[chosen], labels[chosen]

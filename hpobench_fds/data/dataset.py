@@ -12,10 +12,11 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A classification dataset, normalised, whole, on one device.
+    """A dataset, normalised, whole, on one device.
 
     x_train, x_test : [N, ...] floating point, images [N, C, H, W]; or int64 codes, for models that embed
-        them. Contiguous. y_train, y_test : [N] int64 in [0, classes).
+        them. Contiguous. y_train, y_test : [N] int64 in [0, classes); or numbers [N, k], or tokens [N, ...].
+    classes : how many outputs a model has: classes, numbers, or tokens.
     black : [C], the normalised value of raw 0, with which crops are padded; None pads with the mean, 0.
     labels : what each class is called, where that is not its number.
     digest : SHA-256 of all examples as read, before any is left out; None of a registered data set.
@@ -52,9 +53,9 @@ class Dataset:
         return replace(
             self,
             x_train=self.x_train.to(device, kind),
-            y_train=self.y_train.to(device),
+            y_train=_moved(self.y_train, device, dtype),
             x_test=self.x_test.to(device, kind),
-            y_test=self.y_test.to(device),
+            y_test=_moved(self.y_test, device, dtype),
             black=None if self.black is None else self.black.to(device, kind),
         )
 
@@ -65,16 +66,17 @@ class Dataset:
         train: tuple[Tensor, Tensor],
         test: tuple[Tensor, Tensor],
         labels: Sequence[str],
+        outputs: int,
         digest: str,
         *,
         software: Mapping[str, str] | None = None,
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> Dataset:
-        """From examples [N, ...] as they are and classes [N]: numbers get mean 0 and variance 1 in training.
+        """From examples [N, ...] and targets as they are: numbers get mean 0 and variance 1 in training.
 
-        Each column of a table for itself; of more dimensions each index of the first, the channel. What does
-        not vary becomes 0. int64 codes stay as they are.
+        Each column of a table for itself, each target too; of more dimensions each index of the first, the
+        channel. What does not vary becomes 0. int64 codes, classes and tokens stay as they are.
         """
         shift, scale = torch.zeros(()), torch.ones(())
         codes = train[0].dtype == torch.int64
@@ -90,14 +92,20 @@ class Dataset:
                 return raw.to(device)
             return ((raw.to(torch.float64) - shift) / scale).to(device, dtype).contiguous()
 
+        def told(y: Tensor) -> Tensor:
+            if not y.is_floating_point():
+                return y.to(device, torch.int64)
+            middle, spread = train[1].mean(0), train[1].std(0, correction=0)
+            return ((y - middle) / spread).to(device, dtype).contiguous()
+
         image = train[0].dim() == 4 and not codes
         return cls(
             name=name,
             x_train=normalise(train[0]),
-            y_train=train[1].to(device, torch.int64),
+            y_train=told(train[1]),
             x_test=normalise(test[0]),
-            y_test=test[1].to(device, torch.int64),
-            classes=len(labels),
+            y_test=told(test[1]),
+            classes=outputs,
             black=normalise(torch.zeros_like(train[0][:1, :, :1, :1]))[0].flatten() if image else None,
             labels=tuple(labels),
             digest=digest,
@@ -144,6 +152,10 @@ class Dataset:
             digest=digest,
             software=software or {},
         )
+
+
+def _moved(y: Tensor, device: str | torch.device, dtype: torch.dtype | None) -> Tensor:
+    return y.to(device, dtype) if y.is_floating_point() and dtype else y.to(device)
 
 
 def digest_of(*tensors: Tensor) -> str:

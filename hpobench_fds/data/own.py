@@ -6,47 +6,22 @@ Everything wrong is said in one line that names the file and the place in it. Pi
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from hpobench_fds.data.dataset import digest_of
-from hpobench_fds.data.splits import stratified_subset
+from hpobench_fds.data.checked import PARTS, Array, Own, Raw, Targets, checked
 from hpobench_fds.errors import InputError
 from hpobench_fds.python_file import find_file, import_file
 
-Array = NDArray[Any]
-
 FORMS = "data.npz, data.csv, data.parquet, FILE.py:FUNCTION or a folder of images"
 TARGET, SPLIT = "target", "split"  # columns of a table with a meaning
-PARTS = ("train", "test")
-TEST_SHARE = 0.2  # of the examples, where a source does not say which are for testing
 MOST_CATEGORIES = 1000  # of a column: each becomes an input
-
-
-@dataclass(frozen=True, eq=False)
-class Own:
-    """Examples x [N, ...] (floats, bytes, or int64 codes) and classes y [N] of both parts.
-
-    labels : the user's own value of each class, as text. digest : SHA-256 of all examples and classes.
-    """
-
-    x_train: Tensor
-    y_train: Tensor
-    x_test: Tensor
-    y_test: Tensor
-    labels: tuple[str, ...]
-
-    @property
-    def digest(self) -> str:
-        return digest_of(self.x_train, self.y_train, self.x_test, self.y_test)
 
 
 def is_own(name: str) -> bool:
@@ -76,14 +51,21 @@ def find_own(name: str, base: Path | None = None, *, where: object = None, key: 
     return path
 
 
-def read_own(name: str, base: Path | None = None, *, where: object = None, key: str = "dataset") -> Own:
-    """The data of that name. Raises InputError for whatever is wrong with it."""
+def read_own(
+    name: str,
+    base: Path | None = None,
+    targets: Targets = "classes",
+    *,
+    where: object = None,
+    key: str = "dataset",
+) -> Own:
+    """The data of that name, with targets of a kind. Raises InputError for whatever is wrong with it."""
     path = find_own(name, base, where=where, key=key)
     if path.is_dir():
-        return checked(_images(path), path)
+        return checked(_images(path), path, targets)
     if path.suffix == ".py":
-        return checked(_returned(path, name.rpartition(":")[2], where, key), path)
-    return checked(_READERS[path.suffix](path), path)
+        return checked(_returned(path, name.rpartition(":")[2], where, key), path, targets)
+    return checked(_READERS[path.suffix](path), path, targets)
 
 
 def data_digest(name: str, base: Path | None = None) -> dict[str, str]:
@@ -108,8 +90,6 @@ def _digest_of(path: Path, seen: tuple[tuple[str, int, int], ...]) -> str:
 
 
 # --------------------------------------------------------------------------------------------- reading
-
-Raw = Mapping[str, Array]  # x and y, or x_train, y_train, x_test and y_test
 
 
 def _npz(path: Path) -> Raw:
@@ -260,96 +240,3 @@ def _image_folder(path: Path) -> tuple[Array, Array]:
 
 
 _READERS: dict[str, Callable[[Path], Raw]] = {".npz": _npz, ".csv": _table, ".parquet": _table}
-
-
-# -------------------------------------------------------------------------------------------- checking
-
-
-def checked(raw: Raw, path: Path) -> Own:
-    """Examples and classes of what was read; a part for testing is drawn where there is none.
-
-    Raises InputError, naming ``path``, for whatever is wrong with them.
-    """
-    names = {f"{axis}_{part}" for axis in "xy" for part in PARTS}
-    if not (names <= raw.keys() or {"x", "y"} <= raw.keys()):
-        told = f"holds {', '.join(sorted(raw)) or 'nothing'}"
-        raise InputError(told, where=path, allowed="x and y, or x_train, y_train, x_test and y_test")
-    apart = names <= raw.keys()
-    pairs = [(f"x_{p}", f"y_{p}") for p in PARTS] if apart else [("x", "y")]
-    examples = [_examples(raw[x], x, path) for x, _ in pairs]
-    targets = [_targets(raw[y], y, len(x), path) for x, (_, y) in zip(examples, pairs, strict=True)]
-    classes = np.unique(targets[0])
-    if len(classes) < 2:
-        raise InputError(f"one class alone: {classes[0]!s}", where=path, allowed="two or more")
-    if apart:
-        _alike(examples, targets, classes, path)
-    parts = [
-        (x, torch.from_numpy(np.searchsorted(classes, y))) for x, y in zip(examples, targets, strict=True)
-    ]
-    train, test = parts if apart else _drawn(*parts[0], path)
-    return Own(*train, *test, labels=tuple(str(value) for value in classes))
-
-
-def _examples(values: Array, name: str, path: Path) -> Tensor:
-    """Examples [N, ...]: bytes and codes as they are, other numbers as float64, all finite."""
-    if values.dtype.kind not in "fiub":
-        raise InputError(f"{name} is of type {values.dtype}", where=path, allowed="numbers")
-    if values.ndim < 2 or not values.size:
-        told = f"{name} has shape {values.shape}"
-        raise InputError(told, where=path, allowed="(examples, ...), at least one of each")
-    if values.dtype.kind in "iu" and values.dtype != np.uint8:
-        return torch.from_numpy(values.astype(np.int64))
-    if values.dtype.kind != "f":
-        return torch.from_numpy(np.ascontiguousarray(values.astype(np.uint8)))
-    values = np.asarray(values, np.float64)
-    if not np.isfinite(values).all():
-        place = tuple(int(i[0]) for i in np.nonzero(~np.isfinite(values)))
-        text = ", ".join(map(str, place))
-        raise InputError(f"{name}[{text}] is {values[place]}", where=path, allowed="finite numbers")
-    return torch.from_numpy(np.ascontiguousarray(values))
-
-
-def _targets(values: Array, name: str, count: int, path: Path) -> Array:
-    """Labels [N] of any values that can be put in order; whole numbers as integers."""
-    if values.shape != (count,):
-        raise InputError(f"{name} has shape {values.shape} for {count} examples", where=path)
-    if values.dtype.kind == "O":  # of a table: its texts
-        values = values.astype(str)
-    if values.dtype.kind == "f":
-        if not np.isfinite(values).all():
-            place = int(np.nonzero(~np.isfinite(values))[0][0])
-            raise InputError(f"{name}[{place}] is {values[place]}", where=path, allowed="a label")
-        if not (values == np.round(values)).all():
-            odd = values[values != np.round(values)][0]
-            told = f"{name} holds {odd:g}, which is no class"
-            raise InputError(told, where=path, allowed="whole numbers or texts")
-        values = values.astype(np.int64)
-    if values.dtype.kind not in "iubUS":
-        raise InputError(f"{name} is of type {values.dtype}", where=path, allowed="whole numbers or texts")
-    return values
-
-
-def _alike(examples: Sequence[Tensor], targets: Sequence[Array], classes: Array, path: Path) -> None:
-    """Both parts are of one kind, and the training part has every class."""
-    (x, other), (y, test) = examples, targets
-    if x.shape[1:] != other.shape[1:] or x.dtype != other.dtype:
-        told = [f"{one.dtype} of shape {tuple(one.shape[1:])}" for one in (x, other)]
-        raise InputError(f"x_train is {told[0]}, x_test {told[1]}", where=path, allowed="the same")
-    if y.dtype.kind != test.dtype.kind:
-        raise InputError(f"y_train is of type {y.dtype}, y_test of {test.dtype}", where=path)
-    unseen = np.setdiff1d(test, classes)
-    if len(unseen):
-        raise InputError(f"class {unseen[0]!s} is in y_test alone", where=path)
-
-
-def _drawn(x: Tensor, y: Tensor, path: Path) -> list[tuple[Tensor, Tensor]]:
-    """Training and test parts: a share of each class for testing, the same every time."""
-    count = round(TEST_SHARE * len(y))
-    if not 1 <= count < len(y):
-        raise InputError(f"{len(y)} examples are too few to keep some for testing", where=path)
-    chosen = torch.zeros(len(y), dtype=torch.bool)
-    chosen[stratified_subset(y, count, "test part")] = True
-    parts = [(x[~chosen], y[~chosen]), (x[chosen], y[chosen])]
-    if len(torch.unique(parts[0][1])) < len(torch.unique(y)):
-        raise InputError("a class has a single example, which cannot be in both parts", where=path)
-    return parts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -14,7 +14,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-from hpobench_fds.data.own import TARGET, Own, Raw, checked, columns_of
+from hpobench_fds.data.checked import Own, Raw, Targets, checked
+from hpobench_fds.data.own import TARGET, columns_of
 from hpobench_fds.data.readers import Request
 from hpobench_fds.errors import InputError
 
@@ -38,6 +39,7 @@ class Packaged:
     classes: int
     sizes: tuple[int, int]
     extra: bool = True
+    targets: Targets = "classes"
 
     @property
     def needs(self) -> str:
@@ -73,15 +75,15 @@ def read_packaged(request: Request) -> Own:
         raise request.error(f"the package {source.package} is not installed: {EXTRA} brings it")
     try:
         raw, path = source.read(folder)
-        own = checked(raw, path)
+        own = checked(raw, path, source.targets)
     except InputError as error:
         raise request.error(str(error)) from error
     except Exception as error:  # another version of the package may lack anything
         problem = f"the package {source.package} in {folder} cannot be used: {type(error).__name__}: {error}"
         raise request.error(problem) from error
-    found = (tuple(own.x_train.shape[1:]), len(own.labels))
+    found = (tuple(own.x_train.shape[1:]), own.outputs)
     if found != (source.shape, source.classes):
-        problem = f"{path} holds {found[1]} classes of examples of shape {found[0]}"
+        problem = f"{path} holds {found[1]} {source.targets} of examples of shape {found[0]}"
         raise request.error(problem, f"{source.classes} of shape {source.shape}")
     return own
 
@@ -90,7 +92,9 @@ def _scikit_learn(name: str, folder: Path) -> tuple[Raw, Path]:
     from sklearn import datasets
 
     bunch = getattr(datasets, f"load_{name}")()
-    return {"x": bunch.data, "y": bunch.target_names[bunch.target]}, folder / "datasets"
+    names = bunch.get("target_names")
+    y = bunch.target if names is None else names[bunch.target]
+    return {"x": bunch.data, "y": y}, folder / "datasets"
 
 
 def _keel(name: str, folder: Path) -> tuple[Raw, Path]:
@@ -144,6 +148,7 @@ def _of_keel(name: str, inputs: int, classes: int, sizes: tuple[int, int]) -> Pa
 PACKAGED: Mapping[str, Packaged] = MappingProxyType(
     {
         "breast_cancer": _of_scikit_learn("breast_cancer", 30, 2, (455, 114)),
+        "diabetes": replace(_of_scikit_learn("diabetes", 10, 1, (354, 88)), targets="numbers"),
         "wine": _of_scikit_learn("wine", 13, 3, (142, 36)),
         "letter": _of_keel("letter", 16, 26, (16_000, 4_000)),
         "satimage": _of_keel("satimage", 36, 6, (5_148, 1_287)),

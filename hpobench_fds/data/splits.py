@@ -50,6 +50,11 @@ def make_split(n: int, validation_fraction: float, seed: int, *, where: object =
     return Split(train=order[size:].sort().values, validation=order[:size].sort().values)
 
 
+def strata(y: Tensor) -> Tensor:
+    """What examples [N] are drawn in proportion to: their class; of other targets nothing."""
+    return y if y.dim() == 1 and not y.is_floating_point() else torch.zeros(len(y), dtype=torch.int64)
+
+
 def stratified_subset(labels: Tensor, limit: int, stream: str) -> Tensor:
     """Ascending indices [min(limit, N)] of a fixed subset with the classes of ``labels`` [N] in proportion.
 

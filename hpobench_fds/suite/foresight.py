@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hpobench_fds.data.catalogue import shape_of
+from hpobench_fds.data.catalogue import TARGETS, check_targets, shape_of
 from hpobench_fds.errors import InputError
 from hpobench_fds.method.registry import resolve
 from hpobench_fds.nn.zoo import build_network
@@ -28,9 +28,10 @@ def foresee(suite: Suite) -> list[str]:
         if found is None:
             continue
         try:
-            if (config.model, found) not in tried:
-                build_network(config.model, *found, suite.base)
-            tried.add((config.model, found))
+            check_targets(config.dataset, TARGETS[config.loss or "cross_entropy"])
+            if (config.model, config.loss, found) not in tried:
+                build_network(config.model, *found, suite.base, objective=config.trained_for)
+            tried.add((config.model, config.loss, found))
         except InputError as error:
             raise InputError(str(error), where=suite.where, key=key) from error
         try:

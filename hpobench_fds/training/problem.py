@@ -23,7 +23,7 @@ from pydantic import (
 from torch import Tensor
 
 from hpobench_fds.data.augment import Augmentation
-from hpobench_fds.data.catalogue import load_dataset
+from hpobench_fds.data.catalogue import TARGETS, load_dataset
 from hpobench_fds.data.dataset import Dataset
 from hpobench_fds.data.splits import make_split
 from hpobench_fds.errors import InputError
@@ -223,7 +223,8 @@ def _codes(dataset: Dataset, where: str) -> int:
 
 def data_key(config: ProblemConfig) -> tuple[object, ...]:
     """What decides a problem's data: problems alike in this may share them."""
-    return config.dataset, config.dtype, config.train_limit, config.test_limit
+    targets = TARGETS[config.loss or "cross_entropy"]
+    return config.dataset, targets, config.dtype, config.train_limit, config.test_limit
 
 
 def load_data(
@@ -244,6 +245,7 @@ def load_data(
         train_limit=config.train_limit,
         test_limit=config.test_limit,
         base=base,
+        targets=TARGETS[config.loss or "cross_entropy"],
     )
 
 

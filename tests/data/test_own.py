@@ -12,7 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
-from hpobench_fds.data.own import TEST_SHARE, data_digest, find_own, is_own, read_own
+from hpobench_fds.data.checked import TEST_SHARE
+from hpobench_fds.data.own import data_digest, find_own, is_own, read_own
 from hpobench_fds.errors import InputError
 
 RNG = np.random.default_rng(0)
@@ -318,3 +319,52 @@ def test_the_digest_of_a_folder_is_of_its_files_and_their_places(tmp_path: Path)
     (tmp_path / "p" / "dog").mkdir()
     (tmp_path / "p" / "cat" / "1.png").rename(tmp_path / "p" / "dog" / "1.png")
     assert data_digest("p/", tmp_path) != before
+
+
+# ------------------------------------------------------------------------------------- numbers and tokens
+
+
+def test_numbers_are_kept_as_they_are(npz: Callable[..., Path]) -> None:
+    for y, shape in ((RNG.normal(size=50), (40, 1)), (RNG.normal(size=(50, 2)), (40, 2))):
+        own = read_own(str(npz(x=RNG.normal(size=(50, 3)), y=y)), targets="numbers")
+        assert own.y_train.shape == shape
+        assert own.y_train.dtype == torch.float64
+        assert (own.labels, own.outputs) == ((), shape[1])
+        whole = torch.cat([own.y_train, own.y_test]).flatten().tolist()
+        assert sorted(whole) == sorted(y.ravel().tolist())
+
+
+def test_whole_numbers_may_be_numbers_too(csv: Callable[[str], Path]) -> None:
+    own = read_own(
+        str(csv("size,target\n" + "".join(f"{i},{i % 7}\n" for i in range(20)))), targets="numbers"
+    )
+    assert own.y_train.dtype == torch.float64
+
+
+def test_tokens_are_of_the_shape_of_the_codes(npz: Callable[..., Path]) -> None:
+    text = RNG.integers(0, 9, (50, 6))
+    own = read_own(str(npz(x=text[:, :-1], y=text[:, 1:])), targets="tokens")
+    assert own.y_train.shape == own.x_train.shape == (40, 5)
+    assert own.outputs == int(text.max()) + 1
+    assert torch.equal(own.x_train[:, 1:], own.y_train[:, :-1])
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "said"),
+    [
+        ("numbers", lambda: arrays() | {"y": np.full(40, "a")}, "y is <U1 of shape"),
+        ("numbers", lambda: arrays() | {"y": np.full(40, np.nan)}, r"y\[0\] is nan"),
+        ("numbers", lambda: arrays() | {"y": np.ones(40)}, "target 0 is the same for all examples"),
+        ("numbers", lambda: arrays() | {"y": np.ones((40, 2, 2))}, r"y is float64 of shape \(40, 2, 2\)"),
+        ("numbers", lambda: arrays() | {"y": np.arange(39)}, r"y is int64 of shape \(39,\) for 40 examples"),
+        ("tokens", lambda: arrays(), "y is int64 of shape"),
+        ("tokens", lambda: {"x": np.ones((40, 3), int), "y": np.ones((40, 2), int)}, "both of one shape"),
+        ("tokens", lambda: {"x": np.ones((40, 3), int), "y": -np.ones((40, 3), int)}, "holds the token -1"),
+        ("classes", lambda: arrays() | {"y": np.linspace(0, 1, 40)}, 'or loss = "squared_error"'),
+    ],
+)
+def test_targets_of_another_kind_are_named(
+    npz: Callable[..., Path], kind: Any, content: Any, said: str
+) -> None:
+    with pytest.raises(InputError, match=said):
+        read_own(str(npz(**content())), targets=kind)

@@ -274,9 +274,9 @@ class Watched:
             self.segments.append((begin, inner.state.step))
             return ended
 
-        def watched_gradient(w: Tensor, x: Tensor, y: Tensor, buffers: Tensor | None = None) -> Tape:
+        def watched_gradient(*arguments: Tensor, **keywords: bool) -> Tape:
             self.gradients += 1
-            return gradient(w, x, y, buffers)
+            return gradient(*arguments, **keywords)
 
         monkeypatch.setattr(InnerStep, "run", watched_run)
         monkeypatch.setattr(trainer.problem.network, "gradient", watched_gradient)

@@ -12,13 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpobench_fds.method import Outcome, Proposal, at_fidelity, score
+from hpobench_fds.nn.losses import CrossEntropy
 from hpobench_fds.schedule import HyperparameterSpace, Schedule, ScheduleSpace
 from hpobench_fds.training.state import DIVERGED, Evaluation
 
 
 def task(objective: str, classes: int = 10) -> Any:
     return SimpleNamespace(
-        problem=SimpleNamespace(classes=classes, horizon=100, config=SimpleNamespace(objective=objective))
+        problem=SimpleNamespace(
+            classes=classes,
+            horizon=100,
+            config=SimpleNamespace(objective=objective),
+            objective=CrossEntropy(),
+        )
     )
 
 

@@ -14,6 +14,7 @@ import torch
 from optuna.samplers import BaseSampler
 
 from hpobench_fds.method import Method, Outcome, Report, Task
+from hpobench_fds.nn.losses import CrossEntropy
 from hpobench_fds.schedule import HyperparameterSpace, Schedule, ScheduleSpace, Vector
 from hpobench_fds.training.clock import Budget, Clock
 from hpobench_fds.training.state import DIVERGED, Evaluation, TrainState
@@ -79,7 +80,9 @@ class ClosedForm(Task):
         clock, self.ears = Clock(), Ears()
         clock.start()
         config = SimpleNamespace(objective=objective)
-        problem = SimpleNamespace(space=space, horizon=horizon, classes=10, config=config)
+        problem = SimpleNamespace(
+            space=space, horizon=horizon, classes=10, config=config, objective=CrossEntropy()
+        )
         trainer: Any = SimpleNamespace(
             problem=problem, clock=clock, budget=Budget(clock, steps=steps), seed=seed
         )

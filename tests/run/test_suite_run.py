@@ -409,9 +409,7 @@ def test_the_incumbent_is_the_best_by_the_objective(
     record, reports = world.cell(suite)
     assert [report.incumbent for report in reports] == incumbents
     assert record.incumbent == max(i for i, incumbent in enumerate(incumbents) if incumbent)
-    assert [
-        report.test_metric is not None for report in reports
-    ] == incumbents  # measured then and only then
+    assert [report.test_metric is not None for report in reports] == incumbents  # measured then and only then
 
 
 @pytest.mark.parametrize("losses", [[], [INF, NAN]])

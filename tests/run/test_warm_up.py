@@ -30,14 +30,16 @@ NEEDS_PRODUCTS = {"fds", "reverse_sharing", "rtho"}
 def test_a_step_or_two_of_each_kind_of_work_is_done(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     problem = tiny_trainer(horizon=400).problem
     calls = {"gradient": 0, "products": 0, "logits": 0}
-    for kind in calls:
-        plain = getattr(problem.network, kind)
 
-        def counted(*arguments: object, kind: str = kind, plain: Callable[..., object] = plain) -> object:
+    def counted(kind: str, call: Callable[..., object]) -> Callable[..., object]:
+        def one(*arguments: object, **keywords: object) -> object:
             calls[kind] += 1
-            return plain(*arguments)
+            return call(*arguments, **keywords)
 
-        monkeypatch.setattr(problem.network, kind, counted)
+        return one
+
+    for kind in calls:
+        monkeypatch.setattr(problem.network, kind, counted(kind, getattr(problem.network, kind)))
     warm_up(METHODS[name](), problem)
     assert 2 <= calls["gradient"] <= 20
     assert calls["logits"] >= 1  # an evaluation
