@@ -92,13 +92,13 @@ def test_they_can_be_planned_without_the_data(name: str) -> None:
 )
 def test_a_few_steps_of_the_cifar_suite_run(tmp_path: Path, problem: str, method: str) -> None:
     write_cifar10(tmp_path / "data")
-    table = suite("paper_cifar10", budget={"steps": 3}, epochs=3, final_epochs=2)
+    table = suite("paper_cifar10", budget={"steps": 7}, epochs=7, final_epochs=2)
     table["problems"] = {problem: table["problems"][problem]}
     summary = run_suite(table, tmp_path / "out", methods=[method], device="cpu", data_root=tmp_path / "data")
     assert summary.exit_code == 0
     assert verify(tmp_path / "out").sound
     (run,) = load_runs(tmp_path / "out").to_dict("records")
-    assert run["inner_steps"] >= 3
+    assert run["inner_steps"] >= 7
     assert run["reports"] >= 1
     assert 0 <= run["final_test_metric"] <= 1
 
