@@ -69,6 +69,8 @@ def _share_or_number(value: object) -> object:
     if value is None or isinstance(value, Share):
         return value
     if isinstance(value, Mapping):
+        if unknown := sorted(set(value) - set(Share.model_fields)):
+            raise ValueError(f"unknown key {unknown[0]!r} (allowed: {', '.join(Share.model_fields)})")
         return Share.model_validate(dict(value))
     if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1:
         return float(value)

@@ -133,10 +133,13 @@ def draw_frames(
     formats: Sequence[str] = ("png", "pdf"),
     style: str = "paper",
     reference: str = REFERENCE,
+    skip_faults: bool = False,
 ) -> Drawn:
     """``draw_all`` of results that are loaded already, written into the folder ``target``.
 
     Raises OSError, before anything is drawn where it can be told, if that cannot be written.
+
+    ``skip_faults`` : a figure that fails for a fault of its own is among the skipped, and raises nothing.
     """
     figures = available(reports, reference)
     chosen = _chosen(only, figures, formats, style)
@@ -156,7 +159,8 @@ def draw_frames(
         except Exception as fault:  # one figure's fault must not cost the others
             fault.add_note(f"while drawing the figure {name!r}")
             faults.append(fault)
-    if faults:
+            done.skipped[name] = f"a fault: {type(fault).__name__}: {fault}"
+    if faults and not skip_faults:
         raise faults[0] if len(faults) == 1 else ExceptionGroup("several figures failed", faults)
     return done
 

@@ -80,7 +80,14 @@ def _panels(
     signed: bool,
     stepped: bool,
 ) -> None:
-    """One hyperparameter on one problem: its schedules; below, its hypergradients' signs and step sizes."""
+    """One hyperparameter on one problem: its schedules; below, its hypergradients' signs and step sizes.
+
+    Nothing, where that problem does not have it.
+    """
+    if here.empty:
+        for ax in column:
+            ax.set_axis_off()
+        return
     steps, numbers_ = [], []
     for report, own in here.groupby("report"):
         x = np.repeat(np.append(own["start"].to_numpy(np.float64), own["end"].iloc[-1]), 2)[1:-1]

@@ -205,7 +205,9 @@ def _pictures(
         except (NoAnswer, InputError):
             continue  # drawn below, where the reason is told
     with writing(Path(tempfile.gettempdir()), NO_ROOM), tempfile.TemporaryDirectory() as folder:
-        drawn = draw_frames(reports, runs, Path(folder), formats=("png",), reference=reference)
+        drawn = draw_frames(
+            reports, runs, Path(folder), formats=("png",), reference=reference, skip_faults=True
+        )
         images = {path.stem: _data_uri(path) for path in drawn if path.suffix == ".png"}
     names = [*charts, *(name for name in images if name not in charts)]
     pictures = [

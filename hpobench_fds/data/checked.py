@@ -62,7 +62,10 @@ def checked(raw: Raw, path: Path, kind: Targets = "classes") -> Own:
     examples = [_examples(raw[x], x, path) for x, _ in pairs]
     if apart:
         _alike(examples[0], examples[1], path)
-    given = [(raw[y], y, x) for x, (_, y) in zip(examples, pairs, strict=True)]
+    table = path.suffix in (".csv", ".parquet")
+    given = [
+        (raw[y], "column 'target'" if table else y, x) for x, (_, y) in zip(examples, pairs, strict=True)
+    ]
     targets, labels, outputs = _TARGETS[kind](given, path)
     parts = list(zip(examples, targets, strict=True))
     train, test = parts if apart else _drawn(*parts[0], path)
@@ -121,6 +124,9 @@ def _numbers(given: _Given, path: Path) -> _Found:
     """Numbers [N] or [N, k] as [N, k], each of which varies in the training part."""
     found = []
     for values, name, x in given:
+        if values.dtype.kind in "OUS" and values.ndim == 1:
+            told = f"{name} holds {values[0]!s}, which is no number"
+            raise InputError(told, where=path, allowed='numbers; or loss = "cross_entropy"')
         if values.dtype.kind not in "fiub" or values.ndim not in (1, 2) or len(values) != len(x):
             told = f"{name} is {values.dtype} of shape {values.shape} for {len(x)} examples"
             raise InputError(told, where=path, allowed="numbers of shape (examples,) or (examples, targets)")
@@ -157,7 +163,9 @@ _TARGETS = {"classes": _classes, "numbers": _numbers, "tokens": _tokens}
 def _labels(values: Array, name: str, count: int, path: Path) -> Array:
     """Labels [N] of any values that can be put in order; whole numbers as integers."""
     if values.shape != (count,):
-        raise InputError(f"{name} has shape {values.shape} for {count} examples", where=path)
+        told = f"{name} has shape {values.shape} for {count} examples"
+        allowed = f'({count},); or loss = "squared_error" or "next_token"'
+        raise InputError(told, where=path, allowed=allowed)
     if values.dtype.kind == "O":  # of a table: its texts
         values = values.astype(str)
     if values.dtype.kind == "f":

@@ -131,7 +131,8 @@ def columns_of(table: Any, path: Path) -> Raw:
         raise InputError(f"has no column {TARGET!r}", where=path, allowed=f"one of {', '.join(columns[:20])}")
     inputs = [name for name in columns if name not in (TARGET, SPLIT)]
     if not inputs or not len(table):
-        raise InputError(f"has {len(table)} rows and {len(inputs)} columns of inputs", where=path)
+        told = f"has {len(table)} rows and {len(inputs)} columns of inputs"
+        raise InputError(told, where=path, allowed="at least one of each, beside the target")
     _whole(table, path)
     parts = _split_column(table, path) if SPLIT in columns else None
     fitted = table if parts is None else table[parts == "train"]

@@ -165,6 +165,8 @@ def _with_budget(
     choices = "choose another --out"
     if larger is not None:
         choices += ", or give --extend to go on with what ended on the smaller budget"
+    elif extend:
+        choices += " (--extend allows every limit to be what it was, or more)"
     raise InputError(f"the folder holds runs of another budget: {difference}: {choices}", where=folder)
 
 

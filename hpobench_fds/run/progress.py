@@ -15,6 +15,7 @@ from hpobench_fds.wording import duration
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
+    from hpobench_fds.metrics import Metric
     from hpobench_fds.records.schema import ReportRecord
     from hpobench_fds.run.spent import Spent
     from hpobench_fds.run.watcher import CellResult, Watcher
@@ -69,13 +70,22 @@ def outcome(result: CellResult) -> str:
     text = f"{result.cell}: {record.stopped}, {record.reports} reports in {record.clock.method:.1f} s"
     if record.final is None:
         return f"{text}, {record.reason}"
-    return f"{text}, final test accuracy {100 * record.final.test_metric:.1f} %"
+    return f"{text}, final test {_told(record.final.test_metric, _metric(result.cell))}"
+
+
+def _metric(cell: Cell) -> Metric:
+    return cell.config.trained_for.metric
+
+
+def _told(value: float, metric: Metric) -> str:
+    """``accuracy 97.5 %``, ``bits a token 1.259``."""
+    return f"{metric.name} {metric.text(value, 1 if metric.unit else 3)}"
 
 
 @dataclass
 class _Running:
     spent: Callable[[], Spent]
-    accuracy: str = ""
+    metric: str = ""
 
 
 class Live(Lines):
@@ -104,8 +114,10 @@ class Live(Lines):
 
     def report(self, cell: Cell, report: ReportRecord) -> None:
         if report.incumbent and report.test_metric is not None:
-            val, test = 100 * report.val_metric, 100 * report.test_metric
-            self._running[str(cell)].accuracy = f"incumbent val {val:.1f} %, test {test:.1f} %"
+            metric = _metric(cell)
+            digits = 1 if metric.unit else 3
+            val, test = (metric.text(value, digits) for value in (report.val_metric, report.test_metric))
+            self._running[str(cell)].metric = f"incumbent val {val}, test {test}"
 
     def end(self, result: CellResult) -> None:
         with self._lock:
@@ -122,14 +134,14 @@ class Live(Lines):
         from rich.text import Text
 
         with self._lock:
-            running = [(name, each.spent(), each.accuracy) for name, each in self._running.items()]
+            running = [(name, each.spent(), each.metric) for name, each in self._running.items()]
             left = self._left.seconds({name: spent.used for name, spent, _ in running})
         grid = Table.grid(padding=(0, 1))
         text = f"{self.done} of {self.todo}" + (f", {duration(left)} left" if left is not None else "")
         grid.add_row("cells", ProgressBar(self.todo or 1, self.done, width=BAR), text)
-        for name, spent, accuracy in running:
+        for name, spent, metric in running:
             grid.add_row(
-                Text(name), ProgressBar(1.0, spent.used, width=BAR), f"{against(spent)}  {accuracy}".rstrip()
+                Text(name), ProgressBar(1.0, spent.used, width=BAR), f"{against(spent)}  {metric}".rstrip()
             )
         return grid
 

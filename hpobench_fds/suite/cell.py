@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from hpobench_fds.errors import InputError
 from hpobench_fds.records.configuration import configuration_hash
@@ -50,6 +51,13 @@ class BudgetConfig(BaseModel):
         return self.steps if self.epochs is None else max(1, round(self.epochs * steps_per_epoch))
 
 
+def _number_or_all(value: object) -> object:
+    """Said here, since a union's own complaints name its branches."""
+    if value == "all" or (type(value) is int and value >= 1):
+        return value
+    raise ValueError(f'got {json.dumps(value, default=str)} (allowed: a whole number from 1, or "all")')
+
+
 class RefereeConfig(BaseModel):
     """What the referee retrains, off every clock; it decides which numbers there are, none of them.
 
@@ -60,7 +68,7 @@ class RefereeConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     draws: int = Field(default=1, ge=1, le=1000, description="Fresh draws of each retraining.")
-    points: Annotated[int, Field(ge=1)] | Literal["all"] = Field(
+    points: Annotated[int | Literal["all"], BeforeValidator(_number_or_all)] = Field(
         default=1, description="Incumbents that are retrained, the last among them, or all."
     )
 

@@ -66,7 +66,7 @@ from hpobench_fds.suite.cell import BUDGETS, LEAST_RETRAINED, BudgetConfig, Cell
 from hpobench_fds.suite.code import code_of
 from hpobench_fds.suite.limits import NO_LIMITS, Limits
 from hpobench_fds.suite.spaces import replaced, with_space
-from hpobench_fds.training.problem import ProblemConfig, too_many_windows
+from hpobench_fds.training.problem import ProblemConfig, too_many_windows, unknown_hyperparameter
 from hpobench_fds.typed import dotted, shown, unknown, validated
 
 MOST_SEEDS = 10_000  # a slip such as "0-1000000000" must not fill the memory
@@ -137,13 +137,15 @@ _SEEDS_SCHEMA: dict[str, Any] = {
 }
 
 
-Target = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]  # an accuracy, a fraction
+Target = Annotated[float, Field(gt=0, allow_inf_nan=False)]  # a fraction, or bits a token
 
 
 class _ProblemTable(ProblemConfig):
     budget: BudgetConfig | None = Field(default=None, description="In place of the suite's whole budget.")
     targets: tuple[Target, ...] | None = Field(
-        default=None, min_length=1, description="Test accuracies that methods are timed to."
+        default=None,
+        min_length=1,
+        description="Test metrics that methods are timed to: accuracies or R² as fractions, bits a token.",
     )
 
     def config(self) -> ProblemConfig:
@@ -214,11 +216,13 @@ class Suite:
         cls, data: Mapping[str, Any], *, where: object = "suite", base: Path | None = None
     ) -> Suite:
         """Validate what a TOML file holds. Raises InputError."""
+        _check_hyperparameters(data, where)
         table = validated(_SuiteTable, data, where=where)
         base = base or Path()
         own = _own_spaces(table, where)
         for name, problem in table.problems.items():
             _check_names(problem, where, base, dotted("problems", location=[name]))
+            _check_targets(problem, where, dotted("problems", location=[name]))
         return cls(
             name=table.name,
             seeds=tuple(table.seeds),
@@ -302,6 +306,26 @@ class Suite:
             if (label, problem) in self.own
         }
         return {"space": spaces} if spaces else {}
+
+
+def _check_hyperparameters(data: Mapping[str, Any], where: object) -> None:
+    """Names of hyperparameters, before what is in their tables, which may be wrong in other ways as well."""
+    problems = data.get("problems")
+    for name, table in problems.items() if isinstance(problems, Mapping) else ():
+        space = table.get("space") if isinstance(table, Mapping) else None
+        optimiser = table.get("optimiser", "sgd") if isinstance(table, Mapping) else ""
+        names = map(str, space) if isinstance(space, Mapping) and isinstance(optimiser, str) else ()
+        if (unknown := unknown_hyperparameter(optimiser, names)) is not None:
+            raise InputError(unknown, where=where, key=dotted("problems", location=[str(name), "space"]))
+
+
+def _check_targets(problem: _ProblemTable, where: object, key: str) -> None:
+    """Fractions are at most 1; of bits a token there may be any number."""
+    metric = problem.trained_for.metric
+    for i, target in enumerate(problem.targets or ()):
+        if target > 1 and metric.higher_is_better:
+            allowed = f"1 or less, the {metric.name} as a fraction"
+            raise InputError(f"got {target:g}", where=where, key=f"{key}.targets[{i}]", allowed=allowed)
 
 
 def _check_names(problem: ProblemConfig, where: object, base: Path, key: str) -> None:

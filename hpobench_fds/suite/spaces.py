@@ -14,6 +14,8 @@ from hpobench_fds.typed import dotted, validated
 
 OF_A_FAMILY = ("windows", "warmup", "start", "final")  # keys that another family has no use for
 
+OF_THE_RANGE = ("family", "low", "high", "scale")  # what a first step is small against
+
 Tables = Mapping[str, Mapping[str, Any]]
 
 
@@ -21,7 +23,7 @@ def with_space(config: ProblemConfig, tables: Tables, *, where: object, key: str
     """The problem with a method's tables laid over its space, key by key.
 
     Of a hyperparameter whose family changes, ``windows`` and whatever else only the old family has is
-    dropped, and so is an initial value for each window.
+    dropped, and so is an initial value for each window; of one whose range or scale does, the first step.
 
     Raises
     ------
@@ -54,6 +56,8 @@ def _kept(known: HyperparameterSpace, table: Mapping[str, Any]) -> dict[str, Any
             kept.pop(name, None)
         if isinstance(known.initial, tuple):
             del kept["initial"]
+    if any(table.get(name, getattr(known, name)) != getattr(known, name) for name in OF_THE_RANGE):
+        kept.pop("step", None)  # which was a small change of another range
     return kept
 
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,12 +112,8 @@ class ProblemConfig(BaseModel):
             raise ValueError("give either horizon (inner steps) or epochs, not both and not neither")
         if self.optimiser not in RULES:
             raise ValueError(f"unknown optimiser {self.optimiser!r} (allowed: {', '.join(RULES)})")
-        wanted = RULES[self.optimiser].defaults
-        unknown = sorted(set(self.space) - set(wanted))
-        if unknown:
-            raise ValueError(
-                f"{self.optimiser} has no hyperparameter {unknown[0]!r} (allowed: {', '.join(wanted)})"
-            )
+        if (unknown := unknown_hyperparameter(self.optimiser, self.space)) is not None:
+            raise ValueError(unknown)
         if not any(space.learn for space in self.space.values()):
             raise ValueError("space: nothing to tune, every hyperparameter has learn = false")
         return self
@@ -130,6 +126,13 @@ class ProblemConfig(BaseModel):
                 for name, value in RULES[self.optimiser].defaults.items()
             }
         )
+
+
+def unknown_hyperparameter(optimiser: str, names: Iterable[str]) -> str | None:
+    """Which name is no hyperparameter of an optimiser, in words; None if all are, or it is not known."""
+    wanted = RULES[optimiser].defaults if optimiser in RULES else {}
+    first = next((name for name in sorted(names) if wanted and name not in wanted), None)
+    return first and f"{optimiser} has no hyperparameter {first!r} (allowed: {', '.join(wanted)})"
 
 
 def too_many_windows(space: Mapping[str, HyperparameterSpace], horizon: int) -> str | None:

@@ -352,7 +352,7 @@ def test_tokens_are_of_the_shape_of_the_codes(npz: Callable[..., Path]) -> None:
 @pytest.mark.parametrize(
     ("kind", "content", "said"),
     [
-        ("numbers", lambda: arrays() | {"y": np.full(40, "a")}, "y is <U1 of shape"),
+        ("numbers", lambda: arrays() | {"y": np.full(40, "a")}, "y holds a, which is no number"),
         ("numbers", lambda: arrays() | {"y": np.full(40, np.nan)}, r"y\[0\] is nan"),
         ("numbers", lambda: arrays() | {"y": np.ones(40)}, "target 0 is the same for all examples"),
         ("numbers", lambda: arrays() | {"y": np.ones((40, 2, 2))}, r"y is float64 of shape \(40, 2, 2\)"),
@@ -368,3 +368,20 @@ def test_targets_of_another_kind_are_named(
 ) -> None:
     with pytest.raises(InputError, match=said):
         read_own(str(npz(**content())), targets=kind)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "said"),
+    [
+        ("numbers", "size,target\n1,a b\n2,c\n", "column 'target' holds a b, which is no number"),
+        ("classes", "size,target\n1,0.5\n2,0.7\n", "column 'target' holds 0.5, which is no class"),
+    ],
+)
+def test_of_a_table_the_column_is_named(csv: Callable[[str], Path], kind: Any, text: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        read_own(str(csv(text)), targets=kind)
+
+
+def test_tokens_without_their_loss_are_told_of_it(npz: Callable[..., Path]) -> None:
+    with pytest.raises(InputError, match='or loss = "squared_error" or "next_token"'):
+        read_own(str(npz(x=np.ones((40, 3), int), y=np.ones((40, 3), int))))

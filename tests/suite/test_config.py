@@ -219,7 +219,7 @@ BAD = {
     ),
     "hyperparameter": (
         suite(problems__one__space__beta={}),
-        "s.toml: problems.one: sgd has no hyperparameter 'beta'",
+        "s.toml: problems.one.space: sgd has no hyperparameter 'beta'",
     ),
     "no budget": (suite(budget=None), "s.toml: no budget for problem 'one'"),
     "empty budget": (

@@ -135,3 +135,57 @@ def test_targets_that_are_no_accuracies_are_refused(targets: Any) -> None:
     data["problems"]["one"]["targets"] = targets
     with pytest.raises(InputError, match=r"problems\.one\.targets"):
         Suite.from_dict(data)
+
+
+def test_a_first_step_of_another_range_is_not_inherited() -> None:
+    data = suite(tpe={"space": {"lr": {"windows": 3, "low": 0.01, "initial": [0.1, 0.1, 0.1]}}})
+    del data["problems"]["two"]
+    data["problems"]["one"]["space"]["lr"]["step"] = 0.2
+    (cell,) = Suite.from_dict(data).cells()
+    assert cell.config.space["lr"].step is None
+    assert cell.config.space["lr"].first_step == pytest.approx(0.05 * 0.99)
+
+
+@pytest.mark.parametrize(
+    ("loss", "targets", "said"),
+    [
+        ("next_token", [3.0, 2.5], None),
+        ("squared_error", [0.5], None),
+        ("squared_error", [1.5], r"targets\[0\]: got 1.5 \(allowed: 1 or less, the R² as a fraction"),
+        ("cross_entropy", [0.5, 2.0], r"targets\[1\]: got 2"),
+    ],
+)
+def test_targets_are_in_the_problems_metric(loss: str, targets: list[float], said: str | None) -> None:
+    data = suite(random_search={})
+    del data["problems"]["two"]
+    data["problems"]["one"] |= {"loss": loss, "targets": targets}
+    if said is None:
+        assert Suite.from_dict(data).targets == {"one": tuple(targets)}
+        return
+    with pytest.raises(InputError, match=said):
+        Suite.from_dict(data)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"space": {"foo": {"low": 0.1}}}, "sgd has no hyperparameter 'foo' (allowed: lr, momentum"),
+        ({"space": {"lr": {"family": "cosine", "final": {"scale": "log"}}}},
+         "unknown key 'scale' (allowed: low, high, initial, step)"),
+    ],
+)  # fmt: skip
+def test_what_is_allowed_is_named(change: dict[str, Any], said: str) -> None:
+    data = suite(random_search={})
+    data["problems"]["one"] |= change
+    with pytest.raises(InputError) as raised:
+        Suite.from_dict(data)
+    assert said in str(raised.value)
+
+
+@pytest.mark.parametrize("points", ["some", 1.5, 0, True, None])
+def test_points_are_a_number_or_all(points: Any) -> None:
+    data = suite(random_search={}) | {"referee": {"points": points}}
+    with pytest.raises(
+        InputError, match=r'referee\.points: got .* \(allowed: a whole number from 1, or "all"'
+    ):
+        Suite.from_dict(data)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from fabricate import Results, write_folder
 from hpobench_fds.analysis import loading
-from hpobench_fds.analysis.figures import anytime, speedup, speedup_curve
+from hpobench_fds.analysis.figures import anytime, catalogue, outer_steps, speedup, speedup_curve
 from hpobench_fds.analysis.looks import Looks
 from hpobench_fds.analysis.reports import tables
 from hpobench_fds.analysis.reports.sentences import verdict
@@ -118,3 +118,32 @@ def test_problems_with_metrics_of_their_own_say_which(results: Results, tmp_path
     titles = [ax.get_title(loc="left") for ax in anytime.draw(results.reports, runs).figure.axes]
     assert {"one: accuracy (%)", "two: R² (%)"} <= set(titles)
     assert isinstance(verdict_table(results.reports, runs), pd.DataFrame)
+
+
+def test_a_hyperparameter_that_a_problem_does_not_have_leaves_its_panel_empty(results: Results) -> None:
+    schedules, slopes = [[0.1, 0.2, 0.9, 1e-4]] * 2, [[1.0, -1.0, 0.5, 0.0]] * 2
+    for problem in ("one", "two"):
+        results.add(
+            "fds", 0, [(1, 0.5), (2, 0.6)], problem=problem, schedules=schedules, hypergradients=slopes
+        )
+    reports = results.reports
+    two = (reports["problem"] == "two").to_numpy()
+    for column in ("schedule_names", "schedule", "hypergradient"):
+        reports.loc[two, column] = reports.loc[two, column].map(lambda values: list(values)[:2])
+    figure = outer_steps.draw(reports, results.runs, "fds")
+    off = [ax for ax in figure.figure.axes if not ax.axison]
+    assert len(off) == 2 * 2  # schedules and signs of momentum and weight decay on the second problem
+
+
+def test_a_figure_with_a_fault_costs_a_page_itself_alone(
+    bits: loading.Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: object) -> object:
+        raise ZeroDivisionError("a slip")
+
+    monkeypatch.setitem(catalogue.FIGURES, "ranks", broken)  # type: ignore[arg-type]
+    drawn = catalogue.draw_frames(bits.reports, bits.runs, tmp_path, ["ranks", "anytime"], skip_faults=True)
+    assert drawn.skipped == {"ranks": "a fault: ZeroDivisionError: a slip"}
+    assert set(drawn.captions) == {"anytime"}
+    with pytest.raises(ZeroDivisionError):
+        catalogue.draw_frames(bits.reports, bits.runs, tmp_path, ["ranks", "anytime"])
