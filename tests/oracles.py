@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 
@@ -17,6 +18,15 @@ from hpobench_fds.training.clock import Clock
 from hpobench_fds.training.optimisers import RULES, Step
 from hpobench_fds.training.problem import Problem, ProblemConfig
 from hpobench_fds.training.trainer import Trainer
+
+# Tiny networks with convolutions and norms: a model, the shape of its examples, a batch.
+LAYERED = [
+    pytest.param("lenet", (1, 28, 28), 4, id="lenet"),
+    pytest.param("wrn-10-1", (3, 8, 8), 6, id="wrn"),
+    pytest.param("resnet-8", (1, 28, 28), 6, id="resnet"),
+    pytest.param("conv1d", (2, 13), 6, id="conv1d"),
+    pytest.param("tab-mlp", (7,), 6, id="tab-mlp"),
+]
 
 
 def matrix(tangents: Tangents) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,34 +70,27 @@ def earlier_of(files: CellFiles, known: RunRecord | None, machine: Machine, cell
 
 def segment_of(machine: Machine, seconds: float, started: str) -> SegmentRecord:
     """The segment of a run that begins on this machine, at so many seconds of the method's clock."""
-    return SegmentRecord(
-        seconds=seconds,
-        started=started,
-        threads=machine.description.get("threads"),
-        jobs=machine.jobs,
-        kind=machine.description.get("kind"),
-        name=machine.description.get("name"),
-        commit=machine.commit,
-        software=machine.software,
-    )
+    return _segment(machine, machine.description, seconds, started)
 
 
 def segments_of(record: RunRecord) -> list[SegmentRecord]:
     """A run's segments; of a record of before there were any, the one that it tells of."""
-    if record.segments:
-        return record.segments
-    return [
-        SegmentRecord(
-            seconds=0.0,
-            started=record.started,
-            threads=record.device.get("threads"),
-            jobs=record.jobs,
-            kind=record.device.get("kind"),
-            name=record.device.get("name"),
-            commit=record.commit,
-            software=record.software,
-        )
-    ]
+    return record.segments or [_segment(record, record.device, 0.0, record.started)]
+
+
+def _segment(
+    told: Machine | RunRecord, device: Mapping[str, Any], seconds: float, started: str
+) -> SegmentRecord:
+    return SegmentRecord(
+        seconds=seconds,
+        started=started,
+        threads=device.get("threads"),
+        jobs=told.jobs,
+        kind=device.get("kind"),
+        name=device.get("name"),
+        commit=told.commit,
+        software=told.software,
+    )
 
 
 def unlike(old: SegmentRecord, new: SegmentRecord) -> list[str]:

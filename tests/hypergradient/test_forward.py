@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import (
+    LAYERED,
     autograd_hypergradient,
     finite_differences,
     relative_error,
@@ -68,16 +69,7 @@ def test_it_is_autograd_through_the_whole_unrolled_training(trainer: Trainer, se
     assert_exact(trainer, some_schedule(trainer, seed), trial)
 
 
-@pytest.mark.parametrize(
-    ("model", "shape", "batch"),
-    [
-        pytest.param("lenet", (1, 28, 28), 4, id="lenet"),
-        pytest.param("wrn-10-1", (3, 8, 8), 6, id="wrn"),
-        pytest.param("resnet-8", (1, 28, 28), 6, id="resnet"),
-        pytest.param("conv1d", (2, 13), 6, id="conv1d"),
-        pytest.param("tab-mlp", (7,), 6, id="tab-mlp"),
-    ],
-)
+@pytest.mark.parametrize(("model", "shape", "batch"), LAYERED)
 def test_it_is_exact_for_convolutions_and_norms(model: str, shape: tuple[int, ...], batch: int) -> None:
     trainer = tiny_trainer(model, shape, windows=(2, 1, 2), horizon=5, batch_size=batch, examples=30)
     assert_exact(trainer, some_schedule(trainer, lr=0.05))

@@ -21,7 +21,6 @@ from hpobench_fds.schedule import Schedule
 from hpobench_fds.suite.cell import BudgetConfig, Cell
 from hpobench_fds.training.clock import Budget, Clock
 from hpobench_fds.training.problem import Problem, ProblemConfig, TestData, load_problem
-from hpobench_fds.training.state import Evaluation
 from hpobench_fds.training.trainer import Trainer
 
 CONFIG = ProblemConfig(dataset="digits", horizon=12, batch_size=16, train_limit=120, test_limit=60)
@@ -119,20 +118,6 @@ def test_the_last_training_may_have_a_horizon_of_its_own() -> None:
     trainer.train(state, GOOD, horizon=problem.final_horizon)
     referee = Referee(problem, test, 0)
     assert referee.retrain(GOOD)[0] == referee.measure(state)
-
-
-@pytest.fixture
-def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Schedule, int]]:
-    """The schedules and draws that the referee trains, as it goes."""
-    seen: list[tuple[Schedule, int]] = []
-    train = Referee._train
-
-    def watched(self: Referee, schedule: Schedule, draw: int) -> tuple[Evaluation, int | None]:
-        seen.append((schedule, draw))
-        return train(self, schedule, draw)
-
-    monkeypatch.setattr(Referee, "_train", watched)
-    return seen
 
 
 def test_the_same_schedule_is_not_trained_twice(referee: Referee, trained: list[Any]) -> None:

@@ -33,20 +33,6 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-@pytest.fixture
-def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Schedule, int]]:
-    """The schedules and draws that the referee trains, as it goes."""
-    seen: list[tuple[Schedule, int]] = []
-    train = Referee._train
-
-    def watched(self: Referee, schedule: Schedule, draw: int) -> tuple[Evaluation, int | None]:
-        seen.append((schedule, draw))
-        return train(self, schedule, draw)
-
-    monkeypatch.setattr(Referee, "_train", watched)
-    return seen
-
-
 def record_of(folder: Path, method: str = "random_search") -> tuple[RunRecord, list[ReportRecord]]:
     files = CellFiles(cell(folder, method))
     record = files.record()

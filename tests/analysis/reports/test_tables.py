@@ -6,7 +6,7 @@ import io
 
 import numpy as np
 import pytest
-from fabricate import Results
+from fabricate import Results, close
 from hpobench_fds.analysis.looks import Looks
 from hpobench_fds.analysis.reports import tables
 from hpobench_fds.analysis.stats.verdict_table import COLUMNS, verdict_table
@@ -130,16 +130,6 @@ def test_empty_results_give_an_empty_table(results: Results) -> None:
 
 
 # ---- marks --------------------------------------------------------------------------------------------
-
-
-def close(results: Results, seeds: int) -> Results:
-    """FDS and TPE within noise of each other, HD clearly below."""
-    for seed in range(seeds):
-        base = 0.80 + 0.01 * seed
-        results.add("fds", seed, [(1, base)], budget=100)
-        results.add("tpe", seed, [(2, base + (0.01 if seed % 2 else -0.011))], budget=100)
-        results.add("hd", seed, [(2, base - 0.2 - 0.001 * seed)], budget=100)
-    return results
 
 
 def test_a_method_that_cannot_be_told_from_the_best_is_marked(results: Results) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from fabricate import Results
+from fabricate import Results, close
 from hpobench_fds.analysis.stats.verdict_table import COLUMNS, verdict_table
 
 
@@ -71,16 +71,6 @@ def test_without_retraining_the_weights_in_hand_are_the_measure_of_the_whole_tab
     table = verdict_table(results.reports, runs).set_index("method")
     assert set(table["measure"]) == {"incumbent_test_metric"}
     assert table["best"].to_dict() == {"tpe": True, "fds": False}
-
-
-def close(results: Results, seeds: int) -> Results:
-    """FDS and TPE within noise of each other, HD clearly below."""
-    for seed in range(seeds):
-        base = 0.80 + 0.01 * seed
-        results.add("fds", seed, [(1, base)], budget=100)
-        results.add("tpe", seed, [(2, base + (0.01 if seed % 2 else -0.011))], budget=100)
-        results.add("hd", seed, [(2, base - 0.2 - 0.001 * seed)], budget=100)
-    return results
 
 
 @pytest.mark.parametrize(("seeds", "marked"), [(4, False), (6, False), (7, True), (10, True)])
