@@ -8,6 +8,8 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from hpobench_fds.benchmarks.engine.unrolled import autograd_hypergradient as autograd_hypergradient
+from hpobench_fds.benchmarks.engine.unrolled import unrolled_loss as unrolled_loss
 from torch import Tensor
 
 from hpobench_fds.data.dataset import Dataset
@@ -15,7 +17,7 @@ from hpobench_fds.hypergradient.checkpoints import reach, sweeps_needed
 from hpobench_fds.nn.tangents import Tangents
 from hpobench_fds.schedule import HyperparameterSpace, Schedule
 from hpobench_fds.training.clock import Clock
-from hpobench_fds.training.optimisers import RULES, Step
+from hpobench_fds.training.optimisers import RULES
 from hpobench_fds.training.problem import Problem, ProblemConfig
 from hpobench_fds.training.trainer import Trainer
 
@@ -73,48 +75,6 @@ def some_schedule(trainer: Trainer, seed: int = 0, lr: float = 0.1) -> Schedule:
     learned = trainer.problem.space.learned
     vector = [scale.get(n, 0.1) * u for n, s in learned.items() for u in rng.uniform(0.5, 1.2, s.windows)]
     return trainer.problem.space.from_vector(vector)
-
-
-def unrolled_loss(trainer: Trainer, vector: Tensor, trial: int = 0, last: int | None = None) -> Tensor:
-    """Validation loss after training with the flat schedule ``vector``, as one differentiable function.
-
-    With ``last``, of the last so many steps alone: what came before is taken as constant. Uses no code
-    of the engine but the models' plain ``loss``: batches, indices and the update rule are spelled out
-    again.
-    """
-    p, data = trainer.problem, trainer.data(trial)
-    state = trainer.start(trial)
-    w, slots = state.w, state.slots
-    clip = p.config.gradient_clip
-    learned = p.space.learned
-    offsets, at = {}, 0
-    for name, space in learned.items():
-        offsets[name] = at
-        at += space.windows
-    for t in range(p.horizon):
-        if last is not None and t <= p.horizon - last:
-            w, slots = w.detach(), slots.detach()
-        x, y = data.batch(t)
-        leaf = w if w.requires_grad else w.requires_grad_()
-        g = torch.autograd.grad(p.network.loss(leaf, x, y), leaf, create_graph=True)[0]
-        if clip is not None:
-            g = g.clamp(-clip, clip)
-        hypers = [
-            vector[offsets[n] + learned[n].windows * t // p.horizon]
-            if n in learned
-            else torch.tensor(p.space.spaces[n].initial, dtype=torch.float64)
-            for n in p.rule.defaults
-        ]
-        w, slots = p.rule.update(Step(leaf, slots, g, hypers, t))
-    return p.network.loss(w, data.x_validation, data.y_validation, plain=True)
-
-
-def autograd_hypergradient(
-    trainer: Trainer, schedule: Schedule, trial: int = 0, last: int | None = None
-) -> np.ndarray:
-    """d(validation loss)/d(schedule) by autograd through every step, or through the ``last`` ones."""
-    vector = torch.tensor(trainer.problem.space.to_vector(schedule), dtype=torch.float64, requires_grad=True)
-    return torch.autograd.grad(unrolled_loss(trainer, vector, trial, last), vector)[0].numpy()
 
 
 def finite_differences(trainer: Trainer, schedule: Schedule, step: float = 1e-6) -> np.ndarray:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 from hpobench_fds.benchmarks.engine.reference import double_backward_products, plain_loop, reference_module
-from hpobench_fds.benchmarks.engine.timing import interleaved, median_ratio
+from hpobench_fds.benchmarks.engine.timing import interleaved, median_ratio, waits_for
 from hpobench_fds.benchmarks.engine.trainer import SHAPES, random_dataset
 
 from hpobench_fds.hypergradient.forward import ForwardMode
@@ -33,12 +33,12 @@ def trainer_with(model: str, horizon: int, lr_windows: int, device: str = "cpu")
     return Trainer(Problem(config, random_dataset(SHAPES[model], device)), 0, Clock())
 
 
-def forward_step(model: str) -> Row:
+def forward_step(model: str, device: str = "cpu", rounds: int | None = None) -> Row:
     """Milliseconds of one step with nine tangents: ours, a double-backward loop, and plain steps.
 
     Beside them GFLOP/s: of plain and forward steps, and of a large matrix product, which nothing beats.
     """
-    trainer = trainer_with(model, 4, TANGENTS - 2)
+    trainer = trainer_with(model, 4, TANGENTS - 2, device)
     p, data = trainer.problem, trainer.data(0)
     state, (x, y) = trainer.start(0), data.batch(0)
     tape = p.network.gradient(state.w, x, y)
@@ -59,9 +59,9 @@ def forward_step(model: str) -> Row:
         p.rule.push(step(tape.gradient, values), pushed_through, [0, 7, 8])
         p.rule.update_(step(tape.gradient, (0.0, 0.0, 0.0)))
 
-    module = reference_module(model, SHAPES[model])
+    module = reference_module(model, SHAPES[model]).to(device)
     loop = plain_loop(module, p.x, p.y, data.order.batch)
-    directions = torch.randn(TANGENTS, sum(q.numel() for q in module.parameters()))
+    directions = torch.randn(TANGENTS, sum(q.numel() for q in module.parameters()), device=device)
     sides: dict[str, Callable[[], object]] = {
         "plain": plain,
         "forward": pushed,
@@ -69,8 +69,9 @@ def forward_step(model: str) -> Row:
         "double_backward": lambda: double_backward_products(module, x, y, directions),
     }
     # Several steps in a row, as in a training: a lone one would find the other sides' data in the caches.
-    steps, rounds = (2, 5) if model.startswith(("wrn", "resnet")) else (5, 35)
-    times = interleaved({name: _repeated(side, steps) for name, side in sides.items()}, rounds)
+    steps, usual = (2, 5) if model.startswith(("wrn", "resnet")) else (5, 35)
+    blocks = {name: _repeated(side, steps) for name, side in sides.items()}
+    times = interleaved(blocks, rounds or usual, waits_for(p.device))
     ms = {name: min(seconds) / steps * 1e3 for name, seconds in times.items()}
     extra = [f - g for f, g in zip(times["forward"], times["plain"], strict=True)]
     per_tangent, _, _ = median_ratio(extra, [TANGENTS * t for t in times["hand_written"]])
@@ -94,7 +95,7 @@ def forward_step(model: str) -> Row:
 def matrix_product_peak(device: torch.device, side: int = 1536, rounds: int = 9) -> float:
     """GFLOP/s of the library's product of two square float32 matrices: the best of some rounds."""
     a, b = (torch.randn(side, side, device=device) for _ in range(2))
-    (seconds,) = interleaved({"product": lambda: float((a @ b)[0, 0])}, rounds).values()
+    (seconds,) = interleaved({"product": lambda: a @ b}, rounds, waits_for(device)).values()
     return 2.0 * side**3 / min(seconds) / 1e9
 
 
@@ -107,10 +108,17 @@ def _repeated(side: Callable[[], object], times: int) -> Callable[[], None]:
 
 
 def trainings(
-    model: str, horizon: int, lr_windows: int, modes: tuple[str, ...], rounds: int = 3
+    model: str,
+    horizon: int,
+    lr_windows: int,
+    modes: tuple[str, ...],
+    rounds: int = 3,
+    device: str = "cpu",
+    graphs: bool = True,
 ) -> list[Row]:
     """Whole hypergradients in plain trainings of the same horizon, and the memory that each mode held."""
-    trainer = trainer_with(model, horizon, lr_windows)
+    trainer = trainer_with(model, horizon, lr_windows, device)
+    trainer.problem.graphs &= graphs
     schedule = trainer.problem.space.initial
     results: dict[str, Hypergradient] = {}
 
@@ -124,7 +132,8 @@ def trainings(
         return run
 
     sides = {"plain": lambda: trainer.train(trainer.start(0), schedule)}
-    times = interleaved(sides | {mode: hypergradient(mode) for mode in modes}, rounds)
+    wait = waits_for(trainer.problem.device)
+    times = interleaved(sides | {mode: hypergradient(mode) for mode in modes}, rounds, wait)
     vector = 4 * trainer.problem.network.size
     rows: list[Row] = []
     for mode in modes:

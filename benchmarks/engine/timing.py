@@ -5,17 +5,32 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
+
+import torch
 
 Block = Callable[[], object]
 
 
-def interleaved(sides: Mapping[str, Block], rounds: int = 9) -> dict[str, list[float]]:
-    """Seconds of each block in each round, after one round that is not counted."""
+def waits_for(device: torch.device) -> Callable[[], None]:
+    """A function that returns when the device has done what was asked of it."""
+    return partial(torch.cuda.synchronize, device) if device.type == "cuda" else lambda: None
+
+
+def interleaved(
+    sides: Mapping[str, Block], rounds: int = 9, wait: Callable[[], None] = lambda: None
+) -> dict[str, list[float]]:
+    """Seconds of each block in each round, after one round that is not counted.
+
+    ``wait`` is called before each reading of the clock.
+    """
     times: dict[str, list[float]] = {name: [] for name in sides}
     for number in range(rounds + 1):
         for name, block in sides.items():
+            wait()
             start = time.perf_counter()
             block()
+            wait()
             if number:
                 times[name].append(time.perf_counter() - start)
     return times

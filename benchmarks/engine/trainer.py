@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from hpobench_fds.benchmarks.engine.reference import plain_loop, reference_module
-from hpobench_fds.benchmarks.engine.timing import interleaved, median_ratio
+from hpobench_fds.benchmarks.engine.timing import interleaved, median_ratio, waits_for
 
 from hpobench_fds.data.dataset import Dataset
 from hpobench_fds.schedule import Schedule
@@ -40,24 +40,21 @@ def make_trainer(model: str, device: str, horizon: int, batch_size: int = 128) -
     return Trainer(Problem(config, random_dataset(SHAPES[model], device)), 0, Clock())
 
 
-def compare(model: str, device: str = "cpu", rounds: int = 9) -> dict[str, object]:
-    """Milliseconds a step of both loops, and the ratio ours / hand-written."""
-    steps = STEPS[model] * (10 if device == "cuda" else 1)
+def compare(model: str, device: str = "cpu", rounds: int = 9, more: int = 10) -> dict[str, object]:
+    """Milliseconds a step of both loops, and the ratio ours / hand-written; ``more`` steps on a GPU."""
+    steps = STEPS[model] * (more if device == "cuda" else 1)
     trainer = make_trainer(model, device, horizon=steps)
     problem, order = trainer.problem, trainer.data(0).order
     module = reference_module(model, SHAPES[model]).to(device)
     loop = plain_loop(module, problem.x, problem.y, order.batch)
-    synchronise = torch.cuda.synchronize if device == "cuda" else lambda: None
 
     def ours() -> None:
         trainer.train(trainer.start(0), SCHEDULE)
-        synchronise()
 
     def theirs() -> None:
         loop(steps)
-        synchronise()
 
-    times = interleaved({"ours": ours, "theirs": theirs}, rounds)
+    times = interleaved({"ours": ours, "theirs": theirs}, rounds, waits_for(problem.device))
     ratio, low, high = median_ratio(times["ours"], times["theirs"])
     best = {name: min(seconds) / steps * 1e3 for name, seconds in times.items()}
     return {

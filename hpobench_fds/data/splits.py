@@ -155,4 +155,6 @@ class BatchOrder:
     def _draw(self, epoch: int) -> tuple[Tensor, ...]:
         order = torch.randperm(len(self._indices), generator=generator(self._seed, "order", epoch))
         used = self._indices[order[: self.steps_per_epoch * self.batch_size]]
-        return used.to(self._device).view(self.steps_per_epoch, self.batch_size).unbind()
+        if self._device.type == "cuda":  # from pinned memory, so that no loop waits for it
+            used = used.pin_memory()
+        return used.to(self._device, non_blocking=True).view(self.steps_per_epoch, self.batch_size).unbind()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,7 +13,7 @@ from hpobench_fds.hypergradient.interface import Hypergradient, Mode, vector_byt
 from hpobench_fds.hypergradient.validation import validation_gradient
 from hpobench_fds.schedule import Schedule, ScheduleSpace, window_index, window_start
 from hpobench_fds.training.inner_step import InnerStep, constant_segments
-from hpobench_fds.training.optimisers import StepTangents
+from hpobench_fds.training.optimisers import Step, StepTangents
 from hpobench_fds.training.problem import Problem
 from hpobench_fds.training.state import Ended
 from hpobench_fds.training.trainer import Trainer
@@ -42,10 +43,9 @@ class ForwardMode(Mode):
             carried.grow(rows.begun(begin))
             hypers = inner.values(schedule, begin, horizon)
             active = rows.active(p, begin, horizon)
-            for index in range(begin, end):
-                carried.step(index, hypers, active)
-                if (ended := inner.check(carried.tangents.w.flat)) is not None:
-                    return Hypergradient.none(ended, inner.state, inner.products, carried.bytes)
+            ended = inner.stretch(begin, end, hypers, carried.along(active), carried.tangents.w.flat)
+            if ended is not None:
+                return Hypergradient.none(ended, inner.state, inner.products, carried.bytes)
         return carried.finish(trainer, rows)
 
     def held(self, problem: Problem, horizon: int) -> int:
@@ -111,16 +111,18 @@ class _Carried:
         else:
             self.tangents = self._zeros(k)
 
-    def step(self, index: int, hypers: tuple[float, ...], active: list[int | None]) -> None:
-        """One inner step of weights and tangents."""
+    def along(self, active: list[int | None]) -> Callable[[Step], None]:
+        """Moves the tangents by a step that is about to be taken, in the windows with these rows."""
         inner, tangents = self.inner, self.tangents
-        step = inner.begin(index, hypers)
-        if index:  # all tangents are zero before the first step
-            inner.push_gradient(tangents.w, tangents.gradient)
-            if self.product_clip is not None:
-                tangents.gradient.flat.clamp_(-self.product_clip, self.product_clip)
-        inner.problem.rule.push(step, tangents, active)
-        inner.take(step)
+
+        def push(step: Step) -> None:
+            if step.index:  # all tangents are zero before the first step
+                inner.push_gradient(tangents.w, tangents.gradient)
+                if self.product_clip is not None:
+                    tangents.gradient.flat.clamp_(-self.product_clip, self.product_clip)
+            inner.problem.rule.push(step, tangents, active)
+
+        return push
 
     @property
     def bytes(self) -> int:

@@ -27,6 +27,7 @@ from hpobench_fds.training.problem import Problem
 from hpobench_fds.training.state import Ended, TrainState
 from hpobench_fds.training.trainer import Trainer
 
+DEVICE_SHARE = 0.8  # of a GPU's free memory that stored states may take; more lie in the host's
 SWEEPS = 2  # how often a step runs forward, unless memory allows one or forces more
 
 
@@ -104,10 +105,13 @@ class _Store:
         rows = 1 + state.slots.shape[0]
         size = capacity * rows * state.w.numel() * state.w.element_size()
         device = state.w.device
-        if device.type == "cuda" and size > 0.8 * torch.cuda.mem_get_info(device)[0]:
-            device = torch.device("cpu")
+        on_host = device.type == "cuda" and size > DEVICE_SHARE * torch.cuda.mem_get_info(device)[0]
         self.capacity = capacity
-        self._buffer = torch.empty(capacity, rows, state.w.numel(), dtype=state.w.dtype, device=device)
+        # Pinned pages of the host are copied without waiting, in the order of the GPU's work.
+        self._buffer = torch.empty(
+            capacity, rows, state.w.numel(), dtype=state.w.dtype,
+            device="cpu" if on_host else device, pin_memory=on_host,
+        )  # fmt: skip
         self.steps: list[int] = []
 
     @property
@@ -116,15 +120,15 @@ class _Store:
 
     def push(self, state: TrainState) -> None:
         row = self._buffer[len(self.steps)]
-        row[0].copy_(state.w)
-        row[1:].copy_(state.slots)
+        row[0].copy_(state.w, non_blocking=True)
+        row[1:].copy_(state.slots, non_blocking=True)
         self.steps.append(state.step)
 
     def load(self, state: TrainState) -> None:
         """Set ``state`` to the latest stored one."""
         row = self._buffer[len(self.steps) - 1]
-        state.w.copy_(row[0])
-        state.slots.copy_(row[1:])
+        state.w.copy_(row[0], non_blocking=True)
+        state.slots.copy_(row[1:], non_blocking=True)
         state.step = self.steps[-1]
 
     def pop(self) -> None:

@@ -53,6 +53,7 @@ class Network(ABC):
     objective : what it is trained for; ``objective.plain`` is what it is validated by.
     shapes : shape of each parameter, in the order they lie in w.
     size : P. buffer_size : R, running statistics of batch norm.
+    recordable : whether its kernels may be recorded on a GPU: it waits for nothing, and draws nothing.
     no_products : why it has no Hessian-vector products, in a line; None if it has them.
     """
 
@@ -60,6 +61,7 @@ class Network(ABC):
     size: int
     buffer_size: int = 0
     objective: Loss = CrossEntropy()
+    recordable: bool = False
     no_products: str | None = None
     product_cost: float = 2.0  # FLOPs of a Hessian-vector product over those of a gradient
     gradient_flops: float = 0.0  # for one example, where they are known
@@ -106,6 +108,8 @@ WIDE = 3 << 19  # bytes of 16 channels' activations, from which on a CPU runs wi
 
 class LayeredNetwork(Network):
     """A network of layers that bring their own rules."""
+
+    recordable = True
 
     def __init__(self, body: Sequential, shape: Shape, classes: int) -> None:
         if body.output(shape) != (classes,):

@@ -43,6 +43,7 @@ from hpobench_fds.suite.cell import Cell
 from hpobench_fds.suite.code import code_of, edited, refuse_edited
 from hpobench_fds.training.clock import Budget, Clock, synchroniser
 from hpobench_fds.training.problem import Problem, TestData
+from hpobench_fds.training.recorded import forget_recordings
 from hpobench_fds.training.trainer import Trainer
 from hpobench_fds.wording import in_a_line
 
@@ -288,6 +289,7 @@ def run_cell(
         lock.release()
         gc.collect()
         if machine.device.type == "cuda":
+            forget_recordings()
             torch.cuda.empty_cache()  # the next method finds the memory as the first one did
 
 

@@ -19,6 +19,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from hpobench_fds.errors import InputError
+from hpobench_fds.training.device_policy import settle
 
 SEARCHERS = ("scipy", "optuna", "hyperopt", "cmaes")  # whose versions decide what methods propose
 
@@ -92,9 +93,13 @@ def describe_machine(device: torch.device, jobs: int = 1) -> Machine:
 
 
 def describe_device(device: torch.device) -> dict[str, Any]:
-    """Kind and name of a device, and the CPU threads of this process. Asks the GPU, which sets it up."""
+    """Kind and name of a device, the CPU threads of this process, and how a GPU computes.
+
+    Asks the GPU, and so sets it up, by the policy of all runs.
+    """
+    policy = settle(device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
-    return {"kind": device.type, "name": name, "threads": torch.get_num_threads()}
+    return {"kind": device.type, "name": name, "threads": torch.get_num_threads(), **policy}
 
 
 def describe_software(device: torch.device) -> dict[str, str]:

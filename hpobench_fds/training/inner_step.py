@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Literal
 
@@ -27,6 +27,7 @@ from hpobench_fds.schedule import Schedule, window_index, window_start
 from hpobench_fds.training.clock import Budget, Clock
 from hpobench_fds.training.optimisers import Step
 from hpobench_fds.training.problem import Problem
+from hpobench_fds.training.recorded import FIRST, WORTH, record_kernels
 from hpobench_fds.training.state import Ended, TrainState
 from hpobench_fds.training.trial_data import TrialData
 
@@ -75,13 +76,19 @@ class InnerStep:
 
     def begin(self, index: int, hypers: Sequence[float] | Tensor) -> Step:
         """Batch, gradient and clipping of a step; hyperparameters [H] in the rule's order."""
+        step = self._differentiated(*self.data.batch(index), index, hypers)
+        self._keep_loss()
+        return step
+
+    def _differentiated(self, x: Tensor, y: Tensor, index: int, hypers: Sequence[float] | Tensor) -> Step:
         state = self.state
-        x, y = self.data.batch(index)
         self._tape = tape = self.problem.network.gradient(state.w, x, y, self._buffers)
-        if not self._replay:
-            self._kept[self._unseen] = tape.loss
-        self._unseen += 1
         return Step(state.w, state.slots, self._clipped(tape.gradient), hypers, index)
+
+    def _keep_loss(self) -> None:
+        if not self._replay:
+            self._kept[self._unseen] = self.tape.loss
+        self._unseen += 1
 
     def _clipped(self, gradient: Tensor) -> Tensor:
         """The problem's elementwise clipping, in place; where it clamps, the derivative is zero."""
@@ -100,12 +107,62 @@ class InnerStep:
     def run(self, schedule: Schedule, horizon: int, until: int) -> Ended | None:
         """Take all steps up to ``until`` of a schedule that is stretched over ``horizon``."""
         for begin, end in constant_segments(schedule, horizon, self.state.step, until):
-            hypers = self.values(schedule, begin, horizon)
-            for index in range(begin, end):
-                self.take(self.begin(index, hypers))
-                if (ended := self.check()) is not None:
-                    return ended
+            if (ended := self.stretch(begin, end, self.values(schedule, begin, horizon))) is not None:
+                return ended
         return None
+
+    def stretch(
+        self,
+        begin: int,
+        end: int,
+        hypers: tuple[float, ...],
+        derive: Callable[[Step], None] = lambda step: None,
+        watched: Tensor | None = None,
+    ) -> Ended | None:
+        """Take the steps from ``begin`` to before ``end``, which have the same hyperparameters.
+
+        ``derive`` gets each before it is taken, to work on the device alone; ``watched`` is looked at too.
+        """
+        played: Callable[[int], None] | None = None
+        for index in range(begin, end):
+            if index == begin + FIRST and end - index >= WORTH and self.problem.graphs:
+                played = self._recorded(index, hypers, derive)
+            if played is not None:
+                played(index)
+            else:
+                step = self.begin(index, hypers)
+                derive(step)
+                self.take(step)
+            if (ended := self.check(watched)) is not None:
+                return ended
+        return None
+
+    def _recorded(
+        self, index: int, hypers: tuple[float, ...], derive: Callable[[Step], None]
+    ) -> Callable[[int], None] | None:
+        """A step whose kernels are played; None if they cannot be recorded, then or later."""
+        x, y = (values.clone() for values in self.data.batch(index))
+        before = self.products
+
+        def work() -> None:
+            step = self._differentiated(x, y, index, hypers)
+            derive(step)
+            self.problem.rule.update_(step)
+
+        play = record_kernels(work, self.problem.device)
+        products, self.products = self.products - before, before
+        if play is None:
+            self.problem.graphs = False
+            return None
+
+        def played(at: int) -> None:
+            self.data.batch_into(at, x, y)
+            play()
+            self.products += products
+            self._keep_loss()
+            self.state.took(at, hypers)
+
+        return played
 
     def values(self, schedule: Schedule, index: int, horizon: int) -> tuple[float, ...]:
         """The schedule's values in force at a step, in the rule's order."""

@@ -57,7 +57,12 @@ class StepAdjoints(NamedTuple):
 
 
 class StepRule(ABC):
-    """An inner optimiser's step."""
+    """An inner optimiser's step.
+
+    ``alike`` : whether steps with the same hyperparameters are the same map, whatever their index.
+    """
+
+    alike: ClassVar[bool] = True
 
     name: ClassVar[str]
     defaults: ClassVar[Mapping[str, float]]  # hyperparameters in order, with the value of one left out
@@ -97,7 +102,8 @@ class ElementwiseRule(StepRule):
     """A rule whose every output component depends on the same component of its inputs alone.
 
     Its Jacobian is then a table of diagonals, read off ``update`` by one forward derivative for each
-    input; tangent and adjoint products are sums over that table.
+    input, or written out, which is many times faster and copies no number to a device; tangent and adjoint
+    products are sums over that table.
     """
 
     def _diagonals(self, step: Step) -> Tensor:
@@ -148,6 +154,11 @@ class ElementwiseRule(StepRule):
         return StepAdjoints(pulled[0], pulled[1:s], pulled[s], pulled[s + 1 :].sum(1))
 
 
+def _table(rows: Sequence[Sequence[Tensor]]) -> Tensor:
+    """Diagonals [inputs, 1 + S, P] from those of each input."""
+    return torch.stack([torch.stack(tuple(row)) for row in rows])
+
+
 class SGD(ElementwiseRule):
     """v' = momentum * v + (g + weight_decay * w); w' = w - lr * v' (torch.optim.SGD's rule).
 
@@ -173,7 +184,7 @@ class SGD(ElementwiseRule):
 
     def push(self, step: Step, tangents: StepTangents, active: Sequence[int | None]) -> None:
         if isinstance(step.hypers, Tensor):
-            super().push(step, tangents, active)
+            self._push_by_tensors(step, step.hypers.to(step.w.dtype), tangents, active)
             return
         lr, momentum, decay = step.hypers
         row_lr, row_momentum, row_decay = active
@@ -192,6 +203,23 @@ class SGD(ElementwiseRule):
             dw.add_to_row(row_lr, step.gradient, -1.0)
             if decay:
                 dw.add_to_row(row_lr, w, -decay)
+
+    def _push_by_tensors(
+        self, step: Step, hypers: Tensor, tangents: StepTangents, active: Sequence[int | None]
+    ) -> None:
+        """``push`` where nothing is to be read: with the hyperparameters as they lie on the device."""
+        lr, momentum, decay = hypers
+        row_lr, row_momentum, row_decay = active
+        w, v = step.w, step.slots[0]
+        dw, dv = tangents.w, tangents.slots[0]
+        dv.flat.mul_(momentum).add_(tangents.gradient.flat).addcmul_(dw.flat, decay)
+        if row_momentum is not None:
+            dv.add_to_row(row_momentum, v)
+        if row_decay is not None:
+            dv.add_to_row(row_decay, w)
+        dw.flat.addcmul_(dv.flat, lr, value=-1.0)
+        if row_lr is not None:
+            dw.add_to_row(row_lr, torch.addcmul(step.gradient, v, momentum).addcmul_(w, decay), -1.0)
 
     def pull(self, step: Step, aw: Tensor, aslots: Tensor) -> StepAdjoints:
         if isinstance(step.hypers, Tensor):
@@ -223,6 +251,20 @@ class Nesterov(ElementwiseRule):
         v = step.slots[0].mul_(momentum).add_(g)
         step.w.add_(g.add_(v, alpha=momentum), alpha=-lr)
 
+    def _diagonals(self, step: Step) -> Tensor:
+        lr, momentum, decay = step.hypers
+        w, old = step.w, step.slots[0]
+        g = step.gradient + decay * w
+        v, ones = momentum * old + g, torch.ones_like(w)
+        return _table([
+            (ones * (1 - lr * (1 + momentum) * decay), ones * decay),
+            (ones * (-lr * momentum**2), ones * momentum),
+            (ones * (-lr * (1 + momentum)), ones),
+            (-(g + momentum * v), torch.zeros_like(w)),
+            (-lr * (v + momentum * old), old),
+            (-lr * (1 + momentum) * w, w),
+        ])  # fmt: skip
+
 
 class Adam(ElementwiseRule):
     """Adam (Kingma & Ba, ICLR 2015) as torch.optim.Adam states it, weight decay added to the gradient."""
@@ -232,6 +274,7 @@ class Adam(ElementwiseRule):
         "lr": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0,
     }  # fmt: skip
     slots = 2
+    alike = False  # its corrections of the bias fade
     decoupled = False
 
     def update(self, step: Step) -> tuple[Tensor, Tensor]:
@@ -261,6 +304,39 @@ class Adam(ElementwiseRule):
         v.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
         corrected = v.sqrt().div_((1 - beta2 ** (step.index + 1)) ** 0.5).add_(eps)
         w.addcdiv_(m, corrected, value=-lr / (1 - beta1 ** (step.index + 1)))
+
+    def _diagonals(self, step: Step) -> Tensor:
+        lr, beta1, beta2, eps, decay = step.hypers
+        w, (old_m, old_v), t = step.w, step.slots, step.index + 1
+        coupled = 0.0 if self.decoupled else decay
+        g = step.gradient + coupled * w
+        m, v = beta1 * old_m + (1 - beta1) * g, beta2 * old_v + (1 - beta2) * g * g
+        c1, c2 = 1 - beta1**t, 1 - beta2**t
+        seen = v > 0  # as in ``update``
+        root = torch.where(seen, torch.where(seen, v, 1.0).sqrt(), 0.0)
+        below = root / c2**0.5 + eps
+        by_m = -lr / (c1 * below)
+        by_below = -by_m * m / below
+        by_v = by_below * torch.where(seen, 0.5 / torch.where(seen, root, 1.0), 0.0) / c2**0.5
+        m_by_g, v_by_g = torch.ones_like(w) * (1 - beta1), 2 * (1 - beta2) * g
+        by_g, none = by_m * m_by_g + by_v * v_by_g, torch.zeros_like(w)
+        kept = -lr * decay if self.decoupled else coupled * by_g
+        by_decay = (-lr * w, none, none) if self.decoupled else (by_g * w, m_by_g * w, v_by_g * w)
+        return _table([
+            (1 + kept + none, coupled * m_by_g, coupled * v_by_g),
+            (beta1 * by_m, none + beta1, none),
+            (beta2 * by_v, none, none + beta2),
+            (by_g, m_by_g, v_by_g),
+            (-m / (c1 * below) - (decay * w if self.decoupled else none), none, none),
+            (by_m * (old_m - g) + by_m * m * t * beta1 ** (t - 1) / c1, old_m - g, none),
+            (
+                by_v * (old_v - g * g) + by_below * root * t * beta2 ** (t - 1) / (2 * c2**1.5),
+                none,
+                old_v - g * g,
+            ),
+            (by_below, none, none),
+            by_decay,
+        ])  # fmt: skip
 
 
 class AdamW(Adam):

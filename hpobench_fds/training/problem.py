@@ -31,6 +31,7 @@ from hpobench_fds.nn.losses import Loss, loss_of
 from hpobench_fds.nn.network import Network
 from hpobench_fds.nn.zoo import build_network
 from hpobench_fds.schedule import HyperparameterSpace, ScheduleSpace
+from hpobench_fds.training.device_policy import POLICY
 from hpobench_fds.training.optimisers import RULES, StepRule
 
 LOOK_EVERY = 50  # inner steps between looks at losses and budget, where an inner epoch has that many
@@ -163,6 +164,7 @@ class Problem:
     horizon : inner steps T of one training; final_horizon : those of the referee's retraining.
     software : versions of the packages that brought the data.
     look_every : inner steps between looks at losses and budget; at most an inner epoch.
+    graphs : whether a stretch of alike inner steps is played from a recording, on a GPU.
     """
 
     def __init__(
@@ -184,6 +186,9 @@ class Problem:
             config.model, shape, dataset.classes, base, codes, self.objective
         )
         self.rule: StepRule = RULES[config.optimiser]
+        self.graphs = (
+            POLICY.graphs and self.device.type == "cuda" and self.network.recordable and self.rule.alike
+        )
         self.space = config.schedule_space()
         self.batch_size = config.batch_size
         self.augmentation = config.augmentation.made()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 
+import torch
 from torch import Tensor
 
 from hpobench_fds.data.augment import Augmenter
@@ -44,3 +45,12 @@ class TrialData:
         if self._augment is not None:
             x = self._augment(x, step)
         return x, self._y.index_select(0, indices)
+
+    def batch_into(self, step: int, x: Tensor, y: Tensor) -> None:
+        """The same, written to tensors that stay where they are."""
+        indices = self.order.batch(step)
+        if self._augment is None:
+            torch.index_select(self._x, 0, indices, out=x)
+        else:
+            x.copy_(self._augment(self._x.index_select(0, indices), step))
+        torch.index_select(self._y, 0, indices, out=y)

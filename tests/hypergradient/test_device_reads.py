@@ -76,6 +76,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     monkeypatch.setattr(reverse, "validation_gradient", validated)
     monkeypatch.setattr(Trainer, "evaluate", lambda trainer, state: Evaluation(1.0, 0.5))
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2**40, 2**40))
+    monkeypatch.setattr(Tensor, "pin_memory", lambda tensor: tensor)  # a pretended GPU's host has none
     monkeypatch.setattr(Tensor, "numpy", lambda tensor: np.zeros(tuple(tensor.shape)))
     return seen
 

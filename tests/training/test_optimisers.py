@@ -241,7 +241,10 @@ def test_push_is_the_derivative_of_the_update_along_each_tangent(
         own = torch.tensor([float(row == j) for row in active], dtype=torch.float64)
         tangent = (before[0][j], torch.stack([m[j] for m in before[2:]]), before[1][j], own)
         expected.append(torch.func.jvp(case.update, case.inputs, tangent)[1])
-    rule.push(case.taken, StepTangents(dw, dslots, dgradient), active)
+    step = case.taken
+    if data.draw(st.booleans(), "hyperparameters on the device"):
+        step = replace(step, hypers=torch.as_tensor(step.hypers, dtype=torch.float64))
+    rule.push(step, StepTangents(dw, dslots, dgradient), active)
 
     close(matrix(dw), torch.stack([w for w, _ in expected]))
     for s in range(rule.slots):
