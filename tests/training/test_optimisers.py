@@ -6,6 +6,7 @@ The tests run over all rules: one that is added needs its torch twin in ``TWINS`
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 import torch
