@@ -49,7 +49,7 @@ def parts(device: str, folder: Path) -> dict[str, Part]:
             device, folder, "resnet-8" if real else "mlp", 40 if real else 20
         ),
         "A suite of one seed": lambda: suites.runs(
-            device, folder, "wrn-16-1" if real else "mlp", 300 if real else 20, 20.0 if real else 1.0
+            device, folder, "wrn-16-1" if real else "mlp", 200 if real else 20, 10.0 if real else 1.0
         ),
         "What the policy costs forward mode": lambda: speed.policies(device, share=size / 2),
     }

@@ -16,7 +16,7 @@ from hpobench_fds.hypergradient.reverse import ReverseMode
 from hpobench_fds.training.device_policy import DevicePolicy, policy_of
 from hpobench_fds.training.trainer import Trainer
 
-STEPS = {"mlp": 200, "lenet": 200, "tab-mlp": 200, "conv1d": 200, "resnet-8": 100, "wrn-16-1": 60}
+STEPS = {"mlp": 200, "lenet": 200, "tab-mlp": 200, "conv1d": 200, "resnet-8": 140, "wrn-16-1": 140}
 WINDOWS = 7  # of the learning rate; momentum and weight decay make nine tangents
 MIB = 2**20
 
@@ -49,7 +49,7 @@ LOOPS: dict[str, Callable[[Trainer], object]] = {
 
 
 def steps(
-    device: str, models: tuple[str, ...] = tuple(STEPS), rounds: int = 3, share: float = 1.0
+    device: str, models: tuple[str, ...] = tuple(STEPS), rounds: int = 2, share: float = 1.0
 ) -> Iterator[Row]:
     """Milliseconds a step of each loop, launched one by one and recorded, beside a hand-written loop."""
     for model in models:
@@ -62,7 +62,7 @@ def steps(
         for name, run in LOOPS.items():
             sides[f"{name}, launched"] = _launching(run, trainer, graphs=False)
             sides[f"{name}, recorded"] = _launching(run, trainer, graphs=True)
-        times = interleaved(sides, rounds, waits_for(problem.device))
+        times = interleaved(sides, 1 if "wrn" in model else rounds, waits_for(problem.device))
         row: Row = {"model": model, "steps": horizon}
         row |= {f"{name}, ms": min(seconds) / horizon * 1e3 for name, seconds in times.items()}
         for name in LOOPS:

@@ -26,6 +26,7 @@ from hpobench_fds.seeds import derive
 from hpobench_fds.training.inner_step import InnerStep
 from hpobench_fds.training.optimisers import Step, StepTangents
 from hpobench_fds.training.problem import Problem
+from hpobench_fds.training.recorded import Played
 from hpobench_fds.training.state import DIVERGED, Ended, Ending, Evaluation, TrainState
 from hpobench_fds.training.trainer import Trainer
 
@@ -146,21 +147,32 @@ class _Run:
         self.series = _Series(self.inner, mode.neumann_terms) if mode.neumann_terms else None
         data = self.inner.data
         size = min(mode.validation_batch or p.batch_size, len(data.y_validation))
+        self._moved = self._move_along  # one object: steps are alike by it
+        self._slope = Played(self._slope_on, p.device, p.graphs and self.series is None)
         everything = torch.arange(len(data.y_validation))
         self.order = BatchOrder(everything, size, derive(trainer.seed, "online", trial), p.device)
 
     def step(self, index: int) -> Ended | None:
         """One inner step; afterwards, if it is time to, one move of the hyperparameters."""
         inner, move = self.inner, (index + 1) % self.mode.every == 0
-        step = inner.begin(index, self.trajectory.hypers(index))
-        self._push(step)
-        if move and self.series is not None:
-            self.series.begin(step)
-        inner.take(step)
+        hypers = self.trajectory.hypers(index)
+        if self.series is None:
+            inner.through(index, hypers, self._moved, self.problem.horizon - index)
+            inner.state.took(index, hypers)
+        else:
+            step = inner.begin(index, hypers)
+            self._push(step)
+            if move:
+                self.series.begin(step)
+            inner.take(step)
         self.trajectory.keep()
         if move:
             self._move()
         return inner.look(self.trajectory.unchecked()) if inner.due else None
+
+    def _move_along(self, step: Step) -> None:
+        self._push(step)
+        self.problem.rule.update_(step)
 
     def _push(self, step: Step) -> None:
         """Z' = mu * A Z + B. Without a discount no product is needed."""
@@ -173,14 +185,19 @@ class _Run:
         self.problem.rule.push(step, tangents, self.rows)
 
     def _move(self) -> None:
-        p, data, state = self.problem, self.inner.data, self.inner.state
         indices = self.order.batch(self.trajectory.moves)
+        slope = self._slope(indices)
+        self.trainer.clock.count(gradients=len(indices) / self.problem.batch_size)
+        self.trajectory.move(slope)
+
+    def _slope_on(self, indices: Tensor) -> Tensor:
+        """The hypergradient [n] on a validation batch."""
+        p, data, state = self.problem, self.inner.data, self.inner.state
         x, y = data.x_validation.index_select(0, indices), data.y_validation.index_select(0, indices)
         direction = p.network.gradient(state.w, x, y, plain=True).gradient
         if self.series is not None:
             direction = self.series.apply(direction)
-        self.trainer.clock.count(gradients=len(y) / p.batch_size)
-        self.trajectory.move(self.tangents.w.dot(direction).double())
+        return self.tangents.w.dot(direction).double()
 
     def finish(self, ended: Ended) -> OnlineResult:
         state = self.inner.state

@@ -148,8 +148,12 @@ class _Reversal:
     ) -> None:
         self.trainer, self.schedule, self.horizon = trainer, schedule, horizon
         self.problem, self.first, self.states = trainer.problem, horizon - steps, states
-        self.sweep = trainer.inner(trainer.start(trial), last=horizon)
-        self.replay = trainer.inner(_scratch(self.sweep.state), last=self.first, role="replay", derived=True)
+        # Checkpoints and backward steps cut windows up, whose steps stay alike.
+        ahead = horizon // max(schedule.pieces(horizon), default=1)
+        self.sweep = trainer.inner(trainer.start(trial), last=horizon, ahead=ahead)
+        self.replay = trainer.inner(
+            _scratch(self.sweep.state), last=self.first, role="replay", derived=True, ahead=ahead
+        )
         self.bytes = 0
 
     def run(self) -> Hypergradient:
@@ -204,10 +208,12 @@ class _Reversal:
         p, state, every = self.problem, self.replay.state, self.problem.look_every
         per_step = torch.zeros(self.horizon, len(p.rule.defaults), device=p.device, dtype=p.dtype)
         adjoints = _Adjoints(adjoint, torch.zeros_like(state.slots), self.replay)
+        pull = adjoints.pull
         for index in range(self.horizon - 1, self.first - 1, -1):
             self._reach(index, store)
-            step = self.replay.begin(index, self.replay.values(self.schedule, index, self.horizon))
-            per_step[index] = adjoints.pull(step)
+            hypers = self.replay.values(self.schedule, index, self.horizon)
+            self.replay.through(index, hypers, pull)
+            per_step[index] = adjoints.hypers
             if store.steps[-1] == index:
                 store.pop()
             due = index % every == 0 or index == self.first
@@ -240,19 +246,24 @@ class _Reversal:
 
 
 class _Adjoints:
-    """d(validation loss)/d(w, slots) on their way back."""
+    """d(validation loss)/d(w, slots) on their way back, and d/d(hyperparameters of the last step) [H].
+
+    They stay where they are.
+    """
 
     def __init__(self, w: Tensor, slots: Tensor, replay: InnerStep) -> None:
         self.w, self.slots, self._replay = w, slots, replay
-        network = replay.problem.network
+        network, rule = replay.problem.network, replay.problem.rule
+        self.hypers = w.new_zeros(len(rule.defaults))
         self._vector, self._product = network.tangents(w, 1), network.tangents(w, 1)
 
-    def pull(self, step: Step) -> Tensor:
-        """Back through one inner step; d/dhyperparameters [H]."""
+    def pull(self, step: Step) -> None:
+        """Back through one inner step."""
         pulled = self._replay.problem.rule.pull(step, self.w, self.slots)
         through = self._replay.pull_gradient(pulled.gradient, self._vector, self._product)
-        self.w, self.slots = pulled.w.add_(through), pulled.slots
-        return pulled.hypers
+        torch.add(pulled.w, through, out=self.w)
+        self.slots.copy_(pulled.slots)
+        self.hypers.copy_(pulled.hypers)
 
 
 def _scratch(state: TrainState) -> TrainState:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
@@ -32,6 +33,17 @@ from hpobench_fds.training.state import Ended, TrainState
 from hpobench_fds.training.trial_data import TrialData
 
 Role = Literal["train", "replay"]
+Hypers = Sequence[float] | Tensor
+Work = Callable[[Step], None]
+
+
+@dataclass(slots=True)
+class _Alike:
+    """Steps with the same work and hyperparameters: how many were launched, and what plays the others."""
+
+    hypers: Hypers
+    launched: int = 0
+    play: Callable[[int, Hypers], None] | None = None
 
 
 class InnerStep:
@@ -47,6 +59,7 @@ class InnerStep:
     role : "train", or "replay" of steps that were taken before: their losses are known to be finite, batch
         norm's statistics have seen them, they cost gradients but no inner steps, and time alone can end them.
     derived : whether derivatives of the gradient are wanted, for which clipping leaves its mask.
+    ahead : how many steps are alike, at least, where they are taken a few at a time.
     """
 
     def __init__(
@@ -60,6 +73,7 @@ class InnerStep:
         last: int | None = None,
         role: Role = "train",
         derived: bool = False,
+        ahead: int = 0,
     ) -> None:
         self.problem, self.data, self.state = problem, data, state
         self.last, self.last_loss, self.products = last, math.nan, 0
@@ -71,16 +85,19 @@ class InnerStep:
         self._unseen = self._counted = 0
         self._mask: Tensor | None = None
         self._tape: Tape | None = None
+        self._update: Work = problem.rule.update_
+        self._alike: dict[Work, _Alike] = {}
+        self._ahead = ahead
 
     # ---- one step
 
-    def begin(self, index: int, hypers: Sequence[float] | Tensor) -> Step:
+    def begin(self, index: int, hypers: Hypers) -> Step:
         """Batch, gradient and clipping of a step; hyperparameters [H] in the rule's order."""
         step = self._differentiated(*self.data.batch(index), index, hypers)
         self._keep_loss()
         return step
 
-    def _differentiated(self, x: Tensor, y: Tensor, index: int, hypers: Sequence[float] | Tensor) -> Step:
+    def _differentiated(self, x: Tensor, y: Tensor, index: int, hypers: Hypers) -> Step:
         state = self.state
         self._tape = tape = self.problem.network.gradient(state.w, x, y, self._buffers)
         return Step(state.w, state.slots, self._clipped(tape.gradient), hypers, index)
@@ -116,51 +133,68 @@ class InnerStep:
         begin: int,
         end: int,
         hypers: tuple[float, ...],
-        derive: Callable[[Step], None] = lambda step: None,
+        derive: Work | None = None,
         watched: Tensor | None = None,
     ) -> Ended | None:
         """Take the steps from ``begin`` to before ``end``, which have the same hyperparameters.
 
         ``derive`` gets each before it is taken, to work on the device alone; ``watched`` is looked at too.
         """
-        played: Callable[[int], None] | None = None
+        work = self._update if derive is None else _both(derive, self._update)
         for index in range(begin, end):
-            if index == begin + FIRST and end - index >= WORTH and self.problem.graphs:
-                played = self._recorded(index, hypers, derive)
-            if played is not None:
-                played(index)
-            else:
-                step = self.begin(index, hypers)
-                derive(step)
-                self.take(step)
+            self.through(index, hypers, work, end - index)
+            self.state.took(index, hypers)
             if (ended := self.check(watched)) is not None:
                 return ended
         return None
 
-    def _recorded(
-        self, index: int, hypers: tuple[float, ...], derive: Callable[[Step], None]
-    ) -> Callable[[int], None] | None:
+    def through(self, index: int, hypers: Hypers, work: Work, ahead: int = 0) -> None:
+        """Batch, gradient and clipping of a step, and ``work`` on it: launched, or played from a recording.
+
+        work : works on the device alone, on what stays where it is; the same object for steps that are alike.
+        ahead : how many of those are left, this one included: a recording must be worth it.
+        """
+        if not self.problem.graphs:
+            work(self.begin(index, hypers))
+            return
+        alike = self._alike_of(work, hypers)
+        if alike.play is None and alike.launched >= FIRST and max(ahead, self._ahead) >= WORTH:
+            alike.play = self._recorded(index, hypers, work)
+        if alike.play is not None:
+            alike.play(index, hypers)
+        else:
+            alike.launched += 1
+            work(self.begin(index, hypers))
+
+    def _alike_of(self, work: Work, hypers: Hypers) -> _Alike:
+        """Steps like this one; of the two kinds that a replay has in turn, the last ones are kept."""
+        found = self._alike.get(work)
+        if found is None or not (isinstance(hypers, Tensor) or hypers == found.hypers):
+            self._alike.pop(work, None)
+            if len(self._alike) > 1:
+                del self._alike[next(iter(self._alike))]
+            found = self._alike[work] = _Alike(hypers)
+        return found
+
+    def _recorded(self, index: int, hypers: Hypers, work: Work) -> Callable[[int, Hypers], None] | None:
         """A step whose kernels are played; None if they cannot be recorded, then or later."""
         x, y = (values.clone() for values in self.data.batch(index))
+        held = hypers.clone() if isinstance(hypers, Tensor) else hypers
         before = self.products
-
-        def work() -> None:
-            step = self._differentiated(x, y, index, hypers)
-            derive(step)
-            self.problem.rule.update_(step)
-
-        play = record_kernels(work, self.problem.device)
-        products, self.products = self.products - before, before
+        play = record_kernels(lambda: work(self._differentiated(x, y, index, held)), self.problem.device)
+        products, self.products, tape = self.products - before, before, self._tape
         if play is None:
             self.problem.graphs = False
             return None
 
-        def played(at: int) -> None:
+        def played(at: int, hypers: Hypers) -> None:
             self.data.batch_into(at, x, y)
+            if isinstance(held, Tensor):
+                held.copy_(torch.as_tensor(hypers))
             play()
+            self._tape = tape  # whose loss has been written anew
             self.products += products
             self._keep_loss()
-            self.state.took(at, hypers)
 
         return played
 
@@ -237,6 +271,14 @@ class InnerStep:
             gradients=steps + products * self.problem.network.product_cost,
             products=products,
         )
+
+
+def _both(first: Work, then: Work) -> Work:
+    def work(step: Step) -> None:
+        first(step)
+        then(step)
+
+    return work
 
 
 def constant_segments(schedule: Schedule, horizon: int, begin: int, end: int) -> Iterator[tuple[int, int]]:

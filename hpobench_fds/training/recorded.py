@@ -13,6 +13,7 @@ from contextlib import suppress
 from functools import cache
 
 import torch
+from torch import Tensor
 
 WORTH = 8  # steps that a stretch must have left: recording costs about two
 FIRST = 2  # steps taken one by one before: what is set up at first use must not be recorded
@@ -32,6 +33,40 @@ def record_kernels(work: Callable[[], None], device: torch.device) -> Play | Non
         warnings.warn(f"inner steps are launched one by one: {play}", stacklevel=2)
         return None
     return play
+
+
+class Played:
+    """A function of tensors of the same shapes each time: launched at first, then played where wanted.
+
+    It works on the device alone, on what stays where it is; what it returns is written over by the next call.
+    """
+
+    def __init__(self, function: Callable[..., Tensor], device: torch.device, wanted: bool) -> None:
+        self._function, self._device, self._wanted = function, device, wanted
+        self._launched = 0
+        self._play: Play | None = None
+        self._inputs: tuple[Tensor, ...] = ()
+        self._out: Tensor | None = None
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        if self._wanted and self._play is None and self._launched >= FIRST:
+            self._record(inputs)
+        if self._play is None or self._out is None:
+            self._launched += 1
+            return self._function(*inputs)
+        for held, one in zip(self._inputs, inputs, strict=True):
+            held.copy_(one)
+        self._play()
+        return self._out
+
+    def _record(self, inputs: tuple[Tensor, ...]) -> None:
+        self._inputs = tuple(one.clone() for one in inputs)
+
+        def work() -> None:
+            self._out = self._function(*self._inputs)
+
+        self._play = record_kernels(work, self._device)
+        self._wanted = self._play is not None
 
 
 def forget_recordings() -> None:

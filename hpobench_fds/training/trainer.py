@@ -102,11 +102,20 @@ class Trainer:
         last: int | None = None,
         role: Role = "train",
         derived: bool = False,
+        ahead: int = 0,
     ) -> InnerStep:
         """The inner steps of a training, on this trainer's data, clock and budget; see ``InnerStep``."""
         data = self.data(state.trial)
         return InnerStep(
-            self.problem, data, state, self.clock, self.budget, last=last, role=role, derived=derived
+            self.problem,
+            data,
+            state,
+            self.clock,
+            self.budget,
+            last=last,
+            role=role,
+            derived=derived,
+            ahead=ahead,
         )
 
     def train(
