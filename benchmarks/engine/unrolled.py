@@ -33,7 +33,8 @@ def unrolled_loss(trainer: Trainer, vector: Tensor, trial: int = 0, last: int | 
             w, slots = w.detach(), slots.detach()
         x, y = data.batch(t)
         leaf = w if w.requires_grad else w.requires_grad_()
-        g = torch.autograd.grad(p.network.loss(leaf, x, y), leaf, create_graph=True)[0]
+        drawn = {"draw": data.draw(t)} if p.network.random else {}
+        g = torch.autograd.grad(p.network.loss(leaf, x, y, **drawn), leaf, create_graph=True)[0]
         if clip is not None:
             g = g.clamp(-clip, clip)
         hypers = [

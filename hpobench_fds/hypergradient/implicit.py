@@ -87,7 +87,8 @@ class ImplicitMode(Mode):
         product = one.like()
         for term in range(self.terms):
             total += direction
-            tape = p.network.gradient(state.w, *data.batch(horizon + term))
+            draw = data.draw(horizon + term)
+            tape = p.network.gradient(state.w, *data.batch(horizon + term), draw=draw)
             one.set_row(0, direction)
             p.network.products(state.w, tape, one, product)
             direction = direction - a * (product.vector(0) + decay * direction)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _NormBase
 
 from hpobench_fds.errors import InputError
+from hpobench_fds.nn.draws import LaidOutAlike, counted, drawn
 from hpobench_fds.nn.network import Network, Tape
 from hpobench_fds.nn.recurrent import by_plain_products
 from hpobench_fds.nn.tangents import Tangents
@@ -21,31 +22,31 @@ Named = Mapping[str, Tensor]
 
 
 class ModuleNetwork(Network):
-    """Any ``torch.nn.Module`` without randomness; slower than layers with rules.
+    """Any ``torch.nn.Module``; slower than layers with rules.
+
+    Whatever torch draws in it at random, dropout or noise, is a function of a step's draw. One that draws is
+    in evaluation mode without a draw; others are always in training mode.
 
     Batch and instance norm use the batch's statistics in evaluation too, since running statistics cannot be
     carried through torch.func. Attention is computed by plain products, and in Hessian-vector products
     recurrent layers as well, since torch's fused kernels have no derivative of their derivative. A single
     product is made by reverse over reverse, and so are several of what has no forward rule. Buffers, and
     tensors that are plain attributes, follow the weights' device and dtype. Weights of two dimensions and
-    more start as Xavier normal, others as the module made them, the same for every seed. Raises InputError
-    for a module with dropout.
+    more start as Xavier normal, others as the module made them, the same for every seed.
     """
 
     forward_rules = True  # whether several products can be made at once, by forward over reverse
     reverse_twice = True  # whether they can be made one by one, by reverse over reverse: faster for one
 
     def __init__(self, module: nn.Module) -> None:
-        for name, part in module.named_modules():
-            if _drops(part):
-                problem = f"{_layer(name, part)} drops out at random, so an inner step has no hypergradient"
-                raise InputError(problem, key="model", allowed="dropout = 0")
+        for part in module.modules():
             if isinstance(part, _NormBase):
                 part.running_mean = part.running_var = part.num_batches_tracked = None
                 part.track_running_stats = False
             _register_plain_tensors(part)
         self.module = module.train()
         self._recurrent = [part for part in module.modules() if isinstance(part, nn.RNNBase)]
+        self._drops_between = any(part.dropout > 0 for part in self._recurrent)
         self._buffers = dict(module.named_buffers())
         self._placed: dict[tuple[torch.device, torch.dtype], dict[str, Tensor]] = {}
         for parameter in module.parameters():
@@ -87,44 +88,53 @@ class ModuleNetwork(Network):
             self._placed[place] = {name: _placed(b, *place) for name, b in self._buffers.items()}
         return self._placed[place]
 
-    def _call(self, named: Named, constants: Named, x: Tensor, twice: bool = False) -> Tensor:
+    def _call(
+        self, named: Named, constants: Named, x: Tensor, draw: int | None, twice: bool = False
+    ) -> Tensor:
         """Outputs; ``twice``: to be differentiated twice.
 
         Away from the CPU recurrent layers always run by plain products: to use its kernels torch would move
-        the weights.
+        the weights. So do those with dropout in between, which the kernels would draw in their own way.
         """
-        plainly = self._recurrent if twice or x.device.type != "cpu" else ()
-        with sdpa_kernel(SDPBackend.MATH), by_plain_products(plainly):
+        plainly = self._recurrent if twice or self._drops_between or x.device.type != "cpu" else ()
+        if self.random and self.module.training != (draw is not None):
+            self.module.train(draw is not None)
+        alike = nullcontext() if draw is None else LaidOutAlike()  # type: ignore[no-untyped-call]
+        with sdpa_kernel(SDPBackend.MATH), by_plain_products(plainly), drawn(draw, x.device), alike:
             out: Tensor = torch.func.functional_call(self.module, {**constants, **named}, (x,))
         return out
 
-    def logits(self, w: Tensor, x: Tensor, buffers: Tensor | None = None) -> Tensor:
-        return self._call(self._named(w), self._constants(w), x)
+    def logits(self, w: Tensor, x: Tensor, buffers: Tensor | None = None, draw: int | None = None) -> Tensor:
+        return self._call(self._named(w), self._constants(w), x, draw)
 
     def gradient(
-        self, w: Tensor, x: Tensor, y: Tensor, buffers: Tensor | None = None, plain: bool = False
+        self,
+        w: Tensor,
+        x: Tensor,
+        y: Tensor,
+        buffers: Tensor | None = None,
+        plain: bool = False,
+        draw: int | None = None,
     ) -> Tape:
         leaf = w.detach().requires_grad_()
         with torch.enable_grad():
-            loss = self.loss(leaf, x, y, plain)
+            loss = self.loss(leaf, x, y, plain, draw)
             (gradient,) = torch.autograd.grad(loss, leaf)
-        return Tape(loss.detach(), gradient, (x, y))
+        return Tape(loss.detach(), gradient, (x, y, draw))
 
     def products(self, w: Tensor, tape: Tape, directions: Tangents, out: Tangents) -> None:
-        x, y = tape.record
         if self.reverse_twice and (directions.k == 1 or not self.forward_rules):
-            self._reverse_over_reverse(w, x, y, directions, out)
+            self._reverse_over_reverse(w, tape, directions, out)
         else:
-            self._forward_over_reverse(w, x, y, directions, out)
+            self._forward_over_reverse(w, tape, directions, out)
 
-    def _forward_over_reverse(
-        self, w: Tensor, x: Tensor, y: Tensor, directions: Tangents, out: Tangents
-    ) -> None:
+    def _forward_over_reverse(self, w: Tensor, tape: Tape, directions: Tangents, out: Tangents) -> None:
+        x, y, draw = tape.record
         named, constants = self._named(w), self._constants(w)
 
         def gradient(parameters: Named) -> dict[str, Tensor]:
             pulled: dict[str, Tensor] = torch.func.grad(
-                lambda q: self.objective(self._call(q, constants, x, twice=True), y)
+                lambda q: self.objective(self._call(q, constants, x, draw, twice=True), y)
             )(parameters)
             return pulled
 
@@ -133,34 +143,49 @@ class ModuleNetwork(Network):
             return pushed
 
         tangent = dict(zip(self._names, directions.blocks, strict=True))
-        pushed = torch.func.vmap(product)(tangent)
+        pushed = torch.func.vmap(product, randomness="same")(tangent)
         for block, name in zip(out.blocks, self._names, strict=True):
             block.copy_(pushed[name])
 
-    def _reverse_over_reverse(
-        self, w: Tensor, x: Tensor, y: Tensor, directions: Tangents, out: Tangents
-    ) -> None:
+    def _reverse_over_reverse(self, w: Tensor, tape: Tape, directions: Tangents, out: Tangents) -> None:
+        x, y, draw = tape.record
         leaf, constants = w.detach().requires_grad_(), self._constants(w)
         with torch.enable_grad():
-            loss = self.objective(self._call(self._named(leaf), constants, x, twice=True), y)
+            loss = self.objective(self._call(self._named(leaf), constants, x, draw, twice=True), y)
             (gradient,) = torch.autograd.grad(loss, leaf, create_graph=True)
             for j in range(directions.k):
                 (product,) = torch.autograd.grad(gradient, leaf, directions.vector(j), retain_graph=True)
                 out.set_row(j, product)
 
+    def try_draws(self, w: Tensor, x: Tensor) -> None:
+        """Find out whether it is ``random``. Raises InputError if a draw does not decide all that is."""
+        with torch.no_grad(), counted() as used:
+            self.logits(w, x)
+        self.random = used[0]
+        with torch.no_grad():
+            draw = 0 if self.random else None
+            same = torch.equal(self.logits(w, x, draw=draw), self.logits(w, x, draw=draw))
+            if not same:
+                problem = "is random by other than torch's own generators, so a step cannot be made again"
+                raise InputError(
+                    f"the model {problem}", key="model", allowed="torch.rand, dropout and the like"
+                )
+            if self.random and not torch.equal(self.logits(w, x), self.logits(w, x)):
+                problem = "the model is random in evaluation as well"
+                raise InputError(problem, key="model", allowed="dropout(x, p, self.training)")
+
     def try_products(self, w: Tensor, tape: Tape) -> None:
         """Find the way to Hessian-vector products; where there is none, ``no_products`` says why."""
         two = self.tangents(w, 2)  # several at once are harder than one
-        x, y = tape.record
         entered: list[str] = []
         reasons: list[str] = []
 
-        def works(way: Callable[[Tensor, Tensor, Tensor, Tangents, Tangents], None]) -> bool:
+        def works(way: Callable[[Tensor, Tape, Tangents, Tangents], None]) -> bool:
             try:
                 with warnings.catch_warnings(), _watched(self.module, entered):
                     # torch's own use of what it gave up, at the first forward derivative of a process
                     warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
-                    way(w, x, y, two, two.like())
+                    way(w, tape, two, two.like())
             except Exception as error:  # whatever torch's rules raise: methods without products can use it
                 first_line = str(error).strip().partition("\n")[0]
                 reasons.append(f"{type(error).__name__}: {first_line}")
@@ -224,10 +249,3 @@ def _placed(buffer: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
     if buffer.is_complex():
         return buffer.to(device, dtype.to_complex())
     return buffer.to(device, dtype) if buffer.is_floating_point() else buffer.to(device)
-
-
-def _drops(part: nn.Module) -> bool:
-    """Whether a module has dropout: a layer of its own, or within attention or between recurrent layers."""
-    if isinstance(part, nn.modules.dropout._DropoutNd):
-        return part.p > 0
-    return isinstance(part, (nn.MultiheadAttention, nn.RNNBase)) and part.dropout > 0

@@ -15,11 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hpobench_fds.nn.draws import drawn
 from hpobench_fds.nn.layers import (
     BatchNorm2d,
     Conv2d,
     Convolution,
     ConvPool2,
+    Dropout,
     Layer,
     Linear,
     Parameter,
@@ -55,6 +57,7 @@ class Network(ABC):
     size : P. buffer_size : R, running statistics of batch norm.
     recordable : whether its kernels may be recorded on a GPU: it waits for nothing, and draws nothing.
     no_products : why it has no Hessian-vector products, in a line; None if it has them.
+    random : whether it draws while it trains (``draws``), as dropout does.
     """
 
     shapes: list[Shape]
@@ -63,6 +66,7 @@ class Network(ABC):
     objective: Loss = CrossEntropy()
     recordable: bool = False
     no_products: str | None = None
+    random: bool = False
     product_cost: float = 2.0  # FLOPs of a Hessian-vector product over those of a gradient
     gradient_flops: float = 0.0  # for one example, where they are known
 
@@ -75,28 +79,35 @@ class Network(ABC):
         return torch.zeros(0)
 
     @abstractmethod
-    def logits(self, w: Tensor, x: Tensor, buffers: Tensor | None = None) -> Tensor:
+    def logits(self, w: Tensor, x: Tensor, buffers: Tensor | None = None, draw: int | None = None) -> Tensor:
         """Outputs [B, ...], logits of classes; batch norm by ``buffers`` if given, else by the batch.
 
-        Differentiable.
+        What is random follows from ``draw``, and is left out without one. Differentiable.
         """
 
     @abstractmethod
     def gradient(
-        self, w: Tensor, x: Tensor, y: Tensor, buffers: Tensor | None = None, plain: bool = False
+        self,
+        w: Tensor,
+        x: Tensor,
+        y: Tensor,
+        buffers: Tensor | None = None,
+        plain: bool = False,
+        draw: int | None = None,
     ) -> Tape:
         """Loss and gradient of a batch in training mode; updates ``buffers`` in place if given.
 
         ``plain`` : of the loss that it is validated by. Such a tape has no products.
+        ``draw`` : what is random follows from it, in the tape's products too; None: nothing is.
         """
 
     @abstractmethod
     def products(self, w: Tensor, tape: Tape, directions: Tangents, out: Tangents) -> None:
         """Hessian-vector products of the tape's loss with k directions, written to ``out``."""
 
-    def loss(self, w: Tensor, x: Tensor, y: Tensor, plain: bool = False) -> Tensor:
+    def loss(self, w: Tensor, x: Tensor, y: Tensor, plain: bool = False, draw: int | None = None) -> Tensor:
         """The objective in training mode, by plain differentiable operations."""
-        return (self.objective.plain if plain else self.objective)(self.logits(w, x), y)
+        return (self.objective.plain if plain else self.objective)(self.logits(w, x, draw=draw), y)
 
     def tangents(self, w: Tensor, k: int) -> Tangents:
         """k zero tangents of w."""
@@ -108,8 +119,6 @@ WIDE = 3 << 19  # bytes of 16 channels' activations, from which on a CPU runs wi
 
 class LayeredNetwork(Network):
     """A network of layers that bring their own rules."""
-
-    recordable = True
 
     def __init__(self, body: Sequential, shape: Shape, classes: int) -> None:
         if body.output(shape) != (classes,):
@@ -124,6 +133,8 @@ class LayeredNetwork(Network):
         self.gradient_flops = 2.0 * gradient
         if gradient:
             self.product_cost = product / gradient
+        self.random = any(isinstance(layer, Dropout) and layer.p for layer in _walk(body))
+        self.recordable = not self.random  # masks are made anew in each step
         convolutions = [layer for layer in _walk(body) if isinstance(layer, (Conv2d, ConvPool2))]
         self._fills_lanes = bool(convolutions) and all(_fills_lanes(layer) for layer in convolutions)
         self._grad: Tensor | None = None
@@ -144,9 +155,10 @@ class LayeredNetwork(Network):
             self._split = (w, [part.view(s) for part, s in zip(parts, self.shapes, strict=True)])
         return self._split[1]
 
-    def logits(self, w: Tensor, x: Tensor, buffers: Tensor | None = None) -> Tensor:
+    def logits(self, w: Tensor, x: Tensor, buffers: Tensor | None = None, draw: int | None = None) -> Tensor:
         parts = [part.view(s) for part, s in zip(w.split_with_sizes(self._sizes), self.shapes, strict=True)]
-        return self.body.apply(parts, self._laid_out(x), buffers)
+        with drawn(draw, w.device):
+            return self.body.apply(parts, self._laid_out(x), buffers)
 
     def _is_wide(self, x: Tensor) -> bool:
         """Whether layers run with channels last and products one by one: faster on a CPU from a size on.
@@ -166,7 +178,13 @@ class LayeredNetwork(Network):
         return torch.empty_strided(x.shape, strides, dtype=x.dtype).copy_(x)
 
     def gradient(
-        self, w: Tensor, x: Tensor, y: Tensor, buffers: Tensor | None = None, plain: bool = False
+        self,
+        w: Tensor,
+        x: Tensor,
+        y: Tensor,
+        buffers: Tensor | None = None,
+        plain: bool = False,
+        draw: int | None = None,
     ) -> Tape:
         if self._grad is None or self._grad.dtype != w.dtype or self._grad.device != w.device:
             self._grad = torch.empty_like(w)
@@ -174,7 +192,8 @@ class LayeredNetwork(Network):
             self._grads = [part.view(s) for part, s in zip(parts, self.shapes, strict=True)]
         with torch.no_grad():
             p, c = self._views(w), SimpleNamespace(need_input=False)
-            z = self.body.forward(p, self._laid_out(x), buffers if self.buffer_size else None, c)
+            with drawn(draw, w.device):
+                z = self.body.forward(p, self._laid_out(x), buffers if self.buffer_size else None, c)
             pulled = (self.objective.plain if plain else self.objective).pull(z, y)
             c.pulled = pulled.record
             self.body.backward(p, pulled.gradient, c, self._grads)

@@ -52,6 +52,8 @@ def _run(layer: nn.RNNBase, x: Tensor, state: Tensor | State | None = None) -> t
             outputs.append(out)
             ends.append(end)
         x = torch.cat(outputs, -1)
+        if layer.dropout and depth + 1 < layer.num_layers:
+            x = F.dropout(x, layer.dropout, layer.training)
     last = tuple(torch.stack(parts) for parts in zip(*ends, strict=True))
     if single:
         x, last = x.squeeze(1), tuple(part.squeeze(1) for part in last)

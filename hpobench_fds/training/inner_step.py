@@ -99,7 +99,8 @@ class InnerStep:
 
     def _differentiated(self, x: Tensor, y: Tensor, index: int, hypers: Hypers) -> Step:
         state = self.state
-        self._tape = tape = self.problem.network.gradient(state.w, x, y, self._buffers)
+        network, draw = self.problem.network, self.data.draw(index)
+        self._tape = tape = network.gradient(state.w, x, y, self._buffers, draw=draw)
         return Step(state.w, state.slots, self._clipped(tape.gradient), hypers, index)
 
     def _keep_loss(self) -> None:

@@ -1,7 +1,7 @@
 """The one inner loop that every method trains through.
 
 All randomness of a training is a function of (seed, trial): its initialisation, its split into
-training and validation data, its batch order and augmentation. The i-th trial of any method is the
+training and validation data, its batch order, augmentation and dropout. The i-th trial of any method is the
 same draw, so methods of a problem are compared on the same data.
 """
 

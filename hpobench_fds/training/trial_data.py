@@ -1,4 +1,4 @@
-"""Batches and validation data of one trial: one draw of split, order and augmentation."""
+"""Batches and validation data of one trial: one draw of split, order, augmentation and dropout."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ class TrialData:
 
     def __init__(self, problem: Problem, split: Split, seed: int, aside: Around = nullcontext) -> None:
         self._x, self._y = problem.x, problem.y
+        self._draws = derive(seed, "draws") if problem.network.random else None
         self.order = BatchOrder(split.train, problem.batch_size, derive(seed, "order"), problem.device, aside)
         self._augment: Augmenter | None = None
         if problem.augmentation.active:
@@ -37,6 +38,10 @@ class TrialData:
         validation = split.validation.to(problem.device)
         self.x_validation = problem.x.index_select(0, validation) if len(validation) else problem.x[:0]
         self.y_validation = problem.y.index_select(0, validation)
+
+    def draw(self, step: int) -> int | None:
+        """What is random in inner step ``step`` of the model; None of a model without randomness."""
+        return None if self._draws is None else derive(self._draws, step)
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Batch of inner step ``step``: x [B, ...], y [B]. Random access, same every time."""

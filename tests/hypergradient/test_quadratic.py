@@ -37,11 +37,17 @@ class Quadratic(Network):
     def initial(self, generator: torch.Generator) -> Tensor:
         return torch.tensor(START)
 
-    def logits(self, w: Tensor, x: Tensor, buffers: Tensor | None = None) -> Tensor:
+    def logits(self, w: Tensor, x: Tensor, buffers: Tensor | None = None, draw: int | None = None) -> Tensor:
         return w.new_zeros(len(x), 4)
 
     def gradient(
-        self, w: Tensor, x: Tensor, y: Tensor, buffers: Tensor | None = None, plain: bool = False
+        self,
+        w: Tensor,
+        x: Tensor,
+        y: Tensor,
+        buffers: Tensor | None = None,
+        plain: bool = False,
+        draw: int | None = None,
     ) -> Tape:
         away = w - self.b
         return Tape((self.a * away**2).sum() / 2, self.a * away, None)

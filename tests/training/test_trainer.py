@@ -381,9 +381,9 @@ def test_training_stops_in_mid_run_when_its_time_is_up_and_can_go_on(monkeypatch
     schedule, network, now = some_schedule(trainer), trainer.problem.network, [0.0]
     gradient = network.gradient
 
-    def slow(*arguments: Tensor) -> Tape:
+    def slow(*arguments: Tensor, draw: int | None) -> Tape:
         now[0] += 1 / trainer.problem.look_every
-        return gradient(*arguments)
+        return gradient(*arguments, draw=draw)
 
     clock = Clock(lambda: now[0])
     monkeypatch.setattr(network, "gradient", slow)

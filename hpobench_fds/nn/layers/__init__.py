@@ -17,6 +17,7 @@ share it, but where its neighbour on the tape made it for nobody else (``own``).
 from hpobench_fds.nn.layers.base import Layer, Parameter, Shape
 from hpobench_fds.nn.layers.containers import Residual, Sequential
 from hpobench_fds.nn.layers.convolutions import Conv1d, Conv2d, Convolution, ConvPool2, MaxPool2
+from hpobench_fds.nn.layers.dropout import Dropout
 from hpobench_fds.nn.layers.elementary import Flatten, GlobalAvgPool, Linear, ReLU, SiLU
 from hpobench_fds.nn.layers.layer_norm import LayerNorm
 from hpobench_fds.nn.layers.normalisation import BatchNorm2d
@@ -27,6 +28,7 @@ __all__ = [
     "Conv2d",
     "ConvPool2",
     "Convolution",
+    "Dropout",
     "Flatten",
     "GlobalAvgPool",
     "Layer",
