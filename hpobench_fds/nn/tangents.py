@@ -66,6 +66,12 @@ class Tangents:
         for block, part, shape in zip(self.blocks, parts, self.shapes, strict=True):
             block.mul_(part.view(shape))
 
+    def add_times(self, other: Tangents, vector: Tensor) -> None:
+        """Every tangent += the other's * vector [P], elementwise."""
+        parts = vector.split_with_sizes(self.sizes)
+        for block, more, part, shape in zip(self.blocks, other.blocks, parts, self.shapes, strict=True):
+            block.addcmul_(more, part.view(shape))
+
     def set_row(self, j: int, vector: Tensor) -> None:
         """Tangent j = vector [P]."""
         torch._foreach_copy_(self.row(j), list(vector.split_with_sizes(self.sizes)))

@@ -267,7 +267,10 @@ class Nesterov(ElementwiseRule):
 
 
 class Adam(ElementwiseRule):
-    """Adam (Kingma & Ba, ICLR 2015) as torch.optim.Adam states it, weight decay added to the gradient."""
+    """Adam (Kingma & Ba, ICLR 2015) as torch.optim.Adam states it, weight decay added to the gradient.
+
+    Its products are written out as SGD's are.
+    """
 
     name = "adam"
     defaults: ClassVar[Mapping[str, float]] = {
@@ -306,37 +309,121 @@ class Adam(ElementwiseRule):
         w.addcdiv_(m, corrected, value=-lr / (1 - beta1 ** (step.index + 1)))
 
     def _diagonals(self, step: Step) -> Tensor:
-        lr, beta1, beta2, eps, decay = step.hypers
-        w, (old_m, old_v), t = step.w, step.slots, step.index + 1
+        lr, beta1, beta2, _, decay = step.hypers
+        w, known = step.w, _AdamStep.of(step, self.decoupled)
+        g, from_m, from_v = known.gradient, step.slots[0] - known.gradient, step.slots[1] - known.gradient**2
+        none = torch.zeros_like(w)
+        m_by_g, v_by_g = none + (1 - beta1), 2 * (1 - beta2) * g
+        by_g = known.by_m * m_by_g + known.by_v * v_by_g
         coupled = 0.0 if self.decoupled else decay
-        g = step.gradient + coupled * w
-        m, v = beta1 * old_m + (1 - beta1) * g, beta2 * old_v + (1 - beta2) * g * g
-        c1, c2 = 1 - beta1**t, 1 - beta2**t
-        seen = v > 0  # as in ``update``
-        root = torch.where(seen, torch.where(seen, v, 1.0).sqrt(), 0.0)
-        below = root / c2**0.5 + eps
-        by_m = -lr / (c1 * below)
-        by_below = -by_m * m / below
-        by_v = by_below * torch.where(seen, 0.5 / torch.where(seen, root, 1.0), 0.0) / c2**0.5
-        m_by_g, v_by_g = torch.ones_like(w) * (1 - beta1), 2 * (1 - beta2) * g
-        by_g, none = by_m * m_by_g + by_v * v_by_g, torch.zeros_like(w)
         kept = -lr * decay if self.decoupled else coupled * by_g
-        by_decay = (-lr * w, none, none) if self.decoupled else (by_g * w, m_by_g * w, v_by_g * w)
         return _table([
             (1 + kept + none, coupled * m_by_g, coupled * v_by_g),
-            (beta1 * by_m, none + beta1, none),
-            (beta2 * by_v, none, none + beta2),
+            (beta1 * known.by_m, none + beta1, none),
+            (beta2 * known.by_v, none, none + beta2),
             (by_g, m_by_g, v_by_g),
-            (-m / (c1 * below) - (decay * w if self.decoupled else none), none, none),
-            (by_m * (old_m - g) + by_m * m * t * beta1 ** (t - 1) / c1, old_m - g, none),
-            (
-                by_v * (old_v - g * g) + by_below * root * t * beta2 ** (t - 1) / (2 * c2**1.5),
-                none,
-                old_v - g * g,
-            ),
-            (by_below, none, none),
-            by_decay,
+            (known.by_lr - (decay * w if self.decoupled else none), none, none),
+            (known.by_m * from_m + known.by_beta1, from_m, none),
+            (known.by_v * from_v + known.by_beta2, none, from_v),
+            (known.by_eps, none, none),
+            (-lr * w, none, none) if self.decoupled else (by_g * w, m_by_g * w, v_by_g * w),
         ])  # fmt: skip
+
+    def push(self, step: Step, tangents: StepTangents, active: Sequence[int | None]) -> None:
+        if isinstance(step.hypers, Tensor):
+            super().push(step, tangents, active)
+            return
+        lr, beta1, beta2, _, decay = step.hypers
+        row_lr, row_beta1, row_beta2, row_eps, row_decay = active
+        w, known = step.w, _AdamStep.of(step, self.decoupled)
+        dw, (dm, dv), dgradient = tangents.w, tangents.slots, tangents.gradient
+        if decay and not self.decoupled:
+            dgradient.flat.add_(dw.flat, alpha=decay)
+        if row_decay is not None and not self.decoupled:
+            dgradient.add_to_row(row_decay, w)
+        dm.flat.mul_(beta1).add_(dgradient.flat, alpha=1 - beta1)
+        dv.flat.mul_(beta2)
+        dv.add_times(dgradient, known.gradient * (2 * (1 - beta2)))
+        if row_beta1 is not None:
+            dm.add_to_row(row_beta1, step.slots[0] - known.gradient)
+        if row_beta2 is not None:
+            dv.add_to_row(row_beta2, step.slots[1] - known.gradient.square())
+        if self.decoupled:
+            dw.flat.mul_(1 - lr * decay)
+        dw.add_times(dm, known.by_m)
+        dw.add_times(dv, known.by_v)
+        for row, vector in (
+            (row_beta1, known.by_beta1),
+            (row_beta2, known.by_beta2),
+            (row_eps, known.by_eps),
+        ):
+            if row is not None:
+                dw.add_to_row(row, vector)
+        if row_lr is not None:
+            dw.add_to_row(row_lr, known.by_lr)
+        if self.decoupled:
+            for row, scale in ((row_lr, -decay), (row_decay, -lr)):
+                if row is not None:
+                    dw.add_to_row(row, w, scale)
+
+    def pull(self, step: Step, aw: Tensor, aslots: Tensor) -> StepAdjoints:
+        if isinstance(step.hypers, Tensor):
+            return super().pull(step, aw, aslots)
+        lr, beta1, beta2, _, decay = step.hypers
+        w, known = step.w, _AdamStep.of(step, self.decoupled)
+        am = torch.addcmul(aslots[0], aw, known.by_m)  # everything that reaches m'
+        av = torch.addcmul(aslots[1], aw, known.by_v)
+        agradient = ((1 - beta1) * am).addcmul_(known.gradient, av, value=2 * (1 - beta2))
+        d_lr, d_eps = torch.dot(aw, known.by_lr), torch.dot(aw, known.by_eps)
+        d_beta1 = torch.dot(am, step.slots[0] - known.gradient) + torch.dot(aw, known.by_beta1)
+        d_beta2 = torch.dot(av, step.slots[1] - known.gradient.square()) + torch.dot(aw, known.by_beta2)
+        if self.decoupled:
+            along = torch.dot(aw, w)
+            d_lr, d_decay, through = d_lr - decay * along, -lr * along, (1 - lr * decay) * aw
+        else:
+            d_decay, through = torch.dot(agradient, w), torch.add(aw, agradient, alpha=decay)
+        hyper = torch.stack([d_lr, d_beta1, d_beta2, d_eps, d_decay])
+        return StepAdjoints(through, torch.stack([beta1 * am, beta2 * av]), agradient, hyper)
+
+
+@dataclass(slots=True)
+class _AdamStep:
+    """Derivatives of w' = w - lr / (1 - beta1^t) * m' / (sqrt(v') / sqrt(1 - beta2^t) + eps): [P] each.
+
+    gradient : with the decay that belongs to it. by_m, by_v : dw'/dm' and dw'/dv', the latter 0 where no
+    gradient ever came. by_lr, by_beta1, by_beta2, by_eps : what does not come through m' and v'.
+    """
+
+    gradient: Tensor
+    by_m: Tensor
+    by_v: Tensor
+    by_lr: Tensor
+    by_beta1: Tensor
+    by_beta2: Tensor
+    by_eps: Tensor
+
+    @classmethod
+    def of(cls, step: Step, decoupled: bool) -> _AdamStep:
+        lr, beta1, beta2, eps, decay = step.hypers
+        t = step.index + 1
+        first, second = 1 - beta1**t, 1 - beta2**t
+        gradient = step.gradient if decoupled else step.gradient + decay * step.w
+        m = beta1 * step.slots[0] + (1 - beta1) * gradient
+        v = beta2 * step.slots[1] + (1 - beta2) * gradient * gradient
+        root = v.sqrt()
+        below = root / second**0.5 + eps
+        moved = m / below / first
+        by_eps = lr * moved / below
+        half = torch.where(v > 0, 0.5 / root, 0.0) / second**0.5
+        return cls(
+            gradient=gradient,
+            by_m=-lr / first / below,
+            by_v=by_eps * half,
+            by_lr=-moved,
+            by_beta1=moved * (-lr * t * beta1 ** (t - 1) / first),
+            by_beta2=by_eps * root * (0.5 * t * beta2 ** (t - 1) / second**1.5),
+            by_eps=by_eps,
+        )
 
 
 class AdamW(Adam):
