@@ -36,6 +36,8 @@ def reference_module(name: str, shape: tuple[int, ...], classes: int = 10) -> nn
             nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
             nn.Linear(flat, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, classes),
         )  # fmt: skip
+    if name == "gpt-nano":
+        return _GPTNano(shape[0], classes)
     if name.startswith("wrn-"):
         depth, widen = (int(part) for part in name.split("-")[1:])
         return _WideResNet(channels, classes, depth, widen)
@@ -103,6 +105,40 @@ class _ResNet8(nn.Module):
         return out
 
 
+class _GPTBlock(nn.Module):
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm1, self.up = nn.LayerNorm(width), nn.Linear(width, 3 * width)
+        self.down = nn.Linear(width, width)
+        self.norm2, self.hidden = nn.LayerNorm(width), nn.Linear(width, 4 * width)
+        self.output = nn.Linear(4 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.up(self.norm1(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x = x + self.down(mixed.transpose(1, 2).flatten(2))
+        out: Tensor = self.output(F.gelu(self.hidden(self.norm2(x))))
+        return x + out
+
+
+class _GPTNano(nn.Module):
+    def __init__(self, context: int, tokens: int, width: int = 64) -> None:
+        super().__init__()
+        self.token, self.place = nn.Embedding(tokens, width), nn.Embedding(context, width)
+        self.blocks = nn.Sequential(_GPTBlock(width, 4), _GPTBlock(width, 4))
+        self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, tokens)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.head(self.norm(self.blocks(self.token(x) + self.place.weight)))
+        return out
+
+
+def _loss(out: Tensor, y: Tensor) -> Tensor:
+    """Mean cross-entropy of classes, or of the tokens at each place."""
+    return F.cross_entropy(out.flatten(0, -2), y.flatten())
+
+
 def plain_loop(
     module: nn.Module, x: Tensor, y: Tensor, order: Callable[[int], Tensor], lr: float = 0.01
 ) -> Callable[[int], None]:
@@ -116,7 +152,7 @@ def plain_loop(
             indices = order(done)
             done += 1
             optimiser.zero_grad(set_to_none=True)
-            F.cross_entropy(module(x[indices]), y[indices]).backward()
+            _loss(module(x[indices]), y[indices]).backward()
             optimiser.step()
 
     return run
@@ -130,7 +166,7 @@ def double_backward_products(
     This is how published forward-mode code makes its tangents.
     """
     parameters = list(module.parameters())
-    loss = F.cross_entropy(module(x), y)
+    loss = _loss(module(x), y)
     grads = torch.autograd.grad(loss, parameters, create_graph=True)
     flat = torch.cat([g.reshape(-1) for g in grads])
     rows = [torch.autograd.grad(flat @ direction, parameters, retain_graph=True) for direction in directions]

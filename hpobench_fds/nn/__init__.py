@@ -4,11 +4,14 @@ Knows nothing of data sets, schedules or training.
 """
 
 from hpobench_fds.nn.layers import (
+    GELU,
     BatchNorm2d,
+    CausalAttention,
     Conv1d,
     Conv2d,
     ConvPool2,
     Dropout,
+    Embedding,
     Flatten,
     GlobalAvgPool,
     Layer,
@@ -16,6 +19,7 @@ from hpobench_fds.nn.layers import (
     Linear,
     MaxPool2,
     Parameter,
+    PerToken,
     ReLU,
     Residual,
     Sequential,
@@ -24,11 +28,14 @@ from hpobench_fds.nn.layers import (
 )
 
 __all__ = [
+    "GELU",
     "BatchNorm2d",
+    "CausalAttention",
     "Conv1d",
     "Conv2d",
     "ConvPool2",
     "Dropout",
+    "Embedding",
     "Flatten",
     "GlobalAvgPool",
     "Layer",
@@ -36,6 +43,7 @@ __all__ = [
     "Linear",
     "MaxPool2",
     "Parameter",
+    "PerToken",
     "ReLU",
     "Residual",
     "Sequential",

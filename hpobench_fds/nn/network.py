@@ -18,13 +18,16 @@ from torch import Tensor
 from hpobench_fds.nn.draws import drawn
 from hpobench_fds.nn.layers import (
     BatchNorm2d,
+    CausalAttention,
     Conv2d,
     Convolution,
     ConvPool2,
     Dropout,
+    Embedding,
     Layer,
     Linear,
     Parameter,
+    PerToken,
     Residual,
     Sequential,
     Shape,
@@ -121,7 +124,7 @@ class LayeredNetwork(Network):
     """A network of layers that bring their own rules."""
 
     def __init__(self, body: Sequential, shape: Shape, classes: int) -> None:
-        if body.output(shape) != (classes,):
+        if body.output(shape)[-1:] != (classes,):  # of tokens at each place
             raise ValueError(f"the layers map {shape} to {body.output(shape)}, not to ({classes},)")
         self.body = body
         self.parameters: Sequence[Parameter] = body.parameters
@@ -240,6 +243,14 @@ def _flops(layer: Layer, shape: Shape, first: bool) -> tuple[float, float, bool]
         for branch, seen in ((layer.body, inside), (layer.shortcut, layer.seen(inside))):
             g, h, branch_after = _flops(branch, seen, stem_after)
             gradient, product, after = gradient + g, product + h, after and branch_after
+    elif isinstance(layer, PerToken):
+        g, h, after = _flops(layer.body, shape[1:], first)
+        gradient, product = shape[0] * g, shape[0] * h
+    elif isinstance(layer, CausalAttention):  # two products of all places with all
+        once = 2.0 * shape[0] * math.prod(layer.output(shape))
+        gradient, product, after = once * 3, once * 6, False
+    elif isinstance(layer, Embedding):
+        after = False
     elif isinstance(layer, ConvPool2):
         gradient, product, after = _flops(layer.conv, shape, first)
         product -= gradient * (0.75 if first else 0.5)  # two of its passes are over a quarter of the pixels
@@ -252,6 +263,8 @@ def _flops(layer: Layer, shape: Shape, first: bool) -> tuple[float, float, bool]
 def _walk(layer: Layer) -> list[Layer]:
     if isinstance(layer, Sequential):
         return [inner for part in layer.layers for inner in _walk(part)]
+    if isinstance(layer, PerToken):
+        return _walk(layer.body)
     if isinstance(layer, Residual):
         return [inner for part in (layer.stem, layer.body, layer.shortcut) for inner in _walk(part)]
     return [layer]

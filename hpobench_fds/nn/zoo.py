@@ -14,15 +14,19 @@ from torch import nn
 
 from hpobench_fds.errors import InputError
 from hpobench_fds.nn.layers import (
+    GELU,
     BatchNorm2d,
+    CausalAttention,
     Conv1d,
     Conv2d,
     ConvPool2,
+    Embedding,
     Flatten,
     GlobalAvgPool,
     Layer,
     LayerNorm,
     Linear,
+    PerToken,
     ReLU,
     Residual,
     Sequential,
@@ -157,6 +161,29 @@ def _tab_mlp(shape: Shape, classes: int) -> Sequential:
     )  # fmt: skip
 
 
+def _gpt_nano(shape: Shape, tokens: int) -> Sequential:
+    """Two blocks of causal attention over codes [L], width 64, four heads, norms first.
+
+    Radford et al. 2019, small.
+    """
+    if len(shape) != 1:
+        raise InputError(f"gpt-nano takes codes [L], not examples of shape {shape}", key="model")
+    width, layers = 64, list[Layer]()
+    for block in ("block1", "block2"):
+        mixed = Sequential(
+            PerToken(LayerNorm(width, f"{block}.norm1"), Linear(width, 3 * width, f"{block}.attention.in")),
+            CausalAttention(4),
+            PerToken(Linear(width, width, f"{block}.attention.out")),
+        )
+        each = PerToken(
+            LayerNorm(width, f"{block}.norm2"), Linear(width, 4 * width, f"{block}.hidden"), GELU(),
+            Linear(4 * width, width, f"{block}.output"),
+        )  # fmt: skip
+        layers += [Residual(mixed), Residual(Sequential(each))]
+    head = PerToken(LayerNorm(width, "norm"), Linear(width, tokens, "output"))
+    return Sequential(Embedding(tokens, shape[0], width), *layers, head)
+
+
 Builder = Callable[[Shape, int], Sequential]
 
 MODELS: dict[str, Builder] = {
@@ -168,6 +195,7 @@ MODELS: dict[str, Builder] = {
     "resnet-8": _resnet_8,
     "conv1d": _conv1d,
     "tab-mlp": _tab_mlp,
+    "gpt-nano": _gpt_nano,
 }
 """Built-in models by name: (input shape, classes) -> layers."""
 

@@ -14,21 +14,26 @@ A tangent of None is zero (the input data's). No layer overwrites what it is giv
 share it, but where its neighbour on the tape made it for nobody else (``own``).
 """
 
+from hpobench_fds.nn.layers.attention import CausalAttention
 from hpobench_fds.nn.layers.base import Layer, Parameter, Shape
 from hpobench_fds.nn.layers.containers import Residual, Sequential
 from hpobench_fds.nn.layers.convolutions import Conv1d, Conv2d, Convolution, ConvPool2, MaxPool2
 from hpobench_fds.nn.layers.dropout import Dropout
-from hpobench_fds.nn.layers.elementary import Flatten, GlobalAvgPool, Linear, ReLU, SiLU
+from hpobench_fds.nn.layers.elementary import GELU, Flatten, GlobalAvgPool, Linear, ReLU, SiLU
 from hpobench_fds.nn.layers.layer_norm import LayerNorm
 from hpobench_fds.nn.layers.normalisation import BatchNorm2d
+from hpobench_fds.nn.layers.tokens import Embedding, PerToken
 
 __all__ = [
+    "GELU",
     "BatchNorm2d",
+    "CausalAttention",
     "Conv1d",
     "Conv2d",
     "ConvPool2",
     "Convolution",
     "Dropout",
+    "Embedding",
     "Flatten",
     "GlobalAvgPool",
     "Layer",
@@ -36,6 +41,7 @@ __all__ = [
     "Linear",
     "MaxPool2",
     "Parameter",
+    "PerToken",
     "ReLU",
     "Residual",
     "Sequential",

@@ -76,6 +76,12 @@ def channelwise(values: Tensor) -> Tensor:
     return values[..., None, None]
 
 
+def unflattened(x: Tensor, side: int, sizes: Sequence[int]) -> Tensor:
+    """x with one of its sides as several; a view."""
+    out: Tensor = x.unflatten(side, tuple(sizes))  # type: ignore[no-untyped-call]
+    return out
+
+
 def empty_tangents(x: Tensor, k: int) -> Tensor:
     """An empty [B, k, ...] for x [B, ...]; a single tangent is laid out as x is."""
     return torch.empty_like(x).unsqueeze(1) if k == 1 else x.new_empty(len(x), k, *x.shape[1:])

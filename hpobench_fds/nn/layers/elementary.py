@@ -1,8 +1,9 @@
-"""Linear maps, relu, silu, flattening, averages."""
+"""Linear maps, relu, silu, gelu, flattening, averages."""
 
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from hpobench_fds.nn.layers.base import Layer, Parameter, Shape, Tensors, channe
 
 _threshold = torch.ops.aten.threshold_backward.default
 _silu_backward = torch.ops.aten.silu_backward.default
+_gelu_backward = torch.ops.aten.gelu_backward.default
 _threshold_into = torch.ops.aten.threshold_backward.grad_input
 
 
@@ -128,34 +130,44 @@ class ReLU(Layer):
         return self._masked(dg, c.out.unsqueeze(1), dg if getattr(c, "before_own", False) else None)
 
 
-class SiLU(Layer):
-    """x * sigmoid(x), a relu with a continuous derivative."""
+class _Smooth(Layer):
+    """A function of each number that can be differentiated twice."""
 
     own = True
 
     def output(self, shape: Shape) -> Shape:
         return shape
 
+    @abstractmethod
+    def _value(self, x: Tensor) -> Tensor:
+        """f(x)."""
+
+    @abstractmethod
+    def _pulled(self, g: Tensor, x: Tensor) -> Tensor:
+        """g f'(x), by the library's kernel."""
+
+    @abstractmethod
+    def _derivatives(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """f'(x) and f''(x)."""
+
     def apply(self, p: Tensors, x: Tensor, running: Tensor | None) -> Tensor:
-        return F.silu(x)
+        return self._value(x)
 
     def forward(self, p: Tensors, x: Tensor, running: Tensor | None, c: Any) -> Tensor:
         c.x, c.slope = x, None
-        return F.silu(x)
+        return self._value(x)
 
     def backward(self, p: Tensors, g: Tensor, c: Any, grads: Tensors) -> Tensor | None:
         c.g = g
-        pulled: Tensor = _silu_backward(g, c.x)
-        return pulled
+        return self._pulled(g, c.x)
 
     def tangent(self, p: Tensors, dp: Tensors, dx: Tensor | None, c: Any) -> Tensor | None:
         c.dx = dx
         if dx is None:
             return None
         if c.slope is None:  # every tangent shares it, and what the second derivative makes of the gradient
-            s = c.x.sigmoid()
-            c.slope = (s * (1 + c.x * (1 - s))).unsqueeze(1)
-            c.bend = (c.g * s * (1 - s) * (2 + c.x * (1 - 2 * s))).unsqueeze(1)
+            slope, bend = self._derivatives(c.x)
+            c.slope, c.bend = slope.unsqueeze(1), bend.mul_(c.g).unsqueeze(1)
         out: Tensor = dx * c.slope
         return out
 
@@ -164,6 +176,38 @@ class SiLU(Layer):
             return None
         out: Tensor = dg * c.slope
         return out.addcmul_(c.dx, c.bend)
+
+
+class SiLU(_Smooth):
+    """x * sigmoid(x), a relu with a continuous derivative."""
+
+    def _value(self, x: Tensor) -> Tensor:
+        return F.silu(x)
+
+    def _pulled(self, g: Tensor, x: Tensor) -> Tensor:
+        pulled: Tensor = _silu_backward(g, x)
+        return pulled
+
+    def _derivatives(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        s = x.sigmoid()
+        return s * (1 + x * (1 - s)), s * (1 - s) * (2 + x * (1 - 2 * s))
+
+
+class GELU(_Smooth):
+    """x * Phi(x), Phi the normal distribution's (Hendrycks & Gimpel 2016)."""
+
+    def _value(self, x: Tensor) -> Tensor:
+        return F.gelu(x)
+
+    def _pulled(self, g: Tensor, x: Tensor) -> Tensor:
+        pulled: Tensor = _gelu_backward(g, x)
+        return pulled
+
+    def _derivatives(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        squared = x * x
+        density = squared.mul(-0.5).exp_().mul_(1.0 / math.sqrt(2.0 * math.pi))
+        slope = x.mul(math.sqrt(0.5)).erf_().add_(1.0).mul_(0.5).addcmul_(x, density)
+        return slope, squared.neg_().add_(2.0).mul_(density)
 
 
 class GlobalAvgPool(Layer):
