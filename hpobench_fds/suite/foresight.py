@@ -24,13 +24,14 @@ def foresee(suite: Suite) -> list[str]:
     """
     tried = set()
     for name, (config, _) in suite.problems.items():
-        found, key = shape_of(config.dataset), dotted("problems", location=[name])
+        found, key = shape_of(config.dataset, config.reading), dotted("problems", location=[name])
         if found is None:
             continue
         try:
             check_targets(config.dataset, TARGETS[config.loss or "cross_entropy"])
             if (config.model, config.loss, found) not in tried:
-                build_network(config.model, *found, suite.base, objective=config.trained_for)
+                codes = found[1] if config.loss == "next_token" else 0
+                build_network(config.model, *found, suite.base, codes, config.trained_for)
             tried.add((config.model, config.loss, found))
         except InputError as error:
             raise InputError(str(error), where=suite.where, key=key) from error

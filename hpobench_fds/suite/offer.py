@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from hpobench_fds.data.catalogue import Listed
 from hpobench_fds.errors import InputError
+from hpobench_fds.nn.losses import NextToken
 from hpobench_fds.nn.zoo import MODELS, build_network
 
 
@@ -20,19 +21,20 @@ class OfferedModel:
 
 def models_for(data: Sequence[Listed]) -> list[OfferedModel]:
     """Each built-in model, tried on a small batch of the shape of each of these data sets."""
-    sizes = dict[tuple[str, tuple[int, ...], int], int | None]()
+    sizes = dict[tuple[str, tuple[int, ...], int, bool], int | None]()
 
-    def size(model: str, shape: tuple[int, ...], classes: int) -> int | None:
-        key = model, shape, classes
+    def size(model: str, shape: tuple[int, ...], classes: int, tokens: bool) -> int | None:
+        key = model, shape, classes, tokens
         if key not in sizes:
+            codes, objective = (classes, NextToken()) if tokens else (0, None)
             try:
-                sizes[key] = build_network(model, shape, classes).size
+                sizes[key] = build_network(model, shape, classes, None, codes, objective).size
             except InputError:  # it does not fit
                 sizes[key] = None
         return sizes[key]
 
     found = []
     for model in MODELS:
-        pairs = [(one.name, size(model, one.shape, one.classes)) for one in data]
+        pairs = [(one.name, size(model, one.shape, one.classes, one.targets == "tokens")) for one in data]
         found.append(OfferedModel(model, {name: count for name, count in pairs if count is not None}))
     return found

@@ -26,6 +26,7 @@ from hpobench_fds.data.augment import Augmentation
 from hpobench_fds.data.catalogue import TARGETS, load_dataset
 from hpobench_fds.data.dataset import Dataset
 from hpobench_fds.data.splits import make_split
+from hpobench_fds.data.text import AS_USUAL, Reading, Tokens
 from hpobench_fds.errors import InputError
 from hpobench_fds.nn.losses import Loss, loss_of
 from hpobench_fds.nn.network import Network
@@ -59,6 +60,18 @@ class AugmentationConfig(BaseModel):
         return Augmentation(self.crop_padding, self.flip, self.cutout, self.cutout_probability)
 
 
+class TextConfig(BaseModel):
+    """How a text becomes examples: what a token is, and how many an example has."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    tokens: Tokens = AS_USUAL.tokens
+    context: int = Field(default=AS_USUAL.context, ge=1, le=100_000)
+
+    def made(self) -> Reading:
+        return Reading(self.tokens, self.context)
+
+
 class ProblemConfig(BaseModel):
     """One problem of a suite, as the suite file states it."""
 
@@ -77,6 +90,7 @@ class ProblemConfig(BaseModel):
     # What is trained for; None: cross-entropy. Smoothing is of cross-entropy in training alone.
     loss: Literal["cross_entropy", "squared_error", "next_token"] | None = None
     label_smoothing: float | None = Field(default=None, ge=0.0, lt=1.0)
+    text: TextConfig | None = None  # of a data set that is a text; None: characters, 64 at a time
     fresh: bool = True  # a new initialisation, split and batch order for every trial (the paper's way)
     gradient_clip: float | None = Field(default=None, gt=0)  # elementwise, in the inner step
     augmentation: AugmentationConfig = AugmentationConfig()
@@ -87,16 +101,22 @@ class ProblemConfig(BaseModel):
 
     @model_serializer(mode="wrap")
     def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Problems that state no loss are written as they were before there was a choice."""
-        came_later = ("loss", "label_smoothing")
+        """Problems that state no loss and no text are written as they were before there was a choice."""
+        came_later = ("loss", "label_smoothing", "text")
         return {name: one for name, one in handler(self).items() if one is not None or name not in came_later}
 
     @property
     def trained_for(self) -> Loss:
         return loss_of(self.loss or "cross_entropy", self.label_smoothing or 0.0)
 
+    @property
+    def reading(self) -> Reading:
+        return (self.text or TextConfig()).made()
+
     @model_validator(mode="after")
     def _check_loss(self) -> ProblemConfig:
+        if self.text is not None and self.loss != "next_token":
+            raise ValueError('text: of next tokens alone (allowed: loss = "next_token")')
         if self.loss in (None, "cross_entropy"):
             return self
         if self.label_smoothing is not None:
@@ -232,7 +252,7 @@ def _codes(dataset: Dataset, where: str) -> int:
 def data_key(config: ProblemConfig) -> tuple[object, ...]:
     """What decides a problem's data: problems alike in this may share them."""
     targets = TARGETS[config.loss or "cross_entropy"]
-    return config.dataset, targets, config.dtype, config.train_limit, config.test_limit
+    return config.dataset, targets, config.reading, config.dtype, config.train_limit, config.test_limit
 
 
 def load_data(
@@ -254,6 +274,7 @@ def load_data(
         test_limit=config.test_limit,
         base=base,
         targets=TARGETS[config.loss or "cross_entropy"],
+        reading=config.reading,
     )
 
 

@@ -74,10 +74,11 @@ def test_a_file_is_found_beside_the_suite_or_here(
 @pytest.mark.parametrize(
     ("name", "said"),
     [("none.npz", "there is no"), ("none.py:load", "there is no"), ("mine.py", "names no function"),
-     ("./notes.txt", "of no form that is read")],
+     ("./notes.doc", "of no form that is read"), ("notes.txt", "is a text.*next_token")],
 )  # fmt: skip
 def test_what_is_no_data_is_refused(name: str, said: str, tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("x")
+    for text in ("notes.txt", "notes.doc"):
+        (tmp_path / text).write_text("x")
     with pytest.raises(InputError, match=said):
         find_own(name, tmp_path)
 

@@ -266,7 +266,16 @@ def test_the_extra_names_the_packages() -> None:
 
 def test_all_built_in_data_sets_are_listed_with_what_they_are(tmp_path: Path) -> None:
     found = {one.name: one for one in listed(tmp_path)}
-    assert set(found) == {"cifar10", "cifar100", "digits", "fashion_mnist", "mnist", "svhn", *PACKAGED}
+    assert set(found) == {
+        "cifar10",
+        "cifar100",
+        "digits",
+        "fashion_mnist",
+        "mnist",
+        "shakespeare",
+        "svhn",
+        *PACKAGED,
+    }
     for name, one in found.items():
         assert (one.shape, one.classes) == shape_of(name)
         assert one.needs == DATASETS[name]

@@ -135,7 +135,8 @@ def test_codes_stay_codes_for_a_model_that_embeds_them(tmp_path: Path) -> None:
     ("dataset", "model", "said"),
     [
         ("none.csv", "mlp", "problems.p.dataset: there is no .*none.csv"),
-        ("./points.txt", "mlp", "of no form that is read"),
+        ("./points.doc", "mlp", "of no form that is read"),
+        ("points.txt", "mlp", r"points.txt is a text \(allowed: loss = \"next_token\"\)"),
         ("points", "mlp", "unknown dataset 'points'"),
         ("points.csv", "lenet", "lenet takes images .*, not examples of shape"),
         ("codes.npz", "mlp", "does not fit codes"),
@@ -146,7 +147,8 @@ def test_codes_stay_codes_for_a_model_that_embeds_them(tmp_path: Path) -> None:
 def test_what_does_not_fit_is_told_in_a_line(
     table: Path, tmp_path: Path, dataset: str, model: str, said: str
 ) -> None:
-    (tmp_path / "points.txt").write_text("")
+    for text in ("points.txt", "points.doc"):
+        (tmp_path / text).write_text("")
     (tmp_path / "net.py").write_text(EMBEDDING)
     np.savez(tmp_path / "codes.npz", x=np.ones((40, 5), int), y=np.arange(40) % 2)
     np.savez(tmp_path / "below.npz", x=-np.ones((40, 5), int), y=np.arange(40) % 2)
