@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from hpobench_fds.benchmarks.engine.figures import cost_figure, memory_figure
 from hpobench_fds.benchmarks.engine.hypergradients import Row, forward_step, trainings
+from hpobench_fds.benchmarks.engine.models import model_costs
 from hpobench_fds.benchmarks.engine.trainer import SHAPES
 from hpobench_fds.benchmarks.engine.trainer import table as trainer_table
 
@@ -47,6 +48,7 @@ def measure(quick: bool) -> dict[str, list[Row]]:
         tables["Cost against hyperparameters"] += [
             row for n in (1, 3, 7) for row in trainings("wrn-16-1", 18, n, MODES, rounds=1)
         ]
+    tables["What each model costs"] = [model_costs(model) for model in models]
     horizons = (100, 1000) if quick else (100, 300, 1000, 3000, 10_000)
     tables["Memory against horizon"] = [
         row for t in horizons for row in trainings("mlp", t, 7, (*MODES, "reverse, full"), rounds=1)
@@ -60,7 +62,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("results/engine"))
     parser.add_argument("--quick", action="store_true", help="fewer models, horizons and counts")
+    parser.add_argument("--models", action="store_true", help="print what each model costs, and no more")
     options = parser.parse_args()
+    if options.models:
+        print(markdown([model_costs(model) for model in SHAPES]))
+        return
     options.out.mkdir(parents=True, exist_ok=True)
     tables = measure(options.quick)
     where = f"torch {torch.__version__}, {torch.get_num_threads()} threads, {platform.machine()}"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from hpobench_fds.benchmarks.engine.reference import double_backward_products, plain_loop, reference_module
+from hpobench_fds.benchmarks.engine.reference import double_backward_products, plain_loop
 from hpobench_fds.benchmarks.engine.timing import interleaved, median_ratio, waits_for
-from hpobench_fds.benchmarks.engine.trainer import SHAPES, random_dataset
+from hpobench_fds.benchmarks.engine.trainer import loss_of, module_of, random_dataset
 
 from hpobench_fds.hypergradient.forward import ForwardMode
 from hpobench_fds.hypergradient.interface import Hypergradient
@@ -29,8 +29,10 @@ def trainer_with(model: str, horizon: int, lr_windows: int, device: str = "cpu")
         name: HyperparameterSpace(windows=lr_windows if name == "lr" else 1, initial=value)
         for name, value in VALUES.items()
     }
-    config = ProblemConfig(dataset="noise", model=model, horizon=horizon, batch_size=128, space=space)
-    return Trainer(Problem(config, random_dataset(SHAPES[model], device)), 0, Clock())
+    config = ProblemConfig(
+        dataset="noise", model=model, horizon=horizon, batch_size=128, space=space, loss=loss_of(model)
+    )
+    return Trainer(Problem(config, random_dataset(model, device)), 0, Clock())
 
 
 def forward_step(model: str, device: str = "cpu", rounds: int | None = None) -> Row:
@@ -59,7 +61,7 @@ def forward_step(model: str, device: str = "cpu", rounds: int | None = None) -> 
         p.rule.push(step(tape.gradient, values), pushed_through, [0, 7, 8])
         p.rule.update_(step(tape.gradient, (0.0, 0.0, 0.0)))
 
-    module = reference_module(model, SHAPES[model]).to(device)
+    module = module_of(model).to(device)
     loop = plain_loop(module, p.x, p.y, data.order.batch)
     directions = torch.randn(TANGENTS, sum(q.numel() for q in module.parameters()), device=device)
     sides: dict[str, Callable[[], object]] = {
@@ -69,7 +71,7 @@ def forward_step(model: str, device: str = "cpu", rounds: int | None = None) -> 
         "double_backward": lambda: double_backward_products(module, x, y, directions),
     }
     # Several steps in a row, as in a training: a lone one would find the other sides' data in the caches.
-    steps, usual = (2, 5) if model.startswith(("wrn", "resnet")) else (5, 35)
+    steps, usual = (2, 5) if model.startswith(("wrn", "resnet", "gpt")) else (5, 35)
     blocks = {name: _repeated(side, steps) for name, side in sides.items()}
     times = interleaved(blocks, rounds or usual, waits_for(p.device))
     ms = {name: min(seconds) / steps * 1e3 for name, seconds in times.items()}
