@@ -13,8 +13,8 @@ from hpobench_fds.nn.network import Network
 from hpobench_fds.training.problem import Problem
 
 SIDE_BY_SIDE = 7  # tangents that share a pass
-BATCH = 128  # examples; of texts fewer, which are many tokens each
-BATCH_OF_TEXT = 16
+BATCH = 128  # examples, but of what is large
+SMALL = {"gpt-nano": 16, "wrn-10-1": 32, "wrn-16-1": 32, "wrn-40-2": 8}
 
 
 def model_costs(model: str, rounds: int = 9) -> Row:
@@ -24,7 +24,7 @@ def model_costs(model: str, rounds: int = 9) -> Row:
     """
     trainer = trainer_with(model, 4, 1)
     p, data = trainer.problem, trainer.data(0)
-    x, y = (part[: BATCH_OF_TEXT if model == "gpt-nano" else BATCH] for part in data.batch(0))
+    x, y = (part[: SMALL.get(model, BATCH)] for part in data.batch(0))
     w = trainer.start(0).w
     sides: dict[str, Callable[[], object]] = {}
     for name, network in (("rules", p.network), ("func", _as_module(model, p))):

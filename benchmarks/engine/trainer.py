@@ -19,14 +19,16 @@ from hpobench_fds.training.trainer import Trainer
 SHAPES: dict[str, tuple[int, ...]] = {
     "mlp": (1, 28, 28),
     "lenet": (1, 28, 28),
+    "wrn-10-1": (3, 32, 32),
     "wrn-16-1": (3, 32, 32),
+    "wrn-40-2": (3, 32, 32),
     "resnet-8": (1, 28, 28),
     "conv1d": (1, 40),
     "tab-mlp": (16,),
     "gpt-nano": (64,),
 }
 TOKENS = {"gpt-nano": 83}  # of models of text
-# a block of about a third of a second
+# of those whose training is timed, a block of about a third of a second
 STEPS = {
     "mlp": 400,
     "lenet": 50,
