@@ -181,7 +181,8 @@ def test_data_sets_and_models_are_listed_with_what_they_need_and_take(shell: She
     assert "cifar-100-python" in rows["cifar100"][5]
     assert "pip install 'hpobench-fds[data]'" in rows["letter"][5]
     assert f"ROOT is {shell.folder}" in out.replace("\n", "")
-    assert rows["mlp"][1] == "any"
+    assert rows["mlp"][1].startswith("breast_cancer, cifar10, ")
+    assert rows["gpt-nano"][1] == "shakespeare"
     assert rows["lenet"] == ["44,426 to 69,656", "cifar10, cifar100, fashion_mnist, mnist, svhn", ""]
     assert set(MODELS) | set(DATASETS) <= set(rows)
 
