@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import torch
 from hpobench_fds.benchmarks.engine.hypergradients import Row, trainer_with
-from hpobench_fds.benchmarks.engine.trainer import SHAPES
+from hpobench_fds.benchmarks.engine.trainer import STEPS
 from torch import Tensor
 
 from hpobench_fds.hypergradient.forward import ForwardMode
@@ -51,7 +51,7 @@ def greedy(trainer: Trainer) -> Tensor:
 RUNS: dict[str, Run] = {"plain": trained, "forward": forward, "reverse": backward, "discounted": greedy}
 
 
-def same_bits(device: str, models: tuple[str, ...] = tuple(SHAPES), horizon: int = 60) -> list[Row]:
+def same_bits(device: str, models: tuple[str, ...] = tuple(STEPS), horizon: int = 60) -> list[Row]:
     """Whether two runs of equal seeds end in the same bits, and whether recordings change any."""
     rows: list[Row] = []
     for model in models:
