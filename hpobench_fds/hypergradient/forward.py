@@ -8,7 +8,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
+from hpobench_fds.hypergradient.conditioning import from_growth, grown
 from hpobench_fds.hypergradient.interface import Hypergradient, Mode, vector_bytes
 from hpobench_fds.hypergradient.validation import validation_gradient
 from hpobench_fds.schedule import Schedule, ScheduleSpace, window_index, window_start
@@ -17,6 +21,8 @@ from hpobench_fds.training.optimisers import Step, StepTangents
 from hpobench_fds.training.problem import Problem
 from hpobench_fds.training.state import Ended
 from hpobench_fds.training.trainer import Trainer
+
+NOTES = 50  # of the tangents' norms, at most about so many in a training
 
 
 @dataclass(frozen=True)
@@ -44,8 +50,14 @@ class ForwardMode(Mode):
             hypers = inner.values(schedule, begin, horizon)
             active = rows.active(p, begin, horizon)
             ended = inner.stretch(begin, end, hypers, carried.along(active), carried.tangents.w.flat)
+            if ended is not None and ended.ending == "overflow":
+                carried.lost = True
+                ended = inner.run(schedule, horizon, horizon)  # the training goes on without them
             if ended is not None:
                 return Hypergradient.none(ended, inner.state, inner.products, carried.bytes)
+            if carried.lost:
+                break
+            carried.note(end)
         return carried.finish(trainer, rows)
 
     def held(self, problem: Problem, horizon: int) -> int:
@@ -65,6 +77,7 @@ class _Rows:
 
     row: dict[tuple[str, int], int]
     begins: list[int]  # first step of each row's window
+    ends: list[int]  # the step after its last one
     flat: list[int]  # index in the space's flat view of each row
 
     @classmethod
@@ -72,8 +85,9 @@ class _Rows:
         windows = [(name, i) for name, one in space.learned.items() for i in range(one.windows)]
         begin = [window_start(space.learned[name].windows, i, horizon) for name, i in windows]
         order = sorted(range(len(windows)), key=lambda at: begin[at])
+        ends = [window_start(space.learned[name].windows, i + 1, horizon) for name, i in windows]
         row = {windows[at]: j for j, at in enumerate(order)}
-        return cls(row, [begin[at] for at in order], order)
+        return cls(row, [begin[at] for at in order], [ends[at] for at in order], order)
 
     def active(self, problem: Problem, step: int, horizon: int) -> list[int | None]:
         """For each hyperparameter of the rule, the row of its window at ``step``."""
@@ -94,6 +108,16 @@ class _Carried:
     def __init__(self, inner: InnerStep, product_clip: float | None) -> None:
         self.inner, self.product_clip = inner, product_clip
         self.tangents = self._zeros(0)
+        self.lost = False  # whether one of them overflowed
+        self._norms: list[tuple[int, Tensor]] = []
+
+    def note(self, step: int) -> None:
+        """Keep the tangents' norms at the end of a window, some dozens of times in a training."""
+        if not self._norms or (step - self._norms[-1][0]) * NOTES >= (self.inner.last or 0):
+            self._norms.append((step, self.tangents.w.norms()))
+
+    def _growth(self, rows: _Rows) -> tuple[float | None, int]:
+        return grown([(step, norms.cpu().numpy()) for step, norms in self._norms], rows.ends)
 
     def _zeros(self, k: int) -> StepTangents:
         p, w = self.inner.problem, self.inner.state.w
@@ -133,11 +157,22 @@ class _Carried:
         """Contract the tangents with the validation gradient."""
         inner = self.inner
         loss, gradient = validation_gradient(trainer, inner.state)
-        hyper = self.tangents.w.dot(gradient).double().cpu().numpy()
         evaluation = trainer.evaluate(inner.state)
-        if not (np.all(np.isfinite(hyper)) and math.isfinite(loss) and math.isfinite(evaluation.loss)):
+        if not (math.isfinite(loss) and math.isfinite(evaluation.loss)):
             lost = Ended("diverged", inner.state.step)
             return Hypergradient.none(lost, inner.state, inner.products, self.bytes)
+        flat = None if self.lost else self._contracted(gradient, rows)
+        single = inner.problem.dtype != torch.float64
+        worth = from_growth(*self._growth(rows), flat, single)
+        return Hypergradient(
+            "ok", flat, loss, evaluation, inner.state, None, inner.products, self.bytes, worth
+        )  # fmt: skip
+
+    def _contracted(self, gradient: Tensor, rows: _Rows) -> NDArray[np.float64] | None:
+        """The hypergradient [n]; None if it is not finite."""
+        hyper = self.tangents.w.dot(gradient).double().cpu().numpy()
+        if not np.all(np.isfinite(hyper)):
+            return None
         flat = np.zeros(len(rows.flat))
         flat[rows.flat[: len(hyper)]] = hyper  # a window that no step falls in has no tangent
-        return Hypergradient("ok", flat, loss, evaluation, inner.state, None, inner.products, self.bytes)
+        return flat

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from hpobench_fds.errors import InputError
+from hpobench_fds.hypergradient.conditioning import from_growth
 from hpobench_fds.hypergradient.interface import Hypergradient, Mode, vector_bytes
 from hpobench_fds.hypergradient.validation import validation_gradient
 from hpobench_fds.schedule import Schedule, window_index
@@ -73,10 +74,11 @@ class ImplicitMode(Mode):
         gradient = np.zeros(p.space.size)
         windows = p.space.learned["weight_decay"].windows
         gradient[window_index(windows, horizon - 1, horizon)] = -a * float(torch.dot(total, state.w))
-        if not (np.all(np.isfinite(gradient)) and math.isfinite(loss) and math.isfinite(evaluation.loss)):
+        if not (math.isfinite(loss) and math.isfinite(evaluation.loss)):
             return Hypergradient.none(Ended("diverged", horizon), state)
-        held = self.held(p, horizon)
-        return Hypergradient("ok", gradient, loss, evaluation, state, None, self.terms, held)
+        held, found = self.held(p, horizon), gradient if np.all(np.isfinite(gradient)) else None
+        worth = from_growth(None, 0, found)
+        return Hypergradient("ok", found, loss, evaluation, state, None, self.terms, held, worth)
 
     def _series(
         self, trainer: Trainer, state: TrainState, direction: Tensor, horizon: int, a: float, decay: float

@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from hpobench_fds.hypergradient.conditioning import UNKNOWN, Conditioning
 from hpobench_fds.schedule import Schedule
 from hpobench_fds.training.problem import Problem
 from hpobench_fds.training.state import DIVERGED, Ended, Ending, Evaluation, TrainState
@@ -22,9 +23,11 @@ class Hypergradient:
 
     Attributes
     ----------
-    ending : "ok", "diverged" (a loss, tangent or adjoint stopped being finite at step
-        ``diverged_at``) or "out of budget".
-    gradient : [n] in the order of the space's flat view; None unless ``ending`` is "ok".
+    ending : the training's: "ok", "diverged" (a loss was not finite at step ``diverged_at``) or "out of
+        budget".
+    gradient : [n] in the order of the space's flat view; None unless ``ending`` is "ok", and where a tangent
+        or an adjoint overflowed though the training did not: its evaluation is then as good as any.
+    conditioning : what the hypergradient is worth.
     loss : the validation loss differentiated: batch norm in training mode, mean over batches.
     evaluation : validation loss and accuracy in evaluation mode, as every method reports them.
     state : the training's final state.
@@ -40,10 +43,12 @@ class Hypergradient:
     diverged_at: int | None = None
     products: int = 0
     peak_bytes: int = 0
+    conditioning: Conditioning = UNKNOWN
 
     @classmethod
     def none(cls, ended: Ended, state: TrainState, products: int = 0, peak_bytes: int = 0) -> Hypergradient:
-        """That there is no hypergradient, and why."""
+        """That a training came to nothing, and why."""
+        assert ended.ending != "overflow"
         return cls(ended.ending, None, math.inf, DIVERGED, state, ended.diverged_at, products, peak_bytes)
 
 

@@ -46,6 +46,7 @@ class OnlineResult:
     state: TrainState
     diverged_at: int | None = None
     products: int = 0
+    overflow_at: int | None = None  # of the hypergradients, the first that is not finite: it moved nothing
 
     def schedule(self, space: ScheduleSpace) -> Schedule:
         """The trajectory as a schedule of the space: its mean over each window."""
@@ -168,7 +169,7 @@ class _Run:
         self.trajectory.keep()
         if move:
             self._move()
-        return inner.look(self.trajectory.unchecked()) if inner.due else None
+        return inner.check()  # a hypergradient that is not finite moves nothing, and ends nothing
 
     def _move_along(self, step: Step) -> None:
         self._push(step)
@@ -202,10 +203,15 @@ class _Run:
     def finish(self, ended: Ended) -> OnlineResult:
         state = self.inner.state
         evaluation = self.trainer.evaluate(state) if ended.ending == "ok" else DIVERGED
+        if ended.ending == "ok" and evaluation == DIVERGED:  # the last steps lost it, after the last look
+            ended = Ended("diverged", state.step)
         values, hypergradients = self.trajectory.history()
+        lost = np.flatnonzero(~np.isfinite(hypergradients).all(axis=1))
+        assert ended.ending != "overflow"
         return OnlineResult(
-            ended.ending, values, hypergradients, evaluation, state, ended.diverged_at, self.inner.products
-        )
+            ended.ending, values, hypergradients, evaluation, state, ended.diverged_at, self.inner.products,
+            int(lost[0]) if len(lost) else None,
+        )  # fmt: skip
 
 
 class _Series:

@@ -19,6 +19,11 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from hpobench_fds.schedule import ScheduleSpace, Vector
 from hpobench_fds.training.optimisers import RULES
 
+OUTLIER = 10.0
+"""A component of a hypergradient counts for at most so many times the median of its sizes so far."""
+REMEMBERED = 200  # hypergradients, for that median
+LONGEST = 0.1  # share of its range that plain descent moves a hyperparameter at once, at most
+
 # A hyperparameter whose best value is 0 never has a step below a share of its value.
 CONVERGED_RANGE_SHARE = 1e-3
 
@@ -74,6 +79,7 @@ class Outer:
         firsts = zip(space.owners, space.steps.tolist(), strict=True)
         self.steps = self.array(np.array([options.step.get(name, first) for name, first in firsts], float))
         self._good: Array | None = None  # the last vector whose training did not diverge
+        self._seen: list[NDArray[np.float64]] = []
 
     def array(self, values: NDArray[Any]) -> Array:
         """An array where vectors live."""
@@ -95,14 +101,35 @@ class Outer:
         if not np.all(np.isfinite(hypergradient)):
             raise ValueError("the hypergradient is not finite")
         self._good = np.array(vector, float)
-        moved: Vector = self.move(vector, hypergradient)
+        self._seen = [*self._seen, self._slope(vector, hypergradient)][-REMEMBERED:]
+        moved: Vector = self._vector(self._coordinates(vector) - self._move_after(self._without_outliers()))
         return moved
+
+    def _without_outliers(self) -> NDArray[np.float64]:
+        """Slopes [t, n] so far, the last one last, none beyond ``OUTLIER`` medians, later ones included.
+
+        Through a training that nearly diverged hypergradients reach 1e30, and what averages would never
+        forget it.
+        """
+        seen = np.array(self._seen)
+        sizes = np.sort(np.where(seen == 0, np.inf, np.abs(seen)), axis=0)  # what is 0 tells of no size
+        middle = np.maximum(np.isfinite(sizes).sum(axis=0) - 1, 0) // 2
+        limit = OUTLIER * np.take_along_axis(sizes, middle[None], axis=0)
+        return np.clip(seen, -limit, limit)
+
+    def _move_after(self, slopes: NDArray[np.float64]) -> Array:
+        """``_move`` for the last of some slopes [t, n]."""
+        return self._move(slopes[-1])
 
     def move(self, vector: Array, hypergradient: Array) -> Array:
         """``step`` without its checks: nothing is read from a device."""
-        if self._logs:
-            hypergradient = self._xp.where(self._log, hypergradient * vector, hypergradient)
-        return self._vector(self._coordinates(vector) - self._move(hypergradient))
+        return self._vector(self._coordinates(vector) - self._move(self._slope(vector, hypergradient)))
+
+    def _slope(self, vector: Array, hypergradient: Array) -> Array:
+        """The hypergradient in the coordinates."""
+        return (
+            self._xp.where(self._log, hypergradient * vector, hypergradient) if self._logs else hypergradient
+        )
 
     def back_off(self, vector: Vector) -> Vector:
         """Where to go after the training of ``vector`` diverged: half way back to the last good one.
@@ -123,11 +150,13 @@ class Outer:
 
     def state_dict(self) -> dict[str, Any]:
         """Plain numbers and lists, to go on from."""
-        return {"steps": self.steps.tolist(), "good": None if self._good is None else self._good.tolist()}
+        good, seen = None if self._good is None else self._good.tolist(), [one.tolist() for one in self._seen]
+        return {"steps": self.steps.tolist(), "good": good, "seen": seen}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.steps = np.array(state["steps"], float)
         self._good = None if state["good"] is None else np.array(state["good"], float)
+        self._seen = [np.array(one, float) for one in state.get("seen", [])]
 
 
 class Sign(Outer):
@@ -162,7 +191,7 @@ class Sign(Outer):
 
 
 class Adam(Outer):
-    """Adam with each hyperparameter's step size as its learning rate."""
+    """Adam with each hyperparameter's step size as its learning rate; its moments are without outliers."""
 
     beta1, beta2, eps = 0.9, 0.999, 1e-8
 
@@ -172,6 +201,12 @@ class Adam(Outer):
         super().__init__(options, space, device)
         self._m, self._v = (self.array(np.zeros(space.size)) for _ in range(2))
         self._t = 0
+
+    def _move_after(self, slopes: NDArray[np.float64]) -> Array:
+        self._m, self._v, self._t = np.zeros(slopes.shape[1]), np.zeros(slopes.shape[1]), 0
+        for slope in slopes:  # anew: what is an outlier shows later
+            moved = self._move(slope)
+        return moved
 
     def _move(self, gradient: Array) -> Array:
         self._t += 1
@@ -189,10 +224,11 @@ class Adam(Outer):
 
 
 class Plain(Outer):
-    """lambda -= s * h."""
+    """lambda -= s * h, by ``LONGEST`` of the range at most."""
 
     def _move(self, gradient: Array) -> Array:
-        return self.steps * gradient
+        longest = LONGEST * (self._high - self._low)
+        return self._xp.clip(self.steps * gradient, -longest, longest)
 
 
 def build_outer(options: OuterOptions, space: ScheduleSpace, device: torch.device | None = None) -> Outer:

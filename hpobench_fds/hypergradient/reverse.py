@@ -18,6 +18,7 @@ from torch import Tensor
 
 from hpobench_fds.errors import InputError
 from hpobench_fds.hypergradient.checkpoints import next_state, states_needed, steps_run
+from hpobench_fds.hypergradient.conditioning import from_growth, grown_backward
 from hpobench_fds.hypergradient.interface import Hypergradient, Mode, vector_bytes
 from hpobench_fds.hypergradient.validation import validation_gradient
 from hpobench_fds.schedule import Schedule
@@ -28,6 +29,7 @@ from hpobench_fds.training.state import Ended, TrainState
 from hpobench_fds.training.trainer import Trainer
 
 DEVICE_SHARE = 0.8  # of a GPU's free memory that stored states may take; more lie in the host's
+NOTES = 20  # of the adjoints' norms on the way back
 SWEEPS = 2  # how often a step runs forward, unless memory allows one or forces more
 
 
@@ -135,6 +137,10 @@ class _Store:
         self.steps.pop()
 
 
+class _OverflowError(Exception):
+    """An adjoint is not finite."""
+
+
 class _EarlyEndError(Exception):
     def __init__(self, ended: Ended) -> None:
         self.ended = ended
@@ -155,6 +161,7 @@ class _Reversal:
             _scratch(self.sweep.state), last=self.first, role="replay", derived=True, ahead=ahead
         )
         self.bytes = 0
+        self._norms: list[tuple[int, Tensor]] = []
 
     def run(self) -> Hypergradient:
         try:
@@ -172,12 +179,20 @@ class _Reversal:
         evaluation = self.trainer.evaluate(final)
         if not (math.isfinite(loss) and math.isfinite(evaluation.loss)):
             return self._none(Ended("diverged", self.horizon))
-        gradient = self._gather(self._sweep_backward(store, adjoint))
-        if not np.all(np.isfinite(gradient)):
-            return self._none(Ended("diverged", self.first))
+        gradient = self._pulled(store, adjoint)
+        norms = [(step, norm.cpu().numpy()) for step, norm in self._norms]
+        worth = from_growth(*grown_backward(norms), gradient, self.problem.dtype != torch.float64)
         return Hypergradient(
-            "ok", gradient, loss, evaluation, final, None, self.replay.products, self.bytes
+            "ok", gradient, loss, evaluation, final, None, self.replay.products, self.bytes, worth
         )  # fmt: skip
+
+    def _pulled(self, store: _Store, adjoint: Tensor) -> NDArray[np.float64] | None:
+        """The hypergradient [n]; None if an adjoint overflowed on the way."""
+        try:
+            gradient = self._gather(self._sweep_backward(store, adjoint))
+        except _OverflowError:
+            return None
+        return gradient if np.all(np.isfinite(gradient)) else None
 
     def _sweep_forward(self) -> _Store:
         """Train to the horizon; the states stored on the way."""
@@ -208,7 +223,8 @@ class _Reversal:
         p, state, every = self.problem, self.replay.state, self.problem.look_every
         per_step = torch.zeros(self.horizon, len(p.rule.defaults), device=p.device, dtype=p.dtype)
         adjoints = _Adjoints(adjoint, torch.zeros_like(state.slots), self.replay)
-        pull = adjoints.pull
+        pull, notes = adjoints.pull, max(1, (self.horizon - self.first) // NOTES)
+        self._norms = [(self.horizon, _norm(adjoint))]
         for index in range(self.horizon - 1, self.first - 1, -1):
             self._reach(index, store)
             hypers = self.replay.values(self.schedule, index, self.horizon)
@@ -217,7 +233,11 @@ class _Reversal:
             if store.steps[-1] == index:
                 store.pop()
             due = index % every == 0 or index == self.first
+            if index % notes == 0 or index == self.first:
+                self._norms.append((index, _norm(adjoints.w)))
             if due and (ended := self.replay.look(adjoints.w)) is not None:
+                if ended.ending == "overflow":
+                    raise _OverflowError
                 raise _EarlyEndError(ended)
         return per_step
 
@@ -264,6 +284,12 @@ class _Adjoints:
         torch.add(pulled.w, through, out=self.w)
         self.slots.copy_(pulled.slots)
         self.hypers.copy_(pulled.hypers)
+
+
+def _norm(vector: Tensor) -> Tensor:
+    """Its Euclidean norm [1], float64."""
+    norm: Tensor = torch.linalg.vector_norm(vector, dtype=torch.float64)
+    return norm.view(1)
 
 
 def _scratch(state: TrainState) -> TrainState:

@@ -32,7 +32,7 @@ class Trajectory:
         self.vector: Array = self._array(space.to_vector(space.initial))
         self._values = self._array(np.zeros((self._horizon, len(learned))))
         self._slopes = self._array(np.zeros((self._horizon, len(learned))))
-        self.steps = self.moves = self._checked = 0
+        self.steps = self.moves = 0
         if not self._host:
             self._prepare_device()
 
@@ -75,11 +75,6 @@ class Trajectory:
         moved = self._outer.move(self.vector, slope)
         sound = torch.isfinite(slope).all() & torch.isfinite(moved).all()
         self.vector = torch.where(sound, moved, self.vector)
-
-    def unchecked(self) -> Tensor:
-        """Hypergradients since the last call, flat."""
-        fresh, self._checked = self._slopes[self._checked : self.moves], self.moves
-        return torch.as_tensor(fresh).flatten()
 
     def history(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Values in force [steps, n] and hypergradients [moves, n]; the one read of them all."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from copy import copy
+from typing import Any
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -112,13 +113,16 @@ class OnlineLoop(Method):
 
     def _report(self, task: Task, result: OnlineResult) -> None:
         frozen = self.options.frozen
-        extra = {} if result.diverged_at is None else {"diverged_at": result.diverged_at}
+        extra: dict[str, Any] = {} if result.diverged_at is None else {"diverged_at": result.diverged_at}
+        if result.overflow_at is not None:
+            extra["conditioning"] = {"soundness": "overflow", "since": result.overflow_at}
+        sound = result.ending == "ok" and result.overflow_at is None
         task.report(
             task.space.initial if frozen else result.schedule(task.space),
             result.evaluation,
             state=result.state,
             fidelity=result.state.step / task.problem.horizon,
-            hypergradient=result.summed(task.space).tolist() if frozen and result.ending == "ok" else None,
+            hypergradient=result.summed(task.space).tolist() if frozen and sound else None,
             extra=extra,
             values=result.values,
         )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Annotated, Any
+from dataclasses import replace
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
+from hpobench_fds.hypergradient.conditioning import agreement
 from hpobench_fds.hypergradient.interface import Hypergradient, Mode
 from hpobench_fds.hypergradient.outer import OuterOptions, build_outer
 from hpobench_fds.method.contract import WARM_STEPS, Method, Options, Task
@@ -22,11 +24,14 @@ class OuterOptionsMixin(Options):
     inner_fractions : horizon of each outer step as a share of the problem's; the last one repeats.
         The paper's figure 1 is ``[0.1, 1.0]``: the schedule is stretched over a short run first.
     outer_steps : stop after that many outer steps; None: when converged or out of budget.
+    trust : what is found out of a hypergradient's worth: "growth" comes at no cost; "perturbed" makes each a
+        second time, from a start a rounding away, and records how far the two agree, on the method's time.
     """
 
     outer: OuterOptions = OuterOptions()
     inner_fractions: tuple[Annotated[float, Field(gt=0.0, le=1.0)], ...] = Field(default=(1.0,), min_length=1)
     outer_steps: int | None = Field(default=None, ge=1)
+    trust: Literal["growth", "perturbed"] = "growth"
 
 
 class OuterLoop(Method):
@@ -63,7 +68,7 @@ class OuterLoop(Method):
                 return "converged"
             fraction = options.inner_fractions[min(done, len(options.inner_fractions) - 1)]
             horizon = max(1, round(fraction * task.problem.horizon))
-            result = self.hypergradient(task, task.space.from_vector(vector), done, horizon)
+            result = self._trusted(task, task.space.from_vector(vector), done, horizon)
             if result.ending == "out of budget":
                 break
             self._report(task, vector, result, outer.steps)
@@ -74,8 +79,21 @@ class OuterLoop(Method):
             task.checkpoint({"vector": vector.tolist(), "outer_step": done, "outer": outer.state_dict()})
         return "budget"
 
+    def _trusted(self, task: Task, schedule: Schedule, trial: int, horizon: int) -> Hypergradient:
+        """The hypergradient, held against another one if that is asked for."""
+        result = self.hypergradient(task, schedule, trial, horizon)
+        if self.options.trust != "perturbed" or result.gradient is None:
+            return result
+        with task.trainer.a_rounding_away():
+            other = self.hypergradient(task, schedule, trial, horizon)
+        if other.gradient is None:
+            return result
+        signs, cosine = agreement(result.gradient, other.gradient)
+        return replace(result, conditioning=replace(result.conditioning, signs=signs, cosine=cosine))
+
     def _report(self, task: Task, vector: Vector, result: Hypergradient, steps: Vector) -> None:
         extra: dict[str, Any] = {"step_sizes": steps.tolist(), "hypergradient_bytes": result.peak_bytes}
+        extra["conditioning"] = result.conditioning.as_dict()
         if result.diverged_at is not None:
             extra["diverged_at"] = result.diverged_at
         task.report(

@@ -80,6 +80,16 @@ class Tangents:
         """Tangent j as one vector [P]; a view of the buffer if it is the only tangent."""
         return self.flat if self.k == 1 else torch.cat(self.row(j))
 
+    def norms(self) -> Tensor:
+        """Euclidean norms [k], float64."""
+        double = torch.float64
+        parts = [
+            torch.linalg.vector_norm(b.view(self.k, n), dim=1, dtype=double)
+            for b, n in zip(self.blocks, self.sizes, strict=True)
+        ]
+        norms: Tensor = torch.linalg.vector_norm(torch.stack(parts), dim=0)
+        return norms
+
     def dot(self, vector: Tensor) -> Tensor:
         """Inner products with a vector [P]: [k]."""
         parts = zip(self.blocks, vector.split_with_sizes(self.sizes), self.sizes, strict=True)

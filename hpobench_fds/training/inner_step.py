@@ -247,7 +247,7 @@ class InnerStep:
             if bad is not None:
                 return Ended("diverged", self.state.step - steps + bad)
         if not finite:
-            return Ended("diverged", self.state.step)
+            return Ended("overflow", self.state.step)
         return Ended("out of budget") if self.state.step != self.last and self._spent else None
 
     def _read(self, watched: Tensor | None) -> tuple[list[float], bool]:

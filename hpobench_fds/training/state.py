@@ -10,6 +10,8 @@ from typing import Literal
 from torch import Tensor
 
 Ending = Literal["ok", "diverged", "out of budget"]
+LoopEnding = Literal["ok", "diverged", "out of budget", "overflow"]
+"""``overflow``: what a loop carries along is not finite any more, and the training may well be."""
 
 Piece = tuple[int, int, tuple[float, ...]]
 """A first inner step, the one after the last, and the values in force in between, in the rule's order."""
@@ -60,7 +62,7 @@ class TrainState:
 class Ended:
     """Why an inner loop stops. ``diverged_at`` is the inner step whose loss was not finite."""
 
-    ending: Ending
+    ending: LoopEnding
     diverged_at: int | None = None
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -58,6 +58,7 @@ class Trainer:
         self.problem, self.seed, self.clock = problem, seed, clock
         self.budget = budget or Budget(clock)
         self._aside = aside or (lambda: clock.aside("data"))
+        self._moved = False
         self._cached: OrderedDict[int, TrialData] = OrderedDict()
         keep_freed_memory()
 
@@ -86,6 +87,8 @@ class Trainer:
         """A fresh training of a trial, at step 0."""
         p, net = self.problem, self.problem.network
         w = net.initial(generator(self._draw(trial), "initialisation")).to(p.device, p.dtype)
+        if self._moved:
+            self._round_otherwise(w, trial)
         return TrainState(
             w=w,
             slots=torch.zeros(p.rule.slots, net.size, device=p.device, dtype=p.dtype),
@@ -94,6 +97,20 @@ class Trainer:
             trial=trial,
             trained=[],
         )
+
+    def _round_otherwise(self, w: Tensor, trial: int) -> None:
+        """Move each weight to one of its two neighbours in the precision."""
+        ups = torch.randint(2, w.shape, generator=generator(self._draw(trial), "rounding")).to(w)
+        w.mul_(1.0 + (2 * ups - 1) * torch.finfo(w.dtype).eps)
+
+    @contextmanager
+    def a_rounding_away(self) -> Iterator[None]:
+        """Within it trainings start a rounding beside their start: what of them then changes is noise."""
+        self._moved = True
+        try:
+            yield
+        finally:
+            self._moved = False
 
     def inner(
         self,
@@ -131,6 +148,7 @@ class Trainer:
             raise ValueError(f"cannot train from step {state.step} to {until} of {horizon}")
         inner = self.inner(state, last=until)
         ended = inner.run(schedule, horizon, until) or Ended("ok")
+        assert ended.ending != "overflow"  # nothing is carried along
         return Training(ended.ending, state, inner.last_loss, ended.diverged_at)
 
     def evaluate(self, state: TrainState) -> Evaluation:

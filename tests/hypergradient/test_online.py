@@ -365,7 +365,7 @@ def test_a_training_that_diverges_is_told_with_its_step(options: dict[str, float
     assert trainer.problem.space.contains(result.schedule(trainer.problem.space))
 
 
-def test_a_tangent_that_overflows_is_a_divergence_and_moves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tangent_that_overflows_moves_nothing_and_ends_no_training(monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = trainer_of(120)
     trainer.problem.look_every = 50
     network, calls = trainer.problem.network, iter(range(1, 1000))
@@ -378,11 +378,14 @@ def test_a_tangent_that_overflows_is_a_divergence_and_moves_nothing(monkeypatch:
 
     monkeypatch.setattr(network, "products", overflowing)
     result = OnlineMode(discount=1.0)(trainer, moving(trainer), 0)
-    assert (result.ending, result.diverged_at) == ("diverged", 100)
-    assert result.evaluation == DIVERGED
-    assert np.isfinite(result.values).all()
-    assert np.isfinite(result.hypergradients[:60]).all()
+    assert (result.ending, result.diverged_at) == ("ok", None)
+    assert result.evaluation == trainer.evaluate(result.state) != DIVERGED
+    assert result.overflow_at is not None
+    assert 60 <= result.overflow_at <= 61
+    assert np.isfinite(result.hypergradients[: result.overflow_at]).all()
     assert not np.isfinite(result.hypergradients[-1]).all()
+    assert np.isfinite(result.values).all()
+    assert (result.values[result.overflow_at + 1 :] == result.values[result.overflow_at + 1]).all()
 
 
 def test_it_stops_when_the_budget_is_spent() -> None:

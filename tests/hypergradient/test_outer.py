@@ -188,8 +188,8 @@ def test_other_rules_never_say_that_they_have_converged(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["sign", "adam", "plain"])
 def test_a_step_ends_at_the_bounds(kind: str) -> None:
-    moved = outer(line(3), kind, step=0.5).step(np.array([0.9, -0.9, 0.0]), np.array([-1.0, 1.0, 1.0]))
-    assert moved == pytest.approx([1.0, -1.0, -0.5], rel=1e-6)
+    moved = outer(line(3), kind, step=0.15).step(np.array([0.9, -0.9, 0.0]), np.array([-1.0, 1.0, 1.0]))
+    assert moved == pytest.approx([1.0, -1.0, -0.15], rel=1e-6)
     assert np.all(np.abs(moved) <= 1.0)
 
 
@@ -215,11 +215,14 @@ def test_on_a_log_scale_the_sign_rule_multiplies() -> None:
 def test_on_a_log_scale_the_hypergradient_is_that_of_the_logarithm() -> None:
     """d f / d ln(x) = x df/dx; the plain rule shows it."""
     space = line(1, weight_decay=LOG)
-    moved = outer(space, "plain", step=0.3).step(np.array([0.5, 1e-4]), np.array([2.0, 7e3]))
-    assert moved == pytest.approx([0.5 - 0.3 * 2.0, 1e-4 * math.exp(-0.3 * 7e3 * 1e-4)], rel=1e-12)
+    moved = outer(space, "plain", step=0.3).step(np.array([0.5, 1e-4]), np.array([0.5, 7e3]))
+    assert moved == pytest.approx([0.5 - 0.3 * 0.5, 1e-4 * math.exp(-0.3 * 7e3 * 1e-4)], rel=1e-12)
 
 
 # ------------------------------------------------------------------------------------------- plain and Adam
+
+# Sizes among which none is an outlier.
+ORDINARY = st.one_of(st.just(0.0), st.floats(2.0, 19.0), st.floats(-19.0, -2.0))
 
 
 def test_plain_is_gradient_descent() -> None:
@@ -228,8 +231,38 @@ def test_plain_is_gradient_descent() -> None:
     assert rule.step(np.array([1.0, 2.0, 3.0]), np.array([4.0, -6.0, 0.25])).tolist() == [-1.0, 5.0, 2.5]
 
 
+def test_plain_moves_by_a_tenth_of_the_range_at_most() -> None:
+    """A hypergradient of 1e30 on the first step must not throw the schedule to the bound."""
+    space = line(1, -100, 100, momentum=HyperparameterSpace(low=-1, high=1))
+    rule = build_outer(OuterOptions(kind="plain", step={"lr": 0.5, "momentum": 2.0}), space)
+    assert rule.step(np.array([1.0, 0.5]), np.array([1e30, -3e25])).tolist() == pytest.approx([-19.0, 0.7])
+
+
+@pytest.mark.parametrize("kind", ["adam", "plain"])
+@pytest.mark.parametrize("at", [0, 3, 7])
+def test_one_hypergradient_of_1e30_costs_a_few_steps_not_sixty(kind: str, at: int) -> None:
+    """On |x - 3| with noise: where it would be without the outlier, or near."""
+    space = line(1, -10, 10)
+    rng, found = np.random.default_rng(0), []
+    for outlier in (False, True):
+        rule = build_outer(OuterOptions(kind=kind, step={"lr": 0.1}), space)
+        vector = np.array([0.0])
+        for index in range(60):
+            slope = np.sign(vector - 3) * rng.uniform(0.8, 1.2, 1)
+            vector = rule.step(vector, -1e30 * np.ones(1) if outlier and index == at else slope)
+        found.append(float(vector[0]))
+    assert found == pytest.approx([3.0, 3.0], abs=0.5)
+
+
+def test_an_outlier_is_one_against_what_comes_later_too_and_zeros_tell_of_no_size() -> None:
+    rule = build_outer(OuterOptions(kind="adam", step={"lr": 0.1}), line(2, -10, 10))
+    for h in ([1e30, 0.0], [1.0, 0.0], [-2.0, 3.0]):
+        rule.step(np.zeros(2), np.array(h))
+    assert rule._without_outliers().tolist() == [[20.0, 0.0], [1.0, 0.0], [-2.0, 3.0]]
+
+
 @settings(max_examples=15, deadline=None)
-@given(st.lists(st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=2), min_size=1, max_size=12))
+@given(st.lists(st.lists(ORDINARY, min_size=2, max_size=2), min_size=1, max_size=12))
 def test_adam_is_that_of_torch(hypergradients: list[list[float]]) -> None:
     space = line(1, -1e6, 1e6, momentum=HyperparameterSpace(low=-1e6, high=1e6))
     rule = build_outer(OuterOptions(kind="adam", step={"lr": 0.1, "momentum": 0.03}), space)

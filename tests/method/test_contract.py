@@ -479,6 +479,50 @@ def test_a_divergence_is_reported_with_its_step_and_without_a_hypergradient() ->
     assert "diverged_at" not in good.extra
 
 
+class Overflowing(FDS):
+    """FDS whose second outer step's tangents overflow."""
+
+    name = "overflowing"
+
+    def hypergradient(self, task: Task, schedule: Schedule, trial: int, horizon: int) -> Hypergradient:
+        network = task.problem.network
+
+        def spoilt(w: torch.Tensor, tape: Any, directions: Any, out: Any) -> None:
+            type(network).products(network, w, tape, directions, out)
+            out.flat.fill_(np.inf)
+
+        with pytest.MonkeyPatch.context() as patch:
+            if trial == 1:
+                patch.setattr(network, "products", spoilt)
+            return super().hypergradient(task, schedule, trial, horizon)
+
+
+def test_an_overflow_is_reported_with_its_true_evaluation_and_goes_half_way_back_too() -> None:
+    """The training ended well: a user who stopped now would be handed it."""
+    outer = OuterOptions(step={"lr": 0.02}, converged=0.0)
+    lr = HyperparameterSpace(windows=2, low=-1, high=1, initial=0.05)
+    heard = run(Overflowing(Overflowing.Options(outer=outer, outer_steps=3)), digits(lr=lr))
+    first, lost, third = heard.reports
+    assert lost.hypergradient is None
+    assert lost.evaluation != DIVERGED
+    assert "diverged_at" not in lost.extra
+    assert [one.extra["conditioning"]["soundness"] for one in heard.reports] == ["ok", "overflow", "ok"]
+    half = (np.array(first.schedule["lr"]) + np.array(lost.schedule["lr"])) / 2
+    assert np.array(third.schedule["lr"]) == pytest.approx(half)
+
+
+def test_trust_is_found_out_by_a_second_training_a_rounding_away_on_the_method_s_account() -> None:
+    plain = run(fds(outer_steps=2), digits())
+    twice = run(fds(outer_steps=2, trust="perturbed"), digits())
+    for one, other in zip(plain.reports, twice.reports, strict=True):
+        assert one.schedule == other.schedule
+        assert one.hypergradient == other.hypergradient  # it judges, and changes nothing
+        assert "cosine" not in one.extra["conditioning"]
+        assert 0.9 < other.extra["conditioning"]["cosine"] <= 1.0 + 1e-12
+        assert 0.5 < other.extra["conditioning"]["signs"] <= 1.0
+    assert twice.task.budget.clock.cost.inner_steps == 2 * plain.task.budget.clock.cost.inner_steps
+
+
 def test_a_training_out_of_budget_moves_nothing() -> None:
     heard = run(script(UP, Scripted(None, "out of budget"), UP), digits(lr=ONE_LR))
     assert heard.stopped == "budget"
