@@ -240,6 +240,7 @@ def problems(
     for one in known:
         shape, here = " x ".join(map(str, one.shape)), "yes" if one.here else "no"
         numbers = [f"{number:,}" for number in (one.classes, *one.sizes)]
+        numbers[1] = "no end" if one.endless else numbers[1]
         table.add_row(*map(Text, (one.name, shape, *numbers, here, one.needs)))
     _console().print(table)
     typer.echo(f"ROOT is {root_of(data_root)}: --data-root or HPOBENCH_DATA. Of your own: {FORMS}.\n")

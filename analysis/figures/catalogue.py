@@ -17,6 +17,7 @@ from .. import loading
 from ..looks import Looks
 from ..stats.engine_tables import TABLES, engine_file
 from ..stats.frames import NoAnswer
+from ..stats.regret import with_regret
 from ..stats.retrained import in_hand
 from ..stats.schedules import gradient_methods
 from . import (
@@ -59,6 +60,13 @@ def _in_hand(reports: pd.DataFrame, runs: pd.DataFrame, style: str) -> Figure:
     return replace(figure, name="anytime_in_hand")
 
 
+def _regret(reports: pd.DataFrame, runs: pd.DataFrame, style: str) -> Figure:
+    """Exact, where the best schedule is known."""
+    known = runs.dropna(subset="least_expected_loss")
+    figure = anytime.draw(with_regret(reports, runs), known, metric="regret", style=style)
+    return replace(figure, name="regret")
+
+
 FIGURES: dict[str, Draw] = {
     "anytime": _anytime(),
     "anytime_error": _anytime(error=True),
@@ -71,6 +79,7 @@ FIGURES: dict[str, Draw] = {
     "anytime_val_loss": _anytime(metric="val_loss"),
     "anytime_val_loss_inner_steps": _anytime(metric="val_loss", against="inner_steps"),
     "anytime_val_loss_gradient_equivalents": _anytime(metric="val_loss", against="gradient_equivalents"),
+    "regret": _regret,
     "cost": _plain(cost.draw),
     "ranks": _plain(ranks.draw),
     "profile": _plain(profiles.draw),

@@ -34,6 +34,7 @@ from hpobench_fds.data.readers import (
     svhn_files,
 )
 from hpobench_fds.data.splits import strata, stratified_subset
+from hpobench_fds.data.stream import STREAM, GaussianStream
 from hpobench_fds.data.text import AS_USUAL, BYTES, Reading
 from hpobench_fds.errors import InputError
 
@@ -142,6 +143,7 @@ Loader = Callable[[Path, torch.dtype], Dataset]
 _REGISTERED: dict[str, Loader] = {}
 _needs = {name: source.needs for table in (_BUILTIN, PACKAGED) for name, source in table.items()}
 _needs[corpus.PACKAGE] = corpus.NEEDS
+_needs[STREAM] = "nothing: drawn as it is needed"
 
 DATASETS: Mapping[str, str] = MappingProxyType(_needs)
 """Every dataset's name and what it needs; grows with register_dataset."""
@@ -156,7 +158,7 @@ def register_dataset(name: str, loader: Loader, needs: str = "whatever its loade
     ------
     InputError : the name is a built-in dataset's.
     """
-    if name in _BUILTIN or name in PACKAGED or name == corpus.PACKAGE:
+    if name in _BUILTIN or name in PACKAGED or name in (corpus.PACKAGE, STREAM):
         raise InputError(f"{name!r} is a built-in dataset", key="dataset", allowed="another name")
     _REGISTERED[name] = loader
     _needs[name] = needs
@@ -168,6 +170,8 @@ def targets_of(name: str) -> Targets | None:
         return PACKAGED[name].targets
     if name == corpus.PACKAGE:
         return "tokens"
+    if name == STREAM:
+        return "numbers"
     return "classes" if name in _BUILTIN or name in _REGISTERED else None
 
 
@@ -183,7 +187,7 @@ def check_targets(name: str, targets: Targets, *, where: object = None) -> None:
 def shape_of(name: str, reading: Reading = AS_USUAL) -> tuple[tuple[int, ...], int] | None:
     """Shape of an example and number of classes of a built-in data set; of others the data alone tell.
 
-    A text's are those of its ``reading``.
+    A text's are those of its ``reading``; a stream's are its law's to state.
     """
     if name == corpus.PACKAGE:
         return (reading.context,), BYTES if reading.tokens == "bytes" else corpus.CHARACTERS
@@ -198,6 +202,8 @@ class Listed:
     shape : of an example, (C, H, W) of an image. sizes : examples for training and for testing.
     here : whether it can be read, without a download. needs : what it needs for that, in words.
     targets : what is to be told.
+    endless : whether examples for training are drawn as they are needed; ``sizes`` has then what stands for
+        all of them.
     """
 
     name: str
@@ -207,6 +213,7 @@ class Listed:
     here: bool
     needs: str
     targets: Targets = "classes"
+    endless: bool = False
 
 
 def listed(root: Path | None = None) -> list[Listed]:
@@ -229,6 +236,9 @@ def listed(root: Path | None = None) -> list[Listed]:
         )
     here, shape = corpus.is_here(root), (AS_USUAL.context,)
     found.append(Listed(corpus.PACKAGE, shape, corpus.CHARACTERS, corpus.SIZES, here, corpus.NEEDS, "tokens"))
+    x, _ = GaussianStream.power_law().population(torch.float32)
+    sizes, needs = (len(x), len(x)), DATASETS[STREAM]
+    found.append(Listed(STREAM, tuple(x.shape[1:]), 1, sizes, True, needs, "numbers", endless=True))
     return sorted(found, key=lambda one: one.name)
 
 
@@ -274,6 +284,8 @@ def load_dataset(
         raise InputError(f"{dtype}", where=where, key="dtype", allowed="a floating-point dtype")
     request = Request(name, data_root(root), download, where, DATASETS.get(name, ""))
     check_targets(name, targets, where=where)
+    if name == STREAM:
+        return GaussianStream.power_law().dataset(device, dtype)
     if name in _BUILTIN:
         return _load_builtin(request, device, dtype, train_limit, test_limit)
     if name in PACKAGED:

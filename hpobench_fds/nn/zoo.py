@@ -40,6 +40,12 @@ from hpobench_fds.python_file import find_file, import_file
 from hpobench_fds.typed import unknown
 
 
+def _linear(shape: Shape, classes: int) -> Sequential:
+    """No hidden layer, and no bias: inputs have mean 0."""
+    linear = Linear(math.prod(shape), classes, "output", bias=False)
+    return Sequential(linear) if len(shape) == 1 else Sequential(Flatten(), linear)
+
+
 def _mlp(shape: Shape, classes: int) -> Sequential:
     return Sequential(
         Flatten(), Linear(math.prod(shape), 64, "hidden"), ReLU(), Linear(64, classes, "output")
@@ -187,6 +193,7 @@ def _gpt_nano(shape: Shape, tokens: int) -> Sequential:
 Builder = Callable[[Shape, int], Sequential]
 
 MODELS: dict[str, Builder] = {
+    "linear": _linear,
     "mlp": _mlp,
     "lenet": _lenet,
     "wrn-10-1": _wide_resnet(10, 1),

@@ -94,7 +94,7 @@ _OF_REPORT = tuple(name for name in REPORT_COLUMNS if name not in _OF_RUN and na
 _TYPES: dict[str, type] = {
     **dict.fromkeys(("report", "inner_steps", "products"), int),
     **dict.fromkeys(("seconds", "gradient_equivalents", "fidelity", "peak_memory"), float),
-    **dict.fromkeys(("val_loss", "val_metric", "test_loss", "test_metric"), float),
+    **dict.fromkeys(("val_loss", "val_metric", "test_loss", "test_metric", "expected_loss"), float),
     **dict.fromkeys(("schedule", "hypergradient", "extra"), object),
     "incumbent": bool,
 }
@@ -166,6 +166,8 @@ def _read_reports(folder: str | Path) -> tuple[dict[str, list[Any]], list[int]]:
             continue
         if "val_metric" not in rows[0]:  # of before version 4
             rows = [with_metrics(row) for row in rows]
+        if "expected_loss" not in rows[0]:  # of before it was kept
+            rows = [{**row, "expected_loss": None} for row in rows]
         try:
             cost, *values = zip(*map(get_report, rows), strict=True)
             costs = zip(*map(get_cost, cost), strict=True)
@@ -206,6 +208,7 @@ _FROM_RUN: dict[str, Callable[[dict[str, Any]], Any]] = {
     ),
     "classes": lambda run: (run.get("data") or {}).get("classes"),
     "metric": lambda run: (run.get("data") or {}).get("metric", "accuracy"),
+    "least_expected_loss": lambda run: (run.get("data") or {}).get("least_expected_loss"),
     "mixed_clock": lambda run: bool(run.get("mixed_clock")),
     "crowding": lambda run: crowding(run["clock"], run["device"].get("kind")) or "",
 }

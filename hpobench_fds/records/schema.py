@@ -86,6 +86,8 @@ class DataRecord(_Record):
     labels: list[str] = Field(default_factory=list)  # what each class is called, if not by its number
     digest: str | None = None  # SHA-256 of all examples and classes, as read
     software: dict[str, str] = Field(default_factory=dict)  # versions of the packages that brought them
+    # Of any schedule in the problem's space, where it is known in closed form: regret is counted from it.
+    least_expected_loss: float | None = None
 
 
 def _metric(name: str) -> AliasChoices:
@@ -151,6 +153,8 @@ class ReportRecord(_Record):
     incumbent: bool  # whether this is what a user who stopped now would be handed
     test_loss: float | None = None  # referee, of the reported weights; measured when incumbent
     test_metric: float | None = Field(default=None, validation_alias=_metric("test_metric"))
+    # Of the schedule trained afresh over the horizon, in closed form, of incumbents where there is one.
+    expected_loss: float | None = None
     hypergradient: list[float] | None = None  # d(validation loss)/d(schedule), same order
     peak_memory: int | None = None
     # Of an incumbent whose hyperparameters moved on the way: [steps][h], the learned ones at each step.
@@ -246,7 +250,7 @@ class SuiteRecord(_Record):
 REPORT_COLUMNS = [
     "suite", "problem", "method", "adapter", "family", *TRAITS, "seed", "status",
     "report", "seconds", "inner_steps", "gradient_equivalents", "products",
-    "fidelity", "val_loss", "val_metric", "incumbent", "test_loss", "test_metric",
+    "fidelity", "val_loss", "val_metric", "incumbent", "test_loss", "test_metric", "expected_loss",
     "schedule", "schedule_names", "hypergradient", "peak_memory", "extra",
 ]  # fmt: skip
 """Columns of the tidy frame of reports that ``load_results`` returns, one row a report.
@@ -259,13 +263,15 @@ RUN_COLUMNS = [
     "inner_steps", "gradient_equivalents", "products", "reports",
     "final_test_metric", "final_test_loss", "last_test_metric", "final_report",
     "incumbent_val_loss", "incumbent_val_metric", "incumbent_test_metric",
-    "budget_seconds", "budget_steps", "schedule_names", "searched", "classes", "metric", "jobs", "device",
+    "budget_seconds", "budget_steps", "schedule_names", "searched", "classes", "metric",
+    "least_expected_loss", "jobs", "device",
     "resumed",
     "mixed_clock", "crowding",
 ]  # fmt: skip
 """Columns of the frame of runs that ``load_runs`` returns, one row a cell. Traits are bool, label, color
 and marker text or None; ``final_report`` is the report whose schedule the referee retrained, or NaN;
-``classes`` is how many the problem has, or NaN; ``metric`` names what the metrics are; ``searched`` says what
+``classes`` is how many the problem has, or NaN; ``metric`` names what the metrics are;
+``least_expected_loss`` is that of the best schedule of the problem's space, where it is known, or NaN; ``searched`` says what
 the method's space is of; ``mixed_clock`` is bool, whether its seconds add up segments unlike each other;
 ``crowding`` says how it was crowded or suspended, empty if it was not."""
 

@@ -91,6 +91,7 @@ class _Run:
             labels=list(problem.labels),
             digest=problem.digest,
             software=dict(problem.software),
+            least_expected_loss=test.least,
         )
         self.segment = segment
         self.libraries = "; ".join(libraries(known, segment)) if known is not None and earlier else ""

@@ -82,6 +82,7 @@ class Recorder:
                 incumbent=incumbent,
                 test_loss=None if test is None else test.loss,
                 test_metric=None if test is None else test.metric,
+                expected_loss=self._expected(report) if incumbent else None,
                 hypergradient=None if gradient is None else [float(h) for h in gradient],
                 peak_memory=peak,
                 values=moved if incumbent else None,
@@ -151,6 +152,10 @@ class Recorder:
             raise ValueError("a better incumbent was reported without its trained state")
         self._honesty.check(report)
         return self._referee.measure(report.state)
+
+    def _expected(self, report: Report) -> float | None:
+        """What its schedule comes to on average; with values of each step, where they moved."""
+        return self._referee.expected(report.trained(self._problem.space))
 
     def _write(self, record: ReportRecord) -> None:
         self._files.append(record)

@@ -17,6 +17,7 @@ from hpobench_fds.schedule import Schedule
 from hpobench_fds.seeds import derive
 from hpobench_fds.suite.cell import RefereeConfig
 from hpobench_fds.training.clock import Clock
+from hpobench_fds.training.expected import ExpectedTraining
 from hpobench_fds.training.problem import Problem, TestData
 from hpobench_fds.training.state import Evaluation, TrainState
 from hpobench_fds.training.trainer import Trainer, evaluate_on
@@ -50,11 +51,16 @@ class Referee:
     def __init__(self, problem: Problem, test: TestData, seed: int) -> None:
         self._problem, self._test = problem, test
         self._trainer = FullTrainer(problem, seed)
+        self._training = ExpectedTraining.of(problem)
         self._known: dict[tuple[Schedule, int], Retraining] = {}
 
     def measure(self, state: TrainState) -> Evaluation:
         """Test loss and accuracy of a state's weights."""
         return evaluate_on(self._problem, state, self._test.x, self._test.y)
+
+    def expected(self, schedule: Schedule) -> float | None:
+        """The loss of a schedule over the horizon in expectation, where that is known in closed form."""
+        return None if self._training is None else self._training.loss(schedule, self._problem.horizon)
 
     def retrain(self, schedule: Schedule, draw: int = 0) -> Retraining:
         """A schedule trained over the final horizon in one draw; what was trained before is known.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import multiprocessing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from hpobench_fds.run.watcher import CellResult, Quiet, RunSummary, Watcher
 from hpobench_fds.suite.cell import Cell, part_of, with_earlier_budgets
 from hpobench_fds.suite.config import Suite, load_suite
 from hpobench_fds.suite.limits import Limits
+from hpobench_fds.training.optimum import least_expected_loss
 from hpobench_fds.training.problem import Problem, TestData, data_key, load_data, problem_of
 from hpobench_fds.typed import dotted
 
@@ -208,7 +210,8 @@ def load_problems(
         try:
             if (key := data_key(config)) not in data:
                 data[key] = load_data(config, device=device, root=root, download=download, base=suite.base)
-            problems[name] = problem_of(config, data[key], name=name, base=suite.base)
+            problem, test = problem_of(config, data[key], name=name, base=suite.base)
+            problems[name] = problem, replace(test, least=least_expected_loss(problem))
         except InputError as error:
             place = dotted("problems", location=[name])
             raise InputError(str(error).removeprefix(f"{name}: "), where=suite.where, key=place) from error

@@ -24,7 +24,7 @@ def foresee(suite: Suite) -> list[str]:
     """
     tried = set()
     for name, (config, _) in suite.problems.items():
-        found, key = shape_of(config.dataset, config.reading), dotted("problems", location=[name])
+        found, key = _shape(config), dotted("problems", location=[name])
         if found is None:
             continue
         try:
@@ -40,6 +40,11 @@ def foresee(suite: Suite) -> list[str]:
         except InputError as error:
             raise InputError(str(error), where=suite.where, key=f"{key}.augmentation") from error
     return short_budgets(suite)
+
+
+def _shape(config: ProblemConfig) -> tuple[tuple[int, ...], int] | None:
+    """Shape of an example and number of outputs, where data need not be read for it."""
+    return shape_of(config.dataset, config.reading) if config.law is None else ((config.law.inputs,), 1)
 
 
 def short_budgets(suite: Suite) -> list[str]:

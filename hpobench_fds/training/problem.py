@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import (
@@ -25,7 +25,9 @@ from torch import Tensor
 from hpobench_fds.data.augment import Augmentation
 from hpobench_fds.data.catalogue import TARGETS, load_dataset
 from hpobench_fds.data.dataset import Dataset
+from hpobench_fds.data.label_noise import with_label_noise
 from hpobench_fds.data.splits import make_split
+from hpobench_fds.data.stream import DECAY, INPUTS, NOISE, STREAM, GaussianStream
 from hpobench_fds.data.text import AS_USUAL, Reading, Tokens
 from hpobench_fds.errors import InputError
 from hpobench_fds.nn.losses import Loss, loss_of
@@ -36,6 +38,8 @@ from hpobench_fds.training.device_policy import POLICY
 from hpobench_fds.training.optimisers import RULES, StepRule
 
 LOOK_EVERY = 50  # inner steps between looks at losses and budget, where an inner epoch has that many
+STREAM_EPOCH = LOOK_EVERY  # inner steps that are called an epoch of a stream, which never comes round
+MOST_INPUTS = 1000  # of a stream: more are no quick problem
 MOST_EPOCHS = 1e9  # more come to no number of steps
 
 # The paper's ranges and first steps: linear, with negative values and zero, from 0.
@@ -72,6 +76,36 @@ class TextConfig(BaseModel):
         return Reading(self.tokens, self.context)
 
 
+class StreamConfig(BaseModel):
+    """The law of ``gaussian_stream``: variances i^-decay of so many inputs, or as listed; the share of noise."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    inputs: int = Field(default=INPUTS, ge=1, le=MOST_INPUTS)
+    decay: float = Field(default=DECAY, ge=0.0, le=10.0)
+    spectrum: tuple[Annotated[float, Field(gt=0)], ...] | None = Field(
+        default=None, min_length=1, max_length=MOST_INPUTS, description="In place of inputs and decay."
+    )
+    noise: float = Field(default=NOISE, gt=0.0, lt=1.0, description="Of the targets' variance, 1.")
+
+    @model_validator(mode="after")
+    def _check(self) -> StreamConfig:
+        if self.spectrum is not None and self.model_fields_set & {"inputs", "decay"}:
+            raise ValueError("spectrum: give it, or inputs and decay")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _as_given(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What the spectrum stands in place of is left out, and it where it is not given."""
+        left = {"spectrum"} if self.spectrum is None else {"inputs", "decay"}
+        return {name: one for name, one in handler(self).items() if name not in left}
+
+    def made(self) -> GaussianStream:
+        if self.spectrum is not None:
+            return GaussianStream.of(self.spectrum, self.noise)
+        return GaussianStream.power_law(self.inputs, self.decay, self.noise)
+
+
 class ProblemConfig(BaseModel):
     """One problem of a suite, as the suite file states it."""
 
@@ -91,6 +125,9 @@ class ProblemConfig(BaseModel):
     loss: Literal["cross_entropy", "squared_error", "next_token"] | None = None
     label_smoothing: float | None = Field(default=None, ge=0.0, lt=1.0)
     text: TextConfig | None = None  # of a data set that is a text; None: characters, 64 at a time
+    # Probability of a wrong label in training and validation; None: labels as they are.
+    label_noise: float | None = Field(default=None, gt=0.0, lt=1.0)
+    stream: StreamConfig | None = None  # of the data set gaussian_stream; None: as it is by default
     fresh: bool = True  # a new initialisation, split and batch order for every trial (the paper's way)
     gradient_clip: float | None = Field(default=None, gt=0)  # elementwise, in the inner step
     augmentation: AugmentationConfig = AugmentationConfig()
@@ -101,8 +138,8 @@ class ProblemConfig(BaseModel):
 
     @model_serializer(mode="wrap")
     def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Problems that state no loss and no text are written as they were before there was a choice."""
-        came_later = ("loss", "label_smoothing", "text")
+        """Problems that state nothing of what came later are written as they were before."""
+        came_later = ("loss", "label_smoothing", "text", "label_noise", "stream")
         return {name: one for name, one in handler(self).items() if one is not None or name not in came_later}
 
     @property
@@ -112,6 +149,26 @@ class ProblemConfig(BaseModel):
     @property
     def reading(self) -> Reading:
         return (self.text or TextConfig()).made()
+
+    @property
+    def law(self) -> GaussianStream | None:
+        """Of a stream; None of a data set."""
+        return (self.stream or StreamConfig()).made() if self.dataset == STREAM else None
+
+    @model_validator(mode="after")
+    def _check_data(self) -> ProblemConfig:
+        if self.label_noise is not None and self.loss not in (None, "cross_entropy"):
+            raise ValueError(f"label_noise: {self.loss} has no classes (allowed: cross_entropy)")
+        if self.dataset != STREAM:
+            if self.stream is not None:
+                raise ValueError(f"stream: {self.dataset} is none (allowed: {STREAM})")
+            return self
+        if self.loss != "squared_error":
+            raise ValueError(f'{STREAM} has numbers for targets (allowed: loss = "squared_error")')
+        for name in ("train_limit", "test_limit", "validation_fraction"):
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name}: {STREAM} has no end, and is validated by its law")
+        return self
 
     @model_validator(mode="after")
     def _check_loss(self) -> ProblemConfig:
@@ -166,12 +223,16 @@ def too_many_windows(space: Mapping[str, HyperparameterSpace], horizon: int) -> 
 
 @dataclass(frozen=True)
 class TestData:
-    """The test split, for the referee."""
+    """The test split, for the referee.
+
+    least : the least expected loss of any schedule in the problem's space, where it can be known; else None.
+    """
 
     __test__ = False  # not a test case
 
     x: Tensor
     y: Tensor
+    least: float | None = None
 
 
 class Problem:
@@ -181,6 +242,8 @@ class Problem:
     ----------
     x, y : training examples [N, ...] and labels [N]; a trial splits them into training and validation.
         Other problems on the same data have the same tensors.
+    stream : whose batches are drawn afresh, if the data are one; x and y are then what stands for its law,
+        all for validation. None of other data.
     horizon : inner steps T of one training; final_horizon : those of the referee's retraining.
     software : versions of the packages that brought the data.
     look_every : inner steps between looks at losses and budget; at most an inner epoch.
@@ -191,7 +254,7 @@ class Problem:
         self, config: ProblemConfig, dataset: Dataset, name: str = "problem", base: Path | None = None
     ) -> None:
         self.name, self.base = name, base
-        self.config = config
+        self.config, self.stream = config, config.law
         self.x, self.y = dataset.x_train, dataset.y_train
         self.black, self.labels, self.digest = dataset.black, dataset.labels, dataset.digest
         self.software = dataset.software
@@ -215,20 +278,23 @@ class Problem:
         if self.augmentation.active and not (self.x.dim() == 4 and self.x.is_floating_point()):
             told = f"for examples of shape {shape}"
             raise InputError(told, where=name, key="augmentation", allowed="images [C, H, W]")
-        split = make_split(len(self.y), config.validation_fraction, 0, where=name)
-        self.validation_size, examples = len(split.validation), len(split.train)
-        self.steps_per_epoch = examples // config.batch_size
-        if self.steps_per_epoch < 1:
-            raise InputError(
-                f"{config.batch_size} is more than the {examples} training examples",
-                where=name,
-                key="batch_size",
-            )
+        self.validation_size, self.steps_per_epoch, final_epoch = self._sizes()
         self.look_every = min(LOOK_EVERY, self.steps_per_epoch)
         self.horizon = config.horizon or max(1, round((config.epochs or 1) * self.steps_per_epoch))
         self.final_horizon = self.horizon
         if config.final_epochs is not None:
-            self.final_horizon = max(1, round(config.final_epochs * (len(self.y) // config.batch_size)))
+            self.final_horizon = max(1, round(config.final_epochs * final_epoch))
+
+    def _sizes(self) -> tuple[int, int, int]:
+        """Examples for validation, and steps of an epoch: of a trial, and of the referee over all data."""
+        if self.stream is not None:
+            return len(self.y), STREAM_EPOCH, STREAM_EPOCH
+        size = self.config.batch_size
+        split = make_split(len(self.y), self.config.validation_fraction, 0, where=self.name)
+        if size > (examples := len(split.train)):
+            told = f"{size} is more than the {examples} training examples"
+            raise InputError(told, where=self.name, key="batch_size")
+        return len(split.validation), examples // size, len(self.y) // size
 
     def seen_as(self, config: ProblemConfig) -> Problem:
         """The same problem with another space, that of a method which has its own. Data are shared."""
@@ -252,7 +318,8 @@ def _codes(dataset: Dataset, where: str) -> int:
 def data_key(config: ProblemConfig) -> tuple[object, ...]:
     """What decides a problem's data: problems alike in this may share them."""
     targets = TARGETS[config.loss or "cross_entropy"]
-    return config.dataset, targets, config.reading, config.dtype, config.train_limit, config.test_limit
+    limits, changes = (config.train_limit, config.test_limit), (config.label_noise, config.law)
+    return config.dataset, targets, config.reading, config.dtype, *limits, *changes
 
 
 def load_data(
@@ -264,11 +331,14 @@ def load_data(
     base: Path | None = None,
 ) -> Dataset:
     """A problem's data, on the device. Raises InputError as ``load_dataset`` does."""
-    return load_dataset(
+    dtype = getattr(torch, config.dtype)
+    if config.law is not None:
+        return config.law.dataset(device, dtype)
+    dataset = load_dataset(
         config.dataset,
         root=root,
         device=device,
-        dtype=getattr(torch, config.dtype),
+        dtype=dtype,
         download=download,
         train_limit=config.train_limit,
         test_limit=config.test_limit,
@@ -276,6 +346,7 @@ def load_data(
         targets=TARGETS[config.loss or "cross_entropy"],
         reading=config.reading,
     )
+    return dataset if config.label_noise is None else with_label_noise(dataset, config.label_noise)
 
 
 def problem_of(

@@ -81,6 +81,8 @@ class Trainer:
 
     def _split(self, draw: int) -> Split:
         p = self.problem
+        if p.stream is not None:
+            return Split(train=torch.arange(0), validation=torch.arange(len(p.y)))
         return make_split(len(p.y), p.config.validation_fraction, derive(draw, "split"))
 
     def start(self, trial: int) -> TrainState:

@@ -42,37 +42,37 @@ class Flatten(Layer):
 
 
 class Linear(Layer):
-    """x W^T + b."""
+    """x W^T + b, or without b."""
 
     own = True
 
-    def __init__(self, inputs: int, outputs: int, name: str = "linear") -> None:
-        self.inputs, self.outputs = inputs, outputs
-        self.parameters = (
-            Parameter(f"{name}.weight", (outputs, inputs), (inputs, outputs)),
-            Parameter(f"{name}.bias", (outputs,)),
-        )
+    def __init__(self, inputs: int, outputs: int, name: str = "linear", bias: bool = True) -> None:
+        self.inputs, self.outputs, self.bias = inputs, outputs, bias
+        weight = Parameter(f"{name}.weight", (outputs, inputs), (inputs, outputs))
+        self.parameters = (weight, Parameter(f"{name}.bias", (outputs,))) if bias else (weight,)
 
     def output(self, shape: Shape) -> Shape:
         return (self.outputs,)
 
     def apply(self, p: Tensors, x: Tensor, running: Tensor | None) -> Tensor:
-        return F.linear(x, p[0], p[1])
+        return F.linear(x, p[0], p[1] if self.bias else None)
 
     def forward(self, p: Tensors, x: Tensor, running: Tensor | None, c: Any) -> Tensor:
         c.x = x
-        return torch.addmm(p[1], x, p[0].t())
+        return torch.addmm(p[1], x, p[0].t()) if self.bias else x @ p[0].t()
 
     def backward(self, p: Tensors, g: Tensor, c: Any, grads: Tensors) -> Tensor | None:
         c.g = g
         torch.mm(g.t(), c.x, out=grads[0])
-        torch.sum(g, 0, out=grads[1])
+        if self.bias:
+            torch.sum(g, 0, out=grads[1])
         return g @ p[0] if c.need_input else None
 
     def tangent(self, p: Tensors, dp: Tensors, dx: Tensor | None, c: Any) -> Tensor | None:
         k, batch = dp[0].shape[0], c.x.shape[0]
         dz: Tensor = c.x @ dp[0].view(k * self.outputs, self.inputs).t()
-        dz += dp[1].view(k * self.outputs)
+        if self.bias:
+            dz += dp[1].view(k * self.outputs)
         if dx is not None:
             dz.view(batch * k, self.outputs).addmm_(dx.reshape(batch * k, self.inputs), p[0].t())
         c.dx = dx
@@ -82,7 +82,8 @@ class Linear(Layer):
         batch, k = dg.shape[:2]
         flat = dg.reshape(batch, k * self.outputs)
         torch.mm(flat.t(), c.x, out=dgrads[0].view(k * self.outputs, self.inputs))
-        torch.sum(flat, 0, out=dgrads[1].view(k * self.outputs))
+        if self.bias:
+            torch.sum(flat, 0, out=dgrads[1].view(k * self.outputs))
         if c.dx is not None:  # [O, k * I]: k tangents of the input side by side
             wide = c.g.t() @ c.dx.reshape(batch, k * self.inputs)
             dgrads[0].add_(wide.view(self.outputs, k, self.inputs).transpose(0, 1))

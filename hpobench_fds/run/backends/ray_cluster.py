@@ -236,6 +236,7 @@ def _packed(problem: Problem, test: TestData) -> dict[str, Any]:
         "labels": problem.labels,
         "digest": problem.digest,
         "software": problem.software,
+        "least": test.least,
         "arrays": {name: tensor.cpu().numpy() for name, tensor in tensors.items()},
     }
 

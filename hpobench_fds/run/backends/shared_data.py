@@ -79,6 +79,7 @@ class SharedProblem:
     labels: tuple[str, ...] = ()
     digest: str | None = None
     software: Mapping[str, str] = field(default_factory=dict)
+    least: float | None = None
 
     @classmethod
     def of(cls, problem: Problem, test: TestData, like: SharedProblem | None = None) -> SharedProblem:
@@ -90,6 +91,7 @@ class SharedProblem:
                 config=problem.config,
                 steps_per_epoch=problem.steps_per_epoch,
                 base=problem.base,
+                least=test.least,
             )
         return cls(
             name=problem.name,
@@ -105,6 +107,7 @@ class SharedProblem:
             labels=problem.labels,
             digest=problem.digest,
             software=problem.software,
+            least=test.least,
         )
 
     def build(self, device: torch.device) -> tuple[Problem, TestData]:
@@ -123,7 +126,8 @@ class SharedProblem:
         )
         _touch(dataset)
         dataset = dataset.to(device)
-        return Problem(self.config, dataset, self.name, self.base), TestData(dataset.x_test, dataset.y_test)
+        test = TestData(dataset.x_test, dataset.y_test, self.least)
+        return Problem(self.config, dataset, self.name, self.base), test
 
 
 def share(problems: dict[str, tuple[Problem, TestData]]) -> dict[str, SharedProblem]:
