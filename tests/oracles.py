@@ -28,6 +28,7 @@ LAYERED = [
     pytest.param("resnet-8", (1, 28, 28), 6, id="resnet"),
     pytest.param("conv1d", (2, 13), 6, id="conv1d"),
     pytest.param("tab-mlp", (7,), 6, id="tab-mlp"),
+    pytest.param("linear", (7,), 6, id="linear"),
 ]
 
 

@@ -77,7 +77,7 @@ class TextConfig(BaseModel):
 
 
 class StreamConfig(BaseModel):
-    """The law of ``gaussian_stream``: variances i^-decay of so many inputs, or as listed; the share of noise."""
+    """The law of ``gaussian_stream``: so many inputs of variances i^-decay, or as listed; how much is noise."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 

@@ -372,7 +372,7 @@ BAD = [
     (StopsTheClock, "keeps the clock", "it stopped the clock"),
     (TakesBack, "keeps the clock", "the clock was tampered with"),
     (OwnTrainer, "keeps the clock", "20 steps trained, 0 counted"),
-    (SetsTheClockBack, "keeps the clock", "and 128 left on the clock"),
+    (SetsTheClockBack, "keeps the clock", "and 137 left on the clock"),
     (NeverStops, "stops on a step budget", "still training"),
     (StopsLate, "stops on a step budget", "90 inner steps after the budget of 360"),
     (CountsSteps, "stops on a time budget", "still training"),

@@ -53,10 +53,14 @@ def test_the_guide_states_the_size_of_each_model() -> None:
 
 def test_the_guide_states_what_each_data_set_is() -> None:
     rows = re.findall(
-        r"^\| `(\w+)` \| ([\d x]+) \| (\d+) \| ([\d,]+) \+ ([\d,]+) \|", GUIDE.read_text(), re.M
+        r"^\| `(\w+)` \| ([\d x]+) \| (\d+) \| ([\d,]+|no end) \+ ([\d,]+) \|", GUIDE.read_text(), re.M
     )
     stated = {
-        name: (tuple(map(int, shape.split(" x "))), int(classes), *(int(n.replace(",", "")) for n in sizes))
+        name: (tuple(map(int, shape.split(" x "))), int(classes), *sizes)
         for name, shape, classes, *sizes in rows
     }
-    assert stated == {data.name: (data.shape, data.classes, *data.sizes) for data in listed()}
+    assert stated == {
+        data.name: (data.shape, data.classes, "no end" if data.endless else f"{train:,}", f"{test:,}")
+        for data in listed()
+        for train, test in [data.sizes]
+    }

@@ -14,6 +14,7 @@ from hpobench_fds.analysis.stats.verdict_table import verdict_table
 from hpobench_fds.errors import InputError
 
 OF_OTHER_SUITES = {
+    "regret",
     "anytime_in_hand",
     "noise_steps",
     "noise_windows",
