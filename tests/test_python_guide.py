@@ -53,7 +53,7 @@ def test_the_examples_on_results_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
     blocks = [
         block for block in re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL) if "run_suite" not in block
     ]
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     for block in blocks:
         exec(block, {})
     assert {path.suffix for path in (tmp_path / "paper" / "figures").iterdir()} == {".svg", ".csv", ".txt"}

@@ -1,4 +1,4 @@
-"""``python -m hpobench_fds.benchmarks.known``: the best schedule beside the greedy one, and how quick it is."""
+"""``python -m hpobench_fds.benchmarks.known``: the best schedule and the greedy one; how quick it is."""
 
 from __future__ import annotations
 

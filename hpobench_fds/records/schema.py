@@ -272,8 +272,8 @@ RUN_COLUMNS = [
 and marker text or None; ``final_report`` is the report whose schedule the referee retrained, or NaN;
 ``classes`` is how many the problem has, or NaN; ``metric`` names what the metrics are;
 ``least_expected_loss`` is that of the best schedule of the problem's space, where it is known, or NaN;
-``searched`` says what the method's space is of; ``mixed_clock`` is bool, whether its seconds add up segments unlike each other;
-``crowding`` says how it was crowded or suspended, empty if it was not."""
+``searched`` says what the method's space is of; ``mixed_clock`` is bool, whether its seconds add up segments
+unlike each other; ``crowding`` says how it was crowded or suspended, empty if it was not."""
 
 RETRAINED_COLUMNS = [
     "suite", "problem", "method", "seed", "report", "seconds", "inner_steps", "gradient_equivalents",

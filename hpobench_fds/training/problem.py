@@ -77,7 +77,7 @@ class TextConfig(BaseModel):
 
 
 class StreamConfig(BaseModel):
-    """The law of ``gaussian_stream``: so many inputs of variances i^-decay, or as listed; how much is noise."""
+    """The law of ``gaussian_stream``: inputs of variances i^-decay, or as listed, and the share of noise."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
