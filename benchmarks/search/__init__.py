@@ -1,0 +1,1 @@
+"""Whether a schedule is worth its numbers: the best of windows beside constants and cosines."""
