@@ -16,7 +16,7 @@ LOOKS = [("#000000", ":", "s"), ("#56B4E9", "--", "^"), ("#0072B2", "-.", "D"), 
 
 def draw(results: Sequence[Result], horizon: int, path: Path) -> None:
     """Left: learning rates by inner step. Right: each draw's test accuracy, its mean and 95 % interval."""
-    figure = Figure(figsize=(9.2, 3.6), layout="constrained")
+    figure = Figure(figsize=(9.2, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
     steps = np.arange(horizon + 1)
@@ -31,11 +31,11 @@ def draw(results: Sequence[Result], horizon: int, path: Path) -> None:
             mean, row, xerr=[[mean - low], [high - mean]], color=colour, marker=marker, capsize=4, zorder=4
         )
     left.set(xlabel="inner step", ylabel="learning rate", xlim=(0, horizon), ylim=(0, None))
-    left.legend(frameon=False)
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     left.set_title("The best schedule of each family", loc="left")
-    right.set_yticks(range(len(results)), [one.family for one in results])
+    right.set_yticks(range(len(results)), [one.family.replace(" with ", "\nwith ") for one in results])
     right.set(xlabel="test accuracy (%), retrained", ylim=(len(results) - 0.5, -0.5))
-    right.set_title("What it comes to: draws, mean, 95 % interval", loc="left")
+    right.set_title("Draws, mean, 95 % interval", loc="left")
     for axis in (left, right):
         axis.grid(alpha=0.3)
     figure.savefig(path, dpi=200)
