@@ -266,6 +266,8 @@ def test_the_extra_names_the_packages() -> None:
 
 def test_all_built_in_data_sets_are_listed_with_what_they_are(tmp_path: Path) -> None:
     found = {one.name: one for one in listed(tmp_path)}
+    stream = found.pop("gaussian_stream")
+    assert (stream.shape, stream.classes, stream.here, stream.endless) == ((16,), 1, True, True)
     assert set(found) == {
         "cifar10",
         "cifar100",
