@@ -79,7 +79,9 @@ def _fresh(problem: Problem, stream: GaussianStream, seed: int, aside: Around) -
 
     def draw(epoch: int) -> list[Examples]:
         drawn = stream.sample(STREAM_EPOCH * size, generator(seed, "stream", epoch), problem.dtype)
-        x, y = (one.to(device).view(STREAM_EPOCH, size, -1).unbind() for one in drawn)
-        return list(zip(x, y, strict=True))
+        if device.type == "cuda":  # from pinned memory, so that no loop waits for it
+            drawn = drawn[0].pin_memory(), drawn[1].pin_memory()
+        moved = (one.to(device, non_blocking=True).view(STREAM_EPOCH, size, -1).unbind() for one in drawn)
+        return list(zip(*moved, strict=True))
 
     return EpochCache(draw, STREAM_EPOCH, around=aside)

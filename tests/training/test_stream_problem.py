@@ -53,6 +53,13 @@ def test_every_step_has_examples_of_its_own_which_come_back_in_any_order() -> No
         assert all(torch.equal(*pair) for pair in zip(data.batch(step), batches[step], strict=True))
 
 
+def test_a_batch_can_be_written_to_tensors_that_stay() -> None:
+    data = trainer().data(0)
+    x, y = (torch.empty_like(one) for one in data.batch(0))
+    data.batch_into(3, x, y)
+    assert all(torch.equal(*pair) for pair in zip((x, y), data.batch(3), strict=True))
+
+
 def test_draws_are_of_the_seed_and_the_trial_and_the_referees_are_others() -> None:
     first = [trainer(seed).data(trial).batch(0)[0] for seed, trial in ((0, 0), (0, 0), (0, 1), (1, 0))]
     assert torch.equal(first[0], first[1])
