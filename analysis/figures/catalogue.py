@@ -23,6 +23,7 @@ from ..stats.schedules import gradient_methods
 from . import (
     agreement,
     anytime,
+    conditioning,
     cost,
     duels,
     engine,
@@ -92,6 +93,7 @@ FIGURES: dict[str, Draw] = {
     "truncation": _plain(truncation.draw),
     "agreement": _plain(agreement.draw),
     "scaling": _plain(scaling.draw),
+    "conditioning": _plain(conditioning.draw),
 }
 """Figures of every suite; ``available`` adds one ``schedules_<method>`` a gradient-based method."""
 

@@ -27,6 +27,10 @@ TEMPLATES = {
     ),
     "failed": "Failed, and so without a time or an accuracy: {methods}{where}.",
     "failed in": "{name} in {failed} of {runs} runs",
+    "ill conditioned": (
+        "Of {name}'s hypergradients on {problem}, {bad} of {count} are ill conditioned or overflowed, and "
+        "may be those of rounding: a difference grew by a factor of {growth} on the way, in the median."
+    ),
     # ---- a middle and its spread
     "middle": "{value} (median; {spread})",
     "interval": "95 % interval {low} to {high}, {seeds} seeds",

@@ -25,11 +25,15 @@ from ..stats.conclusions import (
     measure_of,
     middle_of,
 )
+from ..stats.conditioning import noisy
 from ..stats.frames import failures, numbers, settled
 from ..stats.intervals import LEAST
 from ..stats.profiles import scores, times
 from ..stats.standing import reasons
 from .sentence_templates import TEMPLATES
+
+MOSTLY = 0.5
+"""Share of a method's hypergradients that must be noise before a sentence says so."""
 
 NAMED = 6
 """Methods that one list names; of more it says how many."""
@@ -56,10 +60,10 @@ def verdict(reports: pd.DataFrame, runs: pd.DataFrame, reference: str = "fds") -
     first = exploratory(runs)
     if len(methods) == 1:
         alone = say("only one", name=looks.label(methods[0]))
-        return [*first, alone, *_alone(done, looks), *_failed(done, looks)]
+        return [*first, alone, *_alone(done, looks), *worth(reports, looks), *_failed(done, looks)]
     found = findings(reports, runs, reference)
     first += [] if reference in methods else [say("no reference", name=looks.label(reference))]
-    last = [*_score(reports, runs, reference, looks), *_failed(done, looks)]
+    last = [*_score(reports, runs, reference, looks), *worth(reports, looks), *_failed(done, looks)]
     if len(set(done["problem"])) == 1:
         return [*first, *(sentence(f, looks) for f in found), *last]
     kinds = dict.fromkeys(question_of(f) for f in found)
@@ -121,6 +125,17 @@ def _failed(done: pd.DataFrame, looks: Looks) -> list[str]:
         if lost:
             sentences.append(say("failed", methods=_list(lost), where=f" (on {problem})" if several else ""))
     return sentences
+
+
+def worth(reports: pd.DataFrame, looks: Looks) -> list[str]:
+    """Whose hypergradients are ill conditioned or lost in more than ``MOSTLY`` of the cases, and where."""
+    told = []
+    for row in noisy(reports).to_dict("records"):
+        if row["ill"] + row["lost"] > MOSTLY:
+            bad, count = round((row["ill"] + row["lost"]) * row["hypergradients"]), row["hypergradients"]
+            names = {"name": looks.label(row["method"]), "problem": row["problem"]}
+            told.append(say("ill conditioned", bad=bad, count=count, growth=f"{row['growth']:.3g}", **names))
+    return told
 
 
 def _score(reports: pd.DataFrame, runs: pd.DataFrame, reference: str, looks: Looks) -> list[str]:

@@ -24,7 +24,7 @@ from ..figures.captions import speedup_text
 from ..looks import Looks, Shown
 from ..stats.intervals import LEAST, LEVEL
 from ..stats.verdict_table import verdict_table
-from .sentences import exploratory
+from .sentences import exploratory, worth
 
 MARK = "†"
 
@@ -262,7 +262,7 @@ def to_latex(table: pd.DataFrame, looks: Looks) -> str:
 def on_terminal(reports: pd.DataFrame, runs: pd.DataFrame, retrained: pd.DataFrame | None = None) -> Group:
     """The verdict table of these results for a terminal."""
     view = to_rich(verdict_table(reports, runs, retrained=retrained), Looks.of(runs))
-    return Group(*map(Text, exploratory(runs)), view)
+    return Group(*map(Text, exploratory(runs)), view, *map(Text, worth(reports, Looks.of(runs))))
 
 
 def in_form(

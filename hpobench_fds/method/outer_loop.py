@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from hpobench_fds.hypergradient.conditioning import agreement
 from hpobench_fds.hypergradient.interface import Hypergradient, Mode
 from hpobench_fds.hypergradient.outer import OuterOptions, build_outer
 from hpobench_fds.method.contract import WARM_STEPS, Method, Options, Task
@@ -88,8 +87,7 @@ class OuterLoop(Method):
             other = self.hypergradient(task, schedule, trial, horizon)
         if other.gradient is None:
             return result
-        signs, cosine = agreement(result.gradient, other.gradient)
-        return replace(result, conditioning=replace(result.conditioning, signs=signs, cosine=cosine))
+        return replace(result, conditioning=result.conditioning.held_against(result.gradient, other.gradient))
 
     def _report(self, task: Task, vector: Vector, result: Hypergradient, steps: Vector) -> None:
         extra: dict[str, Any] = {"step_sizes": steps.tolist(), "hypergradient_bytes": result.peak_bytes}

@@ -97,6 +97,18 @@ def test_agreement_is_of_signs_and_of_directions() -> None:
     assert agreement(one, np.zeros(4)) == (0.25, 0.0)
 
 
+def test_held_against_one_of_a_rounding_away_that_decides_not_growth() -> None:
+    one = np.array([1.0, -2.0, 3.0])
+    warned = from_growth(2000.0, 100, one)
+    assert warned.soundness == "ill conditioned"
+    assert warned.held_against(one, 1.1 * one) == Conditioning(
+        "ok", 2000.0, warned.rate, warned.norm, signs=1.0, cosine=pytest.approx(1.0)
+    )
+    noise = from_growth(1.0, 100, one).held_against(one, np.array([1.0, 2.0, 0.5]))
+    assert noise.soundness == "ill conditioned"
+    assert noise.signs == pytest.approx(2 / 3)
+
+
 # ------------------------------------------------------------ float32 against float64 on real data
 
 

@@ -22,6 +22,7 @@ OF_OTHER_SUITES = {
     "truncation",
     "scaling",
     "agreement",
+    "conditioning",
 }
 """Figures of suites that take one hypergradient of one schedule many times."""
 

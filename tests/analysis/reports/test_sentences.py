@@ -11,6 +11,8 @@ from hpobench_fds.analysis.looks import Looks
 from hpobench_fds.analysis.reports import sentences as words
 from hpobench_fds.analysis.reports.sentences import question_of, sentence, verdict
 from hpobench_fds.analysis.stats.conclusions import Finding, findings
+from planted_conditioning import ILL, LOST, OK
+from planted_conditioning import told as worth
 
 
 def race(results: Results, scales: dict[str, float], seeds: int = 9, problem: str = "digits") -> Results:
@@ -280,3 +282,14 @@ def test_reasons_for_being_exploratory_are_told_with_their_numbers(results: Resu
 )
 def test_times_are_read_out_short(value: float, text: str) -> None:
     assert words._times(value) == text
+
+
+def test_hypergradients_that_are_mostly_ill_conditioned_are_told_and_a_few_are_not(results: Results) -> None:
+    worth(results, "fds", 0, [OK, ILL, ILL, LOST])
+    worth(results, "reverse", 0, [OK, ILL, OK, OK])
+    (text,) = words.worth(results.reports, Looks.of(results.runs))
+    assert text == (
+        "Of FDS's hypergradients on digits, 3 of 4 are ill conditioned or overflowed, and may be those of "
+        "rounding: a difference grew by a factor of 500 on the way, in the median."
+    )
+    assert text in verdict(*results.both)
