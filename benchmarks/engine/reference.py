@@ -16,6 +16,8 @@ def reference_module(name: str, shape: tuple[int, ...], classes: int = 10) -> nn
     if name == "mlp":
         flat = math.prod(shape)
         return nn.Sequential(nn.Flatten(), nn.Linear(flat, 64), nn.ReLU(), nn.Linear(64, classes))
+    if name == "linear":
+        return nn.Linear(channels, classes, bias=False)
     if name == "tab-mlp":
         return nn.Sequential(
             nn.Linear(channels, 64), nn.LayerNorm(64), nn.SiLU(),

@@ -25,6 +25,7 @@ SHAPES: dict[str, tuple[int, ...]] = {
     "resnet-8": (1, 28, 28),
     "conv1d": (1, 40),
     "tab-mlp": (16,),
+    "linear": (16,),
     "gpt-nano": (64,),
 }
 TOKENS = {"gpt-nano": 83}  # of models of text
