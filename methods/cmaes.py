@@ -17,15 +17,23 @@ class CMAES(AskTell):
     So its first draws lie as far from the initial schedule as the first steps of other methods, in each
     hyperparameter. It could not know better from the box alone.
 
-    sigma : its first standard deviation, in first steps. popsize : None: 4 + floor(3 ln n).
+    Where a search has stalled by the package's own rules, another starts with twice the population (IPOP,
+    Auger & Hansen, CEC 2005): from the initial schedule again, the one place that the space speaks for.
+
+    sigma : its first standard deviation, in first steps. popsize : the first; None: 4 + floor(3 ln n).
+    ipop : restart; without, a stalled search goes on.
     """
 
     name = "cmaes"
-    paper = "Hansen, The CMA Evolution Strategy: A Tutorial, arXiv:1604.00772; the package cmaes"
+    paper = (
+        "Hansen, The CMA Evolution Strategy: A Tutorial, arXiv:1604.00772; Auger & Hansen, A Restart CMA "
+        "Evolution Strategy With Increasing Population Size, CEC 2005; the package cmaes"
+    )
 
     class Options(BlackBoxOptions):
         sigma: float = Field(default=1.0, gt=0)
         popsize: int | None = Field(default=None, ge=2)
+        ipop: bool = True
 
     def skip(self, problem: Problem) -> str | None:
         return "CMA-ES needs at least two hyperparameters to learn" if problem.space.size < 2 else None
@@ -33,13 +41,14 @@ class CMAES(AskTell):
     def setup(self, task: Task) -> None:
         space = task.space
         self._centre, self._unit = space.to_coordinates(space.to_vector(space.initial)), space.steps
-        edges = [(space.to_coordinates(edge) - self._centre) / self._unit for edge in (space.low, space.high)]
-        self._search = CMA(
-            mean=np.zeros(space.size), sigma=self.options.sigma, bounds=np.stack(edges, 1),
-            seed=task.seed % 2**32, population_size=self.options.popsize,
-        )  # fmt: skip
+        self._search = self._begin(task, task.seed % 2**32, self.options.popsize)
         self._generation: list[tuple[Vector, float]] = []
         self._asked: Vector | None = None
+
+    def _begin(self, task: Task, seed: int, popsize: int | None) -> CMA:
+        space, edges = task.space, (task.space.low, task.space.high)
+        bounds = np.stack([(space.to_coordinates(edge) - self._centre) / self._unit for edge in edges], 1)
+        return CMA(np.zeros(space.size), self.options.sigma, bounds, seed=seed, population_size=popsize)
 
     def ask(self, task: Task) -> Proposal:
         if self.options.start_from_initial and self._asked is None:
@@ -57,3 +66,6 @@ class CMAES(AskTell):
         if len(self._generation) == self._search.population_size:
             self._search.tell(self._generation)
             self._generation = []
+            if self.options.ipop and self._search.should_stop():
+                twice = 2 * self._search.population_size
+                self._search = self._begin(task, int(task.rng.integers(2**32)), twice)

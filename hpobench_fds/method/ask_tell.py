@@ -19,6 +19,9 @@ class Proposal:
     ``extra`` goes into the record, e.g. ``{"bracket": 2, "rung": 0}``. With ``horizon`` the whole schedule is
     stretched over so many inner steps, in place of the problem's: a low fidelity that tries every window,
     where ``until`` tries the first ones alone.
+
+    ``draw`` names the initialisation, split and order of a training that begins afresh; None: the next one
+    that no training has had. Those of one draw can be compared without the noise of draws.
     """
 
     schedule: Schedule
@@ -26,6 +29,7 @@ class Proposal:
     resume: int | None = None
     extra: dict[str, Any] = field(default_factory=dict)
     horizon: int | None = None
+    draw: int | None = None
 
 
 class AskTell(Method):
@@ -56,15 +60,16 @@ class AskTell(Method):
             with task.clock.charge("records"):  # it paid for these thoughts before the interruption
                 history = self._replay(task, task.restored)
         # The i-th fresh training is the same draw for every method; one that goes on keeps its draw.
-        fresh = sum(entry["resume"] is None for entry in history)
+        fresh = sum(entry["resume"] is None and "draw" not in entry for entry in history)
         while not task.budget.exhausted:
             proposal = self.ask(task)
             if proposal is None:
                 return "done"
             trial = len(history)
             state = None if proposal.resume is None else self._states.pop(proposal.resume)
+            draw = fresh if proposal.draw is None else proposal.draw
             outcome = task.train(
-                proposal.schedule, trial=fresh, until=proposal.until, state=state, horizon=proposal.horizon
+                proposal.schedule, trial=draw, until=proposal.until, state=state, horizon=proposal.horizon
             )
             outcome = replace(outcome, trial=trial)
             if outcome.ending == "out of budget":
@@ -74,7 +79,7 @@ class AskTell(Method):
                 self._states[trial] = outcome.state
             self.tell(task, proposal, outcome)
             history.append(_remember(task, proposal, outcome))
-            fresh += proposal.resume is None
+            fresh += proposal.resume is None and proposal.draw is None
             kept = {str(key): vars(state) for key, state in self._states.items()}
             task.checkpoint({"history": history, "states": kept})
         return "budget"
@@ -119,8 +124,9 @@ class AskTell(Method):
 
 def _asked(task: Task, proposal: Proposal) -> dict[str, Any]:
     schedule = task.space.to_vector(proposal.schedule).tolist()
-    stretched = {} if proposal.horizon is None else {"horizon": proposal.horizon}
-    return {"schedule": schedule, "until": proposal.until, **stretched}
+    given = {name: getattr(proposal, name) for name in ("horizon", "draw")}
+    given = {name: value for name, value in given.items() if value is not None}
+    return {"schedule": schedule, "until": proposal.until, **given}
 
 
 def _remember(task: Task, proposal: Proposal, outcome: Outcome) -> dict[str, Any]:

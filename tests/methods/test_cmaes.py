@@ -7,33 +7,46 @@ from typing import Any
 
 import numpy as np
 import pytest
-from closed_form import SPACE, bowl, gone_on, run, vectors
+from closed_form import SPACE, ClosedForm, bowl, gone_on, run, vectors
 from cmaes import CMA
 from hpobench_fds.methods.cmaes import CMAES
 
-from hpobench_fds.schedule import HyperparameterSpace, ScheduleSpace
+from hpobench_fds.schedule import HyperparameterSpace, ScheduleSpace, Vector
 
 
 def problem(space: ScheduleSpace) -> Any:
     return SimpleNamespace(space=space)
 
 
-def plain(seed: int, count: int, popsize: int | None = None) -> list[tuple[float, ...]]:
-    """The package's own loop on the bowl: lr in logarithms of steps of 0.05 ln(1e3), momentum of 0.15."""
-    unit = np.array([0.05 * np.log(1e3)] * 3 + [0.15])
-    centre = np.array([np.log(0.1)] * 3 + [0.0])
+UNIT = np.array([0.05 * np.log(1e3)] * 3 + [0.15])  # lr in logarithms
+CENTRE = np.array([np.log(0.1)] * 3 + [0.0])
+
+
+def flat(vector: Vector, step: int) -> float:
+    return 1.0
+
+
+def plain_search(seed: int, popsize: int | None) -> CMA:
     low, high = np.array([np.log(1e-3)] * 3 + [-1.5]), np.array([0.0] * 3 + [1.5])
-    bounds = np.stack([(low - centre) / unit, (high - centre) / unit], 1)
-    search = CMA(mean=np.zeros(4), sigma=1.0, bounds=bounds, seed=seed % 2**32, population_size=popsize)
+    bounds = np.stack([(low - CENTRE) / UNIT, (high - CENTRE) / UNIT], 1)
+    return CMA(mean=np.zeros(4), sigma=1.0, bounds=bounds, seed=seed, population_size=popsize)
+
+
+def in_space(x: Vector) -> tuple[float, ...]:
+    at = CENTRE + UNIT * x
+    return tuple(np.clip(np.append(np.exp(at[:3]), at[3]), SPACE.low, SPACE.high).tolist())
+
+
+def plain(seed: int, count: int, popsize: int | None = None) -> list[tuple[float, ...]]:
+    """The package's own loop on the bowl."""
+    search = plain_search(seed % 2**32, popsize)
     points: list[tuple[float, ...]] = []
     while len(points) < count:
         asked = [search.ask() for _ in range(search.population_size)]
         told = []
         for x in asked:
-            at = centre + unit * x
-            vector = np.clip(np.append(np.exp(at[:3]), at[3]), SPACE.low, SPACE.high)
-            points.append(tuple(vector.tolist()))
-            told.append((x, bowl(vector, 0)))
+            points.append(in_space(x))
+            told.append((x, bowl(np.array(points[-1]), 0)))
         search.tell(told)
     return points[:count]
 
@@ -70,3 +83,25 @@ def test_it_closes_in_on_the_bottom_of_a_bowl() -> None:
     task = run(CMAES(CMAES.Options(start_from_initial=False)), 160)
     losses = [trained.loss for trained in task.trained]
     assert max(losses[-10:]) < 0.31 < max(losses[:20])
+
+
+@pytest.mark.parametrize("ipop", [True, False])
+def test_a_stalled_search_begins_again_with_twice_the_population(ipop: bool) -> None:
+    """On a plateau the package stops for want of differences after some generations."""
+    ours = vectors(run(CMAES(CMAES.Options(popsize=4, ipop=ipop, start_from_initial=False)), 400, loss=flat))
+    task = ClosedForm(CMAES())
+    searches = [plain_search(task.seed % 2**32, 4)]
+    points: list[tuple[float, ...]] = []
+    while len(points) < 400:
+        asked = [searches[-1].ask() for _ in range(searches[-1].population_size)]
+        points += [in_space(x) for x in asked]
+        searches[-1].tell([(x, 1.0) for x in asked])
+        if ipop and searches[-1].should_stop():
+            twice = 2 * searches[-1].population_size
+            searches.append(plain_search(int(task.rng.integers(2**32)), twice))
+    np.testing.assert_allclose(ours, points[:400], rtol=1e-12)
+    assert [s.population_size for s in searches][:2] == ([4, 8] if ipop else [4])
+
+
+def test_a_restarted_search_goes_on_where_it_was_interrupted() -> None:
+    gone_on(lambda: CMAES(CMAES.Options(popsize=4)), 300, 280, loss=flat)
