@@ -40,7 +40,8 @@ class OptunaMethod(AskTell):
             self._study.enqueue_trial(dict(zip(task.space.names, point, strict=True)))
 
     def ask(self, task: Task) -> Proposal:
-        self._trial = self._study.ask(self._distributions)
+        with quiet():  # the GP's complains at its first proposal where greenlet is missing
+            self._trial = self._study.ask(self._distributions)
         vector = np.array([self._trial.params[name] for name in task.space.names])
         return Proposal(task.space.from_vector(task.space.clip(vector)))
 

@@ -12,12 +12,12 @@ from hpobench_fds.method import Method, Plan, Planned, Proposal, Task, score
 
 
 class FiniteDifferences(Planned):
-    """Each coordinate alone is moved to its sides; the slope of the validation losses stands for its derivative.
+    """Each coordinate alone is moved to its sides; the validation losses' slope is its derivative.
 
-    All trainings of an outer step have one draw (initialisation, split, order), that which an outer step of FDS
-    of the same number has: a difference is the schedules' alone. FDS's own outer optimiser steps along
-    the slopes: as they become derivatives, the schedules become FDS's. A step takes one training of the
-    schedule itself and, for n coordinates, 2n of its sides, or n.
+    All trainings of an outer step have one draw (initialisation, split, order), that of FDS's outer step of
+    the same number: a difference is the schedules' alone. FDS's own outer optimiser steps along the slopes,
+    and as they become derivatives, the schedules become FDS's. A step takes one training of the schedule
+    itself and, for n coordinates, 2n of its sides, or n.
 
     sides : "both" is the central difference, whose error is of second order in the width; "one" the forward
         difference, backward where the range ends.

@@ -7,9 +7,9 @@ import scipy.stats  # noqa: F401 - both are what the sampler would else import o
 from optuna.samplers import BaseSampler, GPSampler
 from pydantic import Field
 
-from hpobench_fds.method import PriorOptions, Proposal, Task
+from hpobench_fds.method import PriorOptions, Task
 
-from ._optuna import OptunaMethod, quiet
+from ._optuna import OptunaMethod
 
 
 class GP(OptunaMethod):
@@ -29,10 +29,6 @@ class GP(OptunaMethod):
     class Options(PriorOptions):
         n_startup_trials: int = Field(default=10, ge=1)
         deterministic_objective: bool = False
-
-    def ask(self, task: Task) -> Proposal:
-        with quiet():  # it complains at its first proposal where greenlet is missing
-            return super().ask(task)
 
     def sampler(self, task: Task, seed: int) -> BaseSampler:
         return GPSampler(

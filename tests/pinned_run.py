@@ -62,6 +62,7 @@ SUITE: dict[str, Any] = {
         )},
         **{name: {"fidelity": "prefix"} for name in ("asha", "bohb", "hyperband")},
         "bohb-stretched": {"adapter": "bohb"},
+        "optuna": {"sampler": "optuna.samplers.NSGAIISampler", "arguments": {"population_size": 3}},
         "pbt": {"perturb": 0.2},
         "truncated_reverse": {"last": 7},
         "fds-adam": {"adapter": "fds", "outer": {"kind": "adam"}, "inner_fractions": [0.5, 1.0],

@@ -25,6 +25,7 @@ BUILT_IN: list[tuple[str, str, dict[str, Any]]] = [
     ("fds", "FDS", {}),
     ("tpe", "TPE", {"n_startup_jobs": 4}),
     ("optuna_tpe", "OptunaTPE", {"n_startup_trials": 4}),
+    ("optuna", "Optuna", {"arguments": {"n_startup_trials": 4}}),
     ("gp", "GP", {"n_startup_trials": 10}),
     ("cmaes", "CMAES", {}),
     ("es", "ES", {}),
