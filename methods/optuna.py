@@ -82,6 +82,7 @@ def build(path: str, arguments: dict[str, Any], seed: int) -> BaseSampler:
         raise ValueError(f"sampler = {path!r} takes no seed, so that no run of it could be repeated")
     try:
         with quiet():
-            return sampler(**arguments, seed=seed)
+            built: BaseSampler = sampler(**arguments, seed=seed)
+            return built
     except Exception as error:
         raise ValueError(f"{sampler.__name__} refuses arguments = {arguments}: {in_a_line(error)}") from error

@@ -62,6 +62,8 @@ SUITE: dict[str, Any] = {
         )},
         **{name: {"fidelity": "prefix"} for name in ("asha", "bohb", "hyperband")},
         "bohb-stretched": {"adapter": "bohb"},
+        "dehb": {"units": 9},
+        "priorband": {"units": 9},
         "optuna": {"sampler": "optuna.samplers.NSGAIISampler", "arguments": {"population_size": 3}},
         "pbt": {"perturb": 0.2},
         "truncated_reverse": {"last": 7},
