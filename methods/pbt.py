@@ -73,15 +73,26 @@ class PBT(Planned):
                 members[0].vector = task.space.to_vector(task.space.initial)
             fresh = False
             for generation, (begin, end) in enumerate(pairwise(stops)):
-                if begin and not self._evolve(task, members, starts >= begin):
+                if begin and not self._evolve(task, members, generation, starts >= begin):
                     break
                 for member in members:
                     extra = {"generation": generation, "member": member.index, "parent": member.parent}
                     schedule = task.space.from_vector(member.vector)
                     outcome = yield Proposal(schedule, end, member.state, extra)
                     member.state, member.parent = outcome.trial, None
-                    member.loss = score(task, outcome) if outcome.ending == "ok" else math.inf
+                    found = score(task, outcome)
+                    self.learn(task, member.vector, generation, end, member.loss, found)
+                    member.loss = found if outcome.ending == "ok" else math.inf
             self.forget(member.state for member in members if member.state is not None)
+
+    def learn(
+        self, task: Task, vector: Vector, generation: int, end: int, before: float, after: float
+    ) -> None:
+        """Told the score at every stop, and that of the stop before, for those who explore by it."""
+
+    def explore(self, task: Task, vector: Vector, generation: int, others: list[Vector]) -> Vector:
+        """New values for a copied vector, of which windows to come are taken; ``others`` have theirs."""
+        return perturbed(task.space, vector, self.options.perturb, task.rng)
 
     def _stops(self, space: ScheduleSpace, horizon: int) -> list[int]:
         """0, starts of windows far enough apart, the horizon."""
@@ -91,7 +102,9 @@ class PBT(Planned):
                 stops.append(start)
         return [*stops, horizon]
 
-    def _evolve(self, task: Task, members: list[_Member], to_come: NDArray[np.bool_]) -> bool:
+    def _evolve(
+        self, task: Task, members: list[_Member], generation: int, to_come: NDArray[np.bool_]
+    ) -> bool:
         """Exploit and explore; False if the whole population has diverged."""
         ranked = sorted(members, key=lambda member: (member.loss, member.index))
         # At most half of them, so that nobody is among the best and the worst.
@@ -100,13 +113,16 @@ class PBT(Planned):
         if not best:
             return False
         losers = [m for rank, m in enumerate(ranked) if rank >= len(ranked) - share or m.loss == math.inf]
+        copying = {loser.index for loser in losers}
+        others = [member.vector for member in members if member.index not in copying]
         for loser in losers:
             donor = best[int(task.rng.integers(len(best)))]
             self._copy_state(donor, loser)
             loser.parent = donor.index
-            loser.vector = donor.vector.copy()
-            explored = perturbed(task.space, loser.vector, self.options.perturb, task.rng)
+            loser.vector, loser.loss = donor.vector.copy(), donor.loss
+            explored = self.explore(task, loser.vector, generation, others)
             loser.vector[to_come] = explored[to_come]
+            others.append(loser.vector)
         return True
 
     def _copy_state(self, donor: _Member, loser: _Member) -> None:

@@ -65,6 +65,7 @@ SUITE: dict[str, Any] = {
         "dehb": {"units": 9},
         "priorband": {"units": 9},
         "optuna": {"sampler": "optuna.samplers.NSGAIISampler", "arguments": {"population_size": 3}},
+        "pb2": {"population": 3},
         "pbt": {"perturb": 0.2},
         "truncated_reverse": {"last": 7},
         "fds-adam": {"adapter": "fds", "outer": {"kind": "adam"}, "inner_fractions": [0.5, 1.0],

@@ -39,6 +39,7 @@ BUILT_IN: list[tuple[str, str, dict[str, Any]]] = [
     ("dehb", "DEHB", {"units": 4, "eta": 2}),
     ("dehb", "DEHB", {"units": 9, "fidelity": "prefix"}),
     ("priorband", "PriorBand", {"units": 9}),
+    ("pb2", "PB2", {"population": 4}),
     ("pbt", "PBT", {"population": 5}),
     ("default", "Default", {}),
     ("cosine", "Cosine", {}),
