@@ -26,6 +26,7 @@ BUILT_IN: list[tuple[str, str, dict[str, Any]]] = [
     ("tpe", "TPE", {"n_startup_jobs": 4}),
     ("optuna_tpe", "OptunaTPE", {"n_startup_trials": 4}),
     ("optuna", "Optuna", {"arguments": {"n_startup_trials": 4}}),
+    ("smac", "SMAC", {"n_startup_trials": 4}),
     ("gp", "GP", {"n_startup_trials": 10}),
     ("cmaes", "CMAES", {}),
     ("es", "ES", {}),
@@ -63,8 +64,8 @@ def one_thread() -> None:
 
 @pytest.mark.parametrize(("module", "name", "options"), BUILT_IN, ids=lambda part: str(part))
 def test_built_in_methods_conform(module: str, name: str, options: dict[str, Any]) -> None:
-    if module == "cmaes":
-        pytest.importorskip("cmaes")
+    if module == "smac":
+        pytest.importorskip("smac", exc_type=ImportError)
     assert_conforms(getattr(import_module(f"hpobench_fds.methods.{module}"), name), options)
 
 
