@@ -19,6 +19,7 @@ from hpobench_fds.wording import printable
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from hpobench_fds.method import Method
     from hpobench_fds.run.backends.ray_cluster import Cluster
     from hpobench_fds.run.watcher import RunSummary
     from hpobench_fds.suite.plan import Plan
@@ -202,24 +203,30 @@ def report(
 
 @app.command("methods")
 def methods_command() -> None:
-    """List the methods with their options."""
+    """List the methods of each kind with their options and papers."""
     from rich.table import Table
     from rich.text import Text
 
     from hpobench_fds.method.registry import methods
 
-    table = Table("Method", "Family", "Options and defaults", "Paper", show_lines=True)
-    known = methods()
+    known, groups, broken = methods(), {kind: Table() for kind in _KINDS}, Table("Method", "What is wrong")
+    for table in groups.values():
+        for column in ("Method", "Options and defaults", "Paper"):
+            table.add_column(column)
+        table.show_lines, table.title_justify = True, "left"
     for name in known:
         try:
             method = known[name]
         except InputError as error:  # one broken package must not hide the others
-            table.add_row(Text(name), Text(str(error), style="red"), "", "")
+            broken.add_row(Text(name), Text(str(error), style="red"))
         else:
             # Text, since square brackets would be read as markup.
             options = "\n".join(_defaults(method.Options))
-            table.add_row(*map(Text, (name, method.family, options, method.paper)))
-    _console().print(table)
+            groups[_kind(method)].add_row(*map(Text, (name, options, method.paper)))
+    for title, table in {**groups, "cannot be loaded": broken}.items():
+        if table.row_count:
+            table.title = Text(title.capitalize(), style="bold")
+            _console().print(table)
 
 
 @app.command()
@@ -457,10 +464,26 @@ def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
+_KINDS = (
+    "gradient-based, through whole trainings",
+    "gradient-based and greedy, during one training",
+    "black box",
+    "black box, of several fidelities",
+    "baselines, set by hand",
+)
+
+
+def _kind(method: type[Method]) -> str:
+    """Of which kind a method is, as its class says."""
+    if method.family == "gradient":
+        return _KINDS[bool(method.greedy)]
+    return _KINDS[4] if method.family == "baseline" else _KINDS[2 + bool(method.multi_fidelity)]
+
+
 def _defaults(options: type[Any]) -> list[str]:
     """``outer.kind = "sign"``, one line an option."""
     from hpobench_fds.method.registry import options_as_data
-    from hpobench_fds.typed import shown
+    from hpobench_fds.typed import shown, validated
 
     def flat(data: dict[str, Any], prefix: str) -> Iterator[str]:
         for key, value in data.items():
@@ -471,8 +494,15 @@ def _defaults(options: type[Any]) -> list[str]:
 
     try:
         return list(flat(options_as_data(options()), ""))
-    except ValueError:  # an option without a default
-        return [f"{name} (required)" for name in options.model_fields]
+    except ValueError:
+        if any(one.is_required() for one in options.model_fields.values()):
+            return [f"{name} (required)" for name in options.model_fields]
+        # The defaults are good in themselves, and something else is missing: a package.
+        try:
+            validated(options, {})
+        except InputError as error:
+            return [*flat(options_as_data(options.model_construct()), ""), f"({error})"]
+        raise
 
 
 def _print_table(folder: Path) -> None:

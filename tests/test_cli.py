@@ -166,8 +166,21 @@ def test_a_real_signal_leaves_a_run_that_goes_on(shell: Shell, sent: signal.Sign
 def test_the_methods_are_listed_with_their_options(shell: Shell) -> None:
     code, out, _ = shell("methods")
     assert code == 0
-    for text in ("fds", "random_search", 'outer.kind = "sign"', "gradient", "NeurIPS 2021"):
+    for text in ("fds", "random_search", 'outer.kind = "sign"', "Gradient-based", "NeurIPS 2021"):
         assert text in out
+    names = [line.split("│")[1].strip() for line in rows_of(out)]
+    order = ["fds", "hd", "random_search", "hyperband", "cosine"]  # a kind after the other
+    assert [name for name in names if name in order] == order
+
+
+def test_of_a_method_whose_package_is_missing_the_list_says_so(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "smac", None)
+    code, out, _ = shell("methods")
+    assert code == 0
+    assert "n_startup_trials = 10" in out
+    assert "smac cannot be imported" in out
 
 
 def test_data_sets_and_models_are_listed_with_what_they_need_and_take(shell: Shell) -> None:

@@ -14,6 +14,8 @@ from hpobench_fds.methods.hyperband import Hyperband
 
 from hpobench_fds.schedule import Vector
 
+FIRST = SPACE.to_vector(SPACE.initial)
+
 
 def by_step(vector: Vector, step: int) -> float:
     """Losses fall with training, and their order changes on the way."""
@@ -133,3 +135,13 @@ def test_what_cannot_be_promoted_is_a_child() -> None:
     task = run(method, 45, horizon=9, loss=by_step)
     found = Counter(vectors(task)[:22])
     assert max(found.values()) <= 3  # once a fidelity at most
+
+
+def test_with_a_prior_half_of_the_first_population_is_near_the_initial_schedule() -> None:
+    shares = []
+    for prior in (True, False):
+        drawn = np.array(vectors(run(DEHB(DEHB.Options(prior=prior)), 1))[1:81])
+        away = np.abs([SPACE.to_coordinates(v) - SPACE.to_coordinates(FIRST) for v in drawn])
+        shares.append((away < 6 * SPACE.steps).all(axis=1).mean())
+    assert 0.3 < shares[0] < 0.8
+    assert shares[1] < 0.15

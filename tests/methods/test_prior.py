@@ -11,6 +11,7 @@ from hpobench_fds.methods.asha import ASHA
 from hpobench_fds.methods.bohb import BOHB
 from hpobench_fds.methods.gp import GP
 from hpobench_fds.methods.hyperband import Hyperband
+from hpobench_fds.methods.optuna import Optuna
 from hpobench_fds.methods.optuna_tpe import OptunaTPE
 from hpobench_fds.methods.random_search import RandomSearch
 from hpobench_fds.methods.tpe import TPE
@@ -23,6 +24,7 @@ METHODS: dict[str, Make] = {
     "random_search": lambda **o: RandomSearch(RandomSearch.Options(**o)),
     "tpe": lambda **o: TPE(TPE.Options(n_startup_jobs=60, **o)),
     "optuna_tpe": lambda **o: OptunaTPE(OptunaTPE.Options(n_startup_trials=60, **o)),
+    "optuna": lambda **o: Optuna(Optuna.Options(arguments={"n_startup_trials": 60}, **o)),
     "gp": lambda **o: GP(GP.Options(n_startup_trials=60, **o)),
     "asha": lambda **o: ASHA(ASHA.Options(units=1, **o)),
     "hyperband": lambda **o: Hyperband(Hyperband.Options(units=1, **o)),
