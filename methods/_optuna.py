@@ -34,12 +34,19 @@ class OptunaMethod(AskTell):
     def setup(self, task: Task) -> None:
         with quiet():
             self._study = optuna.create_study(sampler=self.sampler(task, task.seed % 2**32))
+        self._ended = False
+        self._study.stop = self._stop  # type: ignore[method-assign]  # as a sampler does that has tried all
         self._distributions = distributions(task.space)
         for schedule in first_schedules(task, self.options, self.startup()):
             point = task.space.to_vector(schedule).tolist()
             self._study.enqueue_trial(dict(zip(task.space.names, point, strict=True)))
 
-    def ask(self, task: Task) -> Proposal:
+    def _stop(self) -> None:
+        self._ended = True
+
+    def ask(self, task: Task) -> Proposal | None:
+        if self._ended:
+            return None
         with quiet():  # the GP's complains at its first proposal where greenlet is missing
             self._trial = self._study.ask(self._distributions)
         vector = np.array([self._trial.params[name] for name in task.space.names])

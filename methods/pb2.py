@@ -29,7 +29,7 @@ class PB2(PBT):
     already, and those who go on, count as seen in the sd, which spreads a generation's choices (GP-BUCB).
     A first generation's gain is counted from guessing.
 
-    population, exploit : the paper's 8, and a quarter. interval : as for PBT.
+    population : the paper has few, 4 and 8. exploit, interval : as for PBT.
     """
 
     name = "pb2"

@@ -136,6 +136,14 @@ def test_it_is_said_before_anything_runs(tmp_path: Path, capsys: pytest.CaptureF
     assert not (tmp_path / "out").exists()
 
 
+def test_a_sampler_that_has_tried_all_ends_the_search() -> None:
+    grid = {name: [0.01, 0.1] if name.startswith("lr") else [0.0] for name in initial()}
+    method = made("GridSampler", {"search_space": grid}, start_from_initial=False)
+    task = ClosedForm(method, steps=81 * 20)
+    assert method.run(task) == "done"
+    assert len(set(vectors(task))) == len(task.trained) == 8
+
+
 def test_a_sampler_of_one_s_own_goes_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "our_hub.py").write_text(
         "import optuna\n\n\nclass Plain(optuna.samplers.RandomSampler):\n    pass\n"
