@@ -23,7 +23,6 @@ SAMPLERS: list[tuple[str, dict[str, Any]]] = [
     ("CmaEsSampler", {"n_startup_trials": 2, "popsize": 5}),
     ("NSGAIISampler", {"population_size": 5}),
     ("QMCSampler", {"scramble": True}),
-    ("GPSampler", {"n_startup_trials": 4}),
     ("RandomSampler", {}),
 ]
 
@@ -43,7 +42,7 @@ def made(sampler: str, arguments: dict[str, Any] | None = None, **options: Any) 
 
 @pytest.mark.parametrize(("sampler", "arguments"), SAMPLERS, ids=lambda part: str(part))
 def test_it_proposes_what_a_plain_study_does(sampler: str, arguments: dict[str, Any]) -> None:
-    build, count = getattr(optuna.samplers, sampler), 8 if sampler == "GPSampler" else 14
+    build, count = getattr(optuna.samplers, sampler), 14
     ours = run(made(sampler, arguments, start_from_initial=False), count)
     assert vectors(ours) == study_of(build(seed=ours.seed % 2**32, **arguments), count)
     ours = run(made(sampler, arguments), count)

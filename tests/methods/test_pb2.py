@@ -121,7 +121,7 @@ def by_window(vector: Vector, step: int) -> float:
 def test_it_gains_more_than_pbt_of_as_many() -> None:
     found: dict[str, list[float]] = {}
     for method in (PB2, PBT):
-        for seed in range(6):
+        for seed in range(4):
             options = method.Options(population=8, exploit=0.25, start_from_initial=False)
             task = run(method(options), 32, loss=by_window, seed=seed)
             found.setdefault(method.name, []).append(min(t.loss for t in task.trained if t.end == 81))

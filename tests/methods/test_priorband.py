@@ -136,11 +136,10 @@ def test_a_misleading_prior_is_overcome() -> None:
         return 0.3 + 0.005 * float(at @ at)
 
     def best(method: Hyperband) -> float:
-        tasks = [run(method, 100, loss=far, seed=seed) for seed in range(5)]
+        tasks = [run(method, 60, loss=far, seed=seed) for seed in range(3)]
         return float(np.median([min(t.loss for t in task.trained if t.over == 81) for task in tasks]))
 
-    assert best(PriorBand()) < best(Hyperband())
-    assert best(PriorBand()) < best(Hyperband(Hyperband.Options(prior=True)))
+    assert best(PriorBand()) < min(best(Hyperband()), best(Hyperband(Hyperband.Options(prior=True))))
 
 
 def test_the_initial_schedule_comes_first_and_options_are_its_own() -> None:
