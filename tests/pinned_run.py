@@ -59,6 +59,7 @@ SUITE: dict[str, Any] = {
             "marthe", "one_cycle", "one_pass", "optuna_tpe", "random_search", "random_signs",
             "reverse",
             "reverse_sharing", "rtho", "spsa", "tpe",
+            "schedule_free_sgd", "schedule_free_adamw", "prodigy", "dadapt_sgd", "dadapt_adam",
         )},
         **{name: {"fidelity": "prefix"} for name in ("asha", "bohb", "hyperband")},
         "bohb-stretched": {"adapter": "bohb"},

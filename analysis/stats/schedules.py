@@ -30,7 +30,7 @@ def groups(names: Sequence[str]) -> dict[str, list[int]]:
 
 
 def long_form(reports: pd.DataFrame) -> pd.DataFrame:
-    """One row a window of each report's schedule.
+    """One row a window of each report's schedule; none of a step rule of its own, which has no schedule.
 
     Returns
     -------
@@ -42,7 +42,7 @@ def long_form(reports: pd.DataFrame) -> pd.DataFrame:
         extra, count = row["extra"], len(row["schedule"])
         slope = _list(row["hypergradient"], count)
         step = _list(extra.get("step_sizes") if isinstance(extra, dict) else None, count)
-        for group, positions in groups(row["schedule_names"]).items():
+        for group, positions in groups(row["schedule_names"] if count else []).items():
             n = len(positions)
             for i, at in enumerate(positions):
                 rows.append({

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from hpobench_fds.method.contract import Method, Outcome, Task
-from hpobench_fds.schedule import Schedule
-from hpobench_fds.training.state import Evaluation, TrainState
+from hpobench_fds.training.own_rules import OwnRule
+from hpobench_fds.training.state import Evaluation, Recipe, TrainState
 
 
 @dataclass(frozen=True)
@@ -18,13 +18,13 @@ class Proposal:
 
     ``extra`` goes into the record, e.g. ``{"bracket": 2, "rung": 0}``. With ``horizon`` the whole schedule is
     stretched over so many inner steps, in place of the problem's: a low fidelity that tries every window,
-    where ``until`` tries the first ones alone.
+    where ``until`` tries the first ones alone. In the schedule's place may stand a step rule of its own.
 
     ``draw`` names the initialisation, split and order of a training that begins afresh; None: the next one
     that no training has had. Those of one draw can be compared without the noise of draws.
     """
 
-    schedule: Schedule
+    schedule: Recipe
     until: int | None = None
     resume: int | None = None
     extra: dict[str, Any] = field(default_factory=dict)
@@ -123,7 +123,8 @@ class AskTell(Method):
 
 
 def _asked(task: Task, proposal: Proposal) -> dict[str, Any]:
-    schedule = task.space.to_vector(proposal.schedule).tolist()
+    asked = proposal.schedule
+    schedule = asked.as_data() if isinstance(asked, OwnRule) else task.space.to_vector(asked).tolist()
     given = {name: getattr(proposal, name) for name in ("horizon", "draw")}
     given = {name: value for name, value in given.items() if value is not None}
     return {"schedule": schedule, "until": proposal.until, **given}

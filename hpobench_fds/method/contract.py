@@ -25,11 +25,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from hpobench_fds.schedule import Schedule, ScheduleSpace
+from hpobench_fds.schedule import ScheduleSpace
 from hpobench_fds.seeds import derive
 from hpobench_fds.training.clock import Budget, Clock
 from hpobench_fds.training.problem import Problem
-from hpobench_fds.training.state import DIVERGED, Ending, Evaluation, TrainState
+from hpobench_fds.training.state import DIVERGED, Ending, Evaluation, Recipe, TrainState
 from hpobench_fds.training.trainer import Trainer
 
 Family = Literal["gradient", "black box", "baseline"]
@@ -66,9 +66,10 @@ class Report:
 
     ``values`` [steps, h] are those of each inner step, a column a learned hyperparameter, if they moved
     within windows: what the state was trained with, where ``schedule`` is what the method would hand on.
+    A method whose answer is a step rule of its own reports that in the schedule's place.
     """
 
-    schedule: Schedule
+    schedule: Recipe
     evaluation: Evaluation
     state: TrainState | None
     fidelity: float = 1.0
@@ -76,8 +77,11 @@ class Report:
     extra: dict[str, Any] = field(default_factory=dict)
     values: NDArray[np.float64] | None = None
 
-    def trained(self, space: ScheduleSpace) -> Schedule:
-        """The schedule that its state was trained with. Raises ValueError for values of another shape."""
+    def trained(self, space: ScheduleSpace) -> Recipe:
+        """What its state was trained with, a schedule or a rule of its own.
+
+        Raises ValueError for values of another shape.
+        """
         return self.schedule if self.values is None else space.by_step(self.values)
 
 
@@ -128,7 +132,7 @@ class Task:
 
     def train(
         self,
-        schedule: Schedule,
+        schedule: Recipe,
         *,
         trial: int,
         until: int | None = None,
@@ -150,7 +154,7 @@ class Task:
 
     def report(
         self,
-        schedule: Schedule,
+        schedule: Recipe,
         evaluation: Evaluation,
         *,
         state: TrainState | None = None,

@@ -104,6 +104,9 @@ class Network(ABC):
         ``draw`` : what is random follows from it, in the tape's products too; None: nothing is.
         """
 
+    def see(self, w: Tensor, x: Tensor, buffers: Tensor, draw: int | None = None) -> None:  # noqa: B027
+        """Update ``buffers`` in place as ``gradient`` does, without one; nothing where there are none."""
+
     @abstractmethod
     def products(self, w: Tensor, tape: Tape, directions: Tangents, out: Tangents) -> None:
         """Hessian-vector products of the tape's loss with k directions, written to ``out``."""
@@ -202,6 +205,11 @@ class LayeredNetwork(Network):
             self.body.backward(p, pulled.gradient, c, self._grads)
             c.one_by_one = self._is_wide(x)
         return Tape(pulled.loss, self._grad, c)
+
+    def see(self, w: Tensor, x: Tensor, buffers: Tensor, draw: int | None = None) -> None:
+        with torch.no_grad(), drawn(draw, w.device):
+            unused = SimpleNamespace(need_input=False)
+            self.body.forward(self._views(w), self._laid_out(x), buffers, unused)
 
     def products(self, w: Tensor, tape: Tape, directions: Tangents, out: Tangents) -> None:
         with torch.no_grad():

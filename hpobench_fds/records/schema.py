@@ -146,7 +146,8 @@ class ReportRecord(_Record):
     report: int  # 0, 1, 2, ...
     seconds: float  # fair clock when the method reported
     cost: CostRecord
-    schedule: list[float]  # flat, named by RunRecord.schedule_names
+    schedule: list[float]  # flat, named by RunRecord.schedule_names; empty where ``rule`` is in its place
+    rule: dict[str, Any] | None = None  # the step rule of its own, with its options, that needs no schedule
     fidelity: float = 1.0  # inner steps trained / horizon
     val_loss: float  # of this evaluation; infinite if training diverged
     val_metric: float = Field(validation_alias=_metric("val_metric"))

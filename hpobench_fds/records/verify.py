@@ -229,7 +229,9 @@ class _Cell:
         low, high = _bounds(record)
         for report in self.reports:
             self._expect(
-                len(report.schedule) == len(record.schedule_names)
+                not report.schedule
+                if report.rule is not None
+                else len(report.schedule) == len(record.schedule_names)
                 and all(
                     a - OUTSIDE * (b - a) <= value <= b + OUTSIDE * (b - a)
                     for a, value, b in zip(low, report.schedule, high, strict=True)

@@ -8,7 +8,8 @@ goes looking for this module will get round it. What is seen, and fails the cell
 - work of the method that was booked to the referee, the records or the making of data: the runner knows
   for how long it was at that itself;
 - of every incumbent, a validation loss or accuracy that its weights do not have, a fidelity that is not the
-  share of the horizon that was trained, and a schedule, or values step by step, that were not the trained.
+  share of the horizon that was trained, and a schedule, values step by step, or a step rule of its own, that
+  were not the trained.
 
 Not seen: reports that are no incumbents; weights that were put into the state of another training; a
 schedule whose values moved while they were on a GPU, in which case nobody has read them; a state that no
@@ -31,6 +32,7 @@ from hpobench_fds.metrics import ACCURACY
 from hpobench_fds.run.spent import RunClock
 from hpobench_fds.schedule import Schedule
 from hpobench_fds.training.clock import Account, Clock, Seconds, synchroniser
+from hpobench_fds.training.own_rules import OwnRule
 from hpobench_fds.training.problem import Problem
 from hpobench_fds.training.state import Evaluation, TrainState
 from hpobench_fds.training.trainer import Trainer
@@ -72,7 +74,12 @@ def untrue(report: Report, problem: Problem, found: Evaluation) -> str:
             f"fidelity {report.fidelity:g} was reported, and {state.step} of {problem.horizon} inner steps "
             "were trained"
         )
-    return untrue_schedule(report.trained(problem.space), problem, state)
+    trained = report.trained(problem.space)
+    rule = trained if isinstance(trained, OwnRule) else None
+    if rule != state.by:
+        by = [one.as_data() if one else "the problem's" for one in (rule, state.by)]
+        return f"the step rule that was reported is {by[0]}, and {by[1]} was trained by"
+    return "" if isinstance(trained, OwnRule) else untrue_schedule(trained, problem, state)
 
 
 def untrue_schedule(schedule: Schedule, problem: Problem, state: TrainState) -> str:

@@ -20,6 +20,7 @@ from hpobench_fds.run.spent import clock_record, cost_record
 from hpobench_fds.run.watcher import Quiet, Watcher
 from hpobench_fds.suite.cell import Cell
 from hpobench_fds.training.clock import Budget, Clock, amounts
+from hpobench_fds.training.own_rules import OwnRule
 from hpobench_fds.training.problem import Problem
 from hpobench_fds.training.state import Evaluation
 
@@ -76,6 +77,7 @@ class Recorder:
                 seconds=seconds,
                 cost=cost,
                 schedule=schedule,
+                rule=report.schedule.as_data() if isinstance(report.schedule, OwnRule) else None,
                 fidelity=fidelity,
                 val_loss=scores.loss,
                 val_metric=scores.metric,
@@ -114,6 +116,8 @@ class Recorder:
 
     def _checked(self, report: Report) -> list[float]:
         space = self._problem.space
+        if isinstance(report.schedule, OwnRule):
+            return []
         vector = space.to_vector(report.schedule)
         slack = OUTSIDE_BOUNDS * (space.high - space.low)
         if vector.shape != (space.size,):

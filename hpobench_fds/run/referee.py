@@ -18,8 +18,9 @@ from hpobench_fds.seeds import derive
 from hpobench_fds.suite.cell import RefereeConfig
 from hpobench_fds.training.clock import Clock
 from hpobench_fds.training.expected import ExpectedTraining
+from hpobench_fds.training.own_rules import own_rule
 from hpobench_fds.training.problem import Problem, TestData
-from hpobench_fds.training.state import Evaluation, TrainState
+from hpobench_fds.training.state import Evaluation, Recipe, TrainState
 from hpobench_fds.training.trainer import Trainer, evaluate_on
 
 SOONEST = 1e-3  # seconds; points of a curve this early are as good as at once
@@ -52,28 +53,31 @@ class Referee:
         self._problem, self._test = problem, test
         self._trainer = FullTrainer(problem, seed)
         self._training = ExpectedTraining.of(problem)
-        self._known: dict[tuple[Schedule, int], Retraining] = {}
+        self._known: dict[tuple[Recipe, int], Retraining] = {}
 
     def measure(self, state: TrainState) -> Evaluation:
         """Test loss and accuracy of a state's weights."""
         return evaluate_on(self._problem, state, self._test.x, self._test.y)
 
-    def expected(self, schedule: Schedule) -> float | None:
+    def expected(self, schedule: Recipe) -> float | None:
         """The loss of a schedule over the horizon in expectation, where that is known in closed form."""
-        return None if self._training is None else self._training.loss(schedule, self._problem.horizon)
+        if self._training is None or not isinstance(schedule, Schedule):
+            return None
+        return self._training.loss(schedule, self._problem.horizon)
 
-    def retrain(self, schedule: Schedule, draw: int = 0) -> Retraining:
+    def retrain(self, schedule: Recipe, draw: int = 0) -> Retraining:
         """A schedule trained over the final horizon in one draw; what was trained before is known.
 
-        A schedule may have a value for each inner step (as many windows as there are steps). A network that
-        diverged guesses: its metric is that of guessing, its loss infinite.
+        A schedule may have a value for each inner step (as many windows as there are steps); a step rule of
+        its own in a schedule's place takes its steps again. A network that diverged guesses: its metric is
+        that of guessing, its loss infinite.
         """
         key = (schedule, draw)
         if key not in self._known:
             self._known[key] = self._train(schedule, draw)
         return self._known[key]
 
-    def _train(self, schedule: Schedule, draw: int) -> Retraining:
+    def _train(self, schedule: Recipe, draw: int) -> Retraining:
         trainer, horizon = self._trainer, self._problem.final_horizon
         training = trainer.train(trainer.start(draw), schedule, horizon=horizon)
         measured = self.measure(training.state)
@@ -82,11 +86,11 @@ class Referee:
             return Evaluation(math.inf, guessed), training.diverged_at
         return measured, training.diverged_at
 
-    def remember(self, schedule: Schedule, draw: int, known: Retraining) -> None:
+    def remember(self, schedule: Recipe, draw: int, known: Retraining) -> None:
         """Take the result of an earlier retraining for this one's."""
         self._known[schedule, draw] = known
 
-    def final(self, incumbent: Schedule, last: Schedule) -> FinalRecord:
+    def final(self, incumbent: Recipe, last: Recipe) -> FinalRecord:
         """The incumbent retrained in draw 0, and the last schedule beside it."""
         best, diverged_at = self.retrain(incumbent)
         final, _ = self.retrain(last)
@@ -170,12 +174,14 @@ def retrain_curve(
         keep()
 
 
-def schedule_of(report: ReportRecord, problem: Problem) -> Schedule:
+def schedule_of(report: ReportRecord, problem: Problem) -> Recipe:
     """What is trained again of a report: the values of each of its steps if they moved, else its schedule.
 
     Those are recorded of incumbents. Of a method whose hyperparameters moved, other reports and those of
-    older records have the means over windows alone.
+    older records have the means over windows alone. Of a step rule of its own it is that rule.
     """
+    if report.rule is not None:
+        return own_rule(report.rule)
     if report.values is not None:
         return problem.space.by_step(report.values)
     return problem.space.from_vector(report.schedule)

@@ -9,12 +9,18 @@ from typing import Literal
 
 from torch import Tensor
 
+from hpobench_fds.schedule import Schedule
+from hpobench_fds.training.own_rules import OwnRule
+
 Ending = Literal["ok", "diverged", "out of budget"]
 LoopEnding = Literal["ok", "diverged", "out of budget", "overflow"]
 """``overflow``: what a loop carries along is not finite any more, and the training may well be."""
 
 Piece = tuple[int, int, tuple[float, ...]]
 """A first inner step, the one after the last, and the values in force in between, in the rule's order."""
+
+Recipe = Schedule | OwnRule
+"""What a training follows: a schedule of the problem's step rule, or a rule of its own, which needs none."""
 
 
 @dataclass
@@ -24,6 +30,7 @@ class TrainState:
     w : parameters [P]; slots : optimiser state [S, P]; buffers : batch-norm statistics [R];
     step : inner steps done; trial : the draw (initialisation, split, order) it belongs to.
     trained : the hyperparameters that it has had since step 0; None: not known.
+    by : the rule of its own that it was trained by; then w is where that rule is evaluated.
     """
 
     w: Tensor
@@ -32,6 +39,7 @@ class TrainState:
     step: int
     trial: int
     trained: list[Piece] | None = None
+    by: OwnRule | None = None
 
     def clone(self) -> TrainState:
         trained = None if self.trained is None else [*self.trained]

@@ -17,17 +17,18 @@ import torch
 from torch import Tensor
 
 from hpobench_fds.data.splits import Split, make_split
-from hpobench_fds.schedule import Schedule
 from hpobench_fds.seeds import derive, generator
 from hpobench_fds.training.allocator import keep_freed_memory
 from hpobench_fds.training.clock import Budget, Clock
 from hpobench_fds.training.inner_step import InnerStep, Role
+from hpobench_fds.training.own_rules import OwnRule
 from hpobench_fds.training.problem import Problem
-from hpobench_fds.training.state import DIVERGED, Ended, Ending, Evaluation, TrainState
+from hpobench_fds.training.state import DIVERGED, Ended, Ending, Evaluation, Recipe, TrainState
 from hpobench_fds.training.trial_data import TrialData
 
 EVALUATION_BATCH = 1000
 KEPT_DRAWS = 8
+SEEN_ANEW = 50  # batches, at most an epoch: what schedulefree's README gives batch norm at new weights
 
 
 @dataclass(frozen=True)
@@ -138,20 +139,52 @@ class Trainer:
         )
 
     def train(
-        self, state: TrainState, schedule: Schedule, until: int | None = None, horizon: int | None = None
+        self, state: TrainState, schedule: Recipe, until: int | None = None, horizon: int | None = None
     ) -> Training:
         """Train ``state`` in place up to inner step ``until`` (default: the horizon).
 
-        ``horizon`` stretches the schedule over another number of steps than the problem's.
+        ``horizon`` stretches the schedule over another number of steps than the problem's. A rule of its own
+        in the schedule's place knows no horizon. It trains from step 0 alone.
         """
         horizon = horizon or self.problem.horizon
         until = horizon if until is None else until
         if not state.step <= until <= horizon:
             raise ValueError(f"cannot train from step {state.step} to {until} of {horizon}")
         inner = self.inner(state, last=until)
-        ended = inner.run(schedule, horizon, until) or Ended("ok")
+        if isinstance(schedule, OwnRule):
+            ended = self._follow(schedule, inner, until) or Ended("ok")
+        else:
+            ended = inner.run(schedule, horizon, until) or Ended("ok")
         assert ended.ending != "overflow"  # nothing is carried along
         return Training(ended.ending, state, inner.last_loss, ended.diverged_at)
+
+    def _follow(self, rule: OwnRule, inner: InnerStep, until: int) -> Ended | None:
+        """Take the steps of a rule of its own, and go to where it is evaluated."""
+        state, ended = inner.state, None
+        if state.step:
+            raise ValueError(f"{rule.rule} trains from step 0, not from {state.step}")
+        state.trained, state.by = None, rule
+        course = rule.begin(state.w)
+        for index in range(until):
+            course.take(state.w, inner.begin(index, ()).gradient)
+            state.took(index, ())
+            if (ended := inner.check()) is not None:
+                break
+        course.settle(state.w)
+        if rule.elsewhere and self.problem.network.buffer_size:
+            self._see_anew(state)
+        return ended
+
+    def _see_anew(self, state: TrainState) -> None:
+        """Let batch norm's running statistics see the batches that would come next, at the present weights.
+
+        Costs a forward pass a batch, a third of a gradient.
+        """
+        data, count = self.data(state.trial), min(SEEN_ANEW, self.problem.steps_per_epoch)
+        for index in range(state.step, state.step + count):
+            x, _ = data.batch(index)
+            self.problem.network.see(state.w, x, state.buffers, data.draw(index))
+        self.clock.count(gradients=count / 3)
 
     def evaluate(self, state: TrainState) -> Evaluation:
         """Loss and metric on the trial's validation data, batch norm by its running statistics."""

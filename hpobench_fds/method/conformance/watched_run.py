@@ -18,7 +18,9 @@ import torch
 from hpobench_fds.data import dataset as data_module
 from hpobench_fds.method.contract import Report
 from hpobench_fds.plain import require_plain
+from hpobench_fds.schedule import Schedule
 from hpobench_fds.training.clock import Account, Clock, Cost, Seconds
+from hpobench_fds.training.own_rules import OwnRule
 from hpobench_fds.training.state import TrainState
 from hpobench_fds.training.trainer import Trainer, evaluate_on
 
@@ -163,8 +165,11 @@ class Listener:
 
     def report(self, report: Report) -> None:
         number, space = len(self._trace.seen), self._problem.space
-        vector = space.to_vector(report.schedule)
-        if complaint := self._outside(report, vector):
+        vector, complaint = np.zeros(0), ""
+        if not isinstance(report.schedule, OwnRule):
+            vector = space.to_vector(report.schedule)
+            complaint = self._outside(report.schedule, vector)
+        if complaint:
             self._trace.complain("bounds", f"report {number}: {complaint}")
         elif complaint := self._untrue(report):
             self._trace.complain("truth", f"report {number}: {complaint}")
@@ -193,7 +198,7 @@ class Listener:
             )
         )
 
-    def _outside(self, report: Report, vector: np.ndarray) -> str:
+    def _outside(self, schedule: Schedule, vector: np.ndarray) -> str:
         space = self._problem.space
         if vector.shape != (space.size,):
             return f"{len(vector)} values where the space has {space.size}"
@@ -204,7 +209,7 @@ class Listener:
             if not low <= value <= high:
                 return f"{name} = {value:g} is outside [{low:g}, {high:g}]"
         for name, fixed in space.spaces.items():
-            if not fixed.learn and report.schedule.shape(name) != space.initial.shape(name):
+            if not fixed.learn and schedule.shape(name) != space.initial.shape(name):
                 return f"{name} is not learned and must stay {fixed.initial}"
         return ""
 
