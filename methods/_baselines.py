@@ -6,11 +6,42 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from hpobench_fds.method import Task
+from hpobench_fds.method import Method, Task
 from hpobench_fds.schedule import Schedule, Vector, window_start
 from hpobench_fds.training.problem import Problem
 
 Curve = Callable[[Vector], Vector]
+
+_SGD = {"lr": 0.1, "momentum": 0.9, "weight_decay": 5e-4}
+_ADAM = {"lr": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
+CUSTOMARY: Mapping[str, Mapping[str, float]] = {
+    "sgd": _SGD,
+    "nesterov": _SGD,
+    "adam": {**_ADAM, "weight_decay": 0.0},
+    "adamw": {**_ADAM, "weight_decay": 1e-2},
+}
+"""What people set by hand, by step rule. SGD's rate and momentum on images: He et al., CVPR 2016; its weight
+decay: Zagoruyko & Komodakis, BMVC 2016. Adam: Kingma & Ba, ICLR 2015, algorithm 1, and torch.optim.Adam's
+defaults. AdamW: the defaults of torch.optim.AdamW."""
+
+CUSTOMARY_GRID: Mapping[str, tuple[float, ...]] = {
+    **dict.fromkeys(("sgd", "nesterov"), (0.1, 0.03, 0.3, 0.01, 1.0, 0.003, 0.001)),
+    **dict.fromkeys(("adam", "adamw"), (1e-3, 3e-4, 3e-3, 1e-4, 1e-2, 3e-5, 1e-5)),
+}
+"""Learning rates about the customary one, by step rule: it first, then outwards."""
+
+
+class ByHand(Method.Options):
+    """What is set; None: what is customary for the problem's step rule, as is all that has no option."""
+
+    momentum: float | None = None
+    weight_decay: float | None = None
+
+    def values(self, problem: Problem) -> dict[str, float]:
+        """All hyperparameters of the problem's step rule."""
+        given = {name: value for name, value in self.model_dump().items() if isinstance(value, float)}
+        known = CUSTOMARY[problem.rule.name]
+        return {name: given.get(name, value) for name, value in known.items()}
 
 
 def by_hand(task: Task, values: Mapping[str, float | Curve]) -> Schedule:

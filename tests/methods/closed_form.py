@@ -17,6 +17,7 @@ from hpobench_fds.method import Method, Outcome, Report, Task
 from hpobench_fds.nn.losses import CrossEntropy
 from hpobench_fds.schedule import HyperparameterSpace, Schedule, ScheduleSpace, Vector
 from hpobench_fds.training.clock import Budget, Clock
+from hpobench_fds.training.optimisers import RULES
 from hpobench_fds.training.state import DIVERGED, Evaluation, TrainState
 
 SPACE = ScheduleSpace(
@@ -75,14 +76,16 @@ class ClosedForm(Task):
         steps: int | None = None,
         seed: int = 0,
         objective: str = "val_loss",
+        optimiser: str = "sgd",
         restored: dict[str, Any] | None = None,
     ) -> None:
         clock, self.ears = Clock(), Ears()
         clock.start()
         config = SimpleNamespace(objective=objective)
         problem = SimpleNamespace(
-            space=space, horizon=horizon, classes=10, config=config, objective=CrossEntropy()
-        )
+            space=space, horizon=horizon, classes=10, config=config, objective=CrossEntropy(),
+            rule=RULES[optimiser],
+        )  # fmt: skip
         trainer: Any = SimpleNamespace(
             problem=problem, clock=clock, budget=Budget(clock, steps=steps), seed=seed
         )

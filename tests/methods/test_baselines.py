@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from closed_form import ClosedForm, gone_on, run
+from hpobench_fds.methods._baselines import CUSTOMARY, CUSTOMARY_GRID
 from hpobench_fds.methods.cosine import Cosine
 from hpobench_fds.methods.default import Default
 from hpobench_fds.methods.grid import Grid
@@ -16,6 +17,7 @@ from hpobench_fds.methods.one_cycle import OneCycle
 
 from hpobench_fds.method import Method
 from hpobench_fds.schedule import HyperparameterSpace, Schedule, ScheduleSpace
+from hpobench_fds.training.optimisers import RULES
 
 HORIZON = 60
 
@@ -30,8 +32,8 @@ def wide(lr_windows: int = HORIZON, momentum_windows: int = HORIZON) -> Schedule
     )
 
 
-def tried(method: Method, space: ScheduleSpace) -> list[Schedule]:
-    task = run(method, 20, space=space, horizon=HORIZON, loss=lambda v, step: 1.0)
+def tried(method: Method, space: ScheduleSpace, optimiser: str = "sgd") -> list[Schedule]:
+    task = run(method, 20, space=space, horizon=HORIZON, loss=lambda v, step: 1.0, optimiser=optimiser)
     return [space.from_vector(np.array(t.vector)) for t in task.trained]
 
 
@@ -53,6 +55,60 @@ def test_values_are_projected_and_what_is_not_learned_is_left() -> None:
     )
     (schedule,) = tried(Default(), space)
     assert schedule.as_dict() == {"lr": [0.05, 0.05], "momentum": [0.3], "beta": [0.95]}
+
+
+ADAM = ScheduleSpace(
+    {
+        "lr": HyperparameterSpace(windows=HORIZON, low=0.0, high=1.0),
+        "beta1": HyperparameterSpace(windows=HORIZON, low=0.0, high=0.99),
+        "beta2": HyperparameterSpace(low=0.0, high=0.9999, initial=0.5),
+        "eps": HyperparameterSpace(initial=1e-8, learn=False),
+        "weight_decay": HyperparameterSpace(low=0.0, high=1.0),
+    }
+)
+
+
+@pytest.mark.parametrize("optimiser", ["adam", "adamw"])
+def test_of_adam_the_customary_values_are_torchs_defaults(optimiser: str) -> None:
+    rule: Any = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[optimiser]
+    known = rule([torch.zeros(1, requires_grad=True)]).defaults
+    for method in (Default(), Cosine(), OneCycle(), Grid()):
+        first = tried(method, ADAM, optimiser)[0]
+        assert (first["beta2"], first["weight_decay"]) == ((known["betas"][1],), (known["weight_decay"],))
+        top = known["lr"] if method.name != "one_cycle" else pytest.approx(known["lr"], rel=1e-2)
+        assert max(first["lr"]) == top
+        if method.name != "one_cycle":
+            assert set(first["beta1"]) == {known["betas"][0]}
+    assert CUSTOMARY[optimiser]["eps"] == known["eps"]
+    rates = [schedule["lr"][0] for schedule in tried(Grid(), ADAM, optimiser)]
+    assert rates == [1e-3, 3e-4, 3e-3, 1e-4, 1e-2, 3e-5, 1e-5]
+
+
+def test_every_step_rule_has_customary_values_of_all_its_hyperparameters() -> None:
+    assert {name: list(values) for name, values in CUSTOMARY.items()} == {
+        name: list(rule.defaults) for name, rule in RULES.items()
+    }
+    assert set(CUSTOMARY_GRID) == set(RULES)
+    assert all(rates[0] == CUSTOMARY[name]["lr"] for name, rates in CUSTOMARY_GRID.items())
+
+
+def test_what_is_given_goes_before_what_is_customary() -> None:
+    (schedule,) = tried(Default(Default.Options(lr=0.2, weight_decay=0.0)), wide(1, 1))
+    assert schedule.as_dict() == {"lr": [0.2], "momentum": [0.9], "weight_decay": [0.0]}
+    (schedule,) = tried(Cosine(Cosine.Options(lr_max=0.5)), wide(1, 1))
+    assert schedule["lr"][0] == pytest.approx(0.5 * (1 + 1 / HORIZON) / 2)
+
+
+def test_one_cycle_of_adam_is_torchs_too() -> None:
+    (schedule,) = tried(OneCycle(), ADAM, "adamw")
+    optimiser = torch.optim.AdamW([torch.zeros(1, requires_grad=True)])
+    scheduler: Any = torch.optim.lr_scheduler.OneCycleLR(optimiser, 1e-3, total_steps=HORIZON)
+    for step in range(HORIZON):
+        group = optimiser.param_groups[0]
+        assert schedule["lr"][step] == pytest.approx(group["lr"], abs=1e-15)
+        assert schedule["beta1"][step] == pytest.approx(group["betas"][0], abs=1e-12)
+        optimiser.step()
+        scheduler.step()
 
 
 def torch_values(kind: str) -> tuple[list[float], list[float]]:
