@@ -28,9 +28,10 @@ from hpobench_fds.records.safe_files import write_atomic, writing
 from .. import loading
 from ..figures.catalogue import REFERENCE, draw_frames
 from ..looks import Looks
+from ..stats.floor import floor_table as floors_of
 from ..stats.frames import NoAnswer, settled
 from ..stats.verdict_table import verdict_table
-from . import sentences, tables
+from . import floor_table, sentences, tables
 from .charts import Chart, anytime_chart, speedup_chart
 from .suite_toml import as_toml
 
@@ -98,6 +99,7 @@ def render(
         sentences=sentences.verdict(reports, runs, reference),
         findings=_findings(reports, runs, reference),
         verdict=_verdict(reports, runs, reference, loaded.retrained),
+        floor=_floor(reports, runs),
         pictures=pictures,
         missing=missing,
         cells=_cells(runs),
@@ -184,6 +186,20 @@ def _verdict(
         "names": 1 + several,  # columns of words, before those of numbers
         "rows": [{"best": best, "texts": [*([p] if several else []), *texts]} for p, best, texts in rows],
         "note": tables.footnote(table),
+    }
+
+
+def _floor(reports: pd.DataFrame, runs: pd.DataFrame) -> dict[str, Any] | None:
+    """The table of times to beat the floor; None where no problem has one."""
+    table = floors_of(reports, runs)
+    if table.empty:
+        return None
+    rows = floor_table.rows(table, Looks.of(runs))
+    several = len({problem for problem, _, _ in rows}) > 1
+    return {
+        "headings": [*(["Problem"] if several else []), "Floor", *floor_table.HEADINGS],
+        "names": 2 + several,
+        "rows": [[*([problem] if several else []), own, *texts] for problem, own, texts in rows],
     }
 
 

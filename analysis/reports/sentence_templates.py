@@ -73,7 +73,7 @@ TEMPLATES = {
         "95 % intervals that hold together.)"
     ),
     "too few": " With {compared} comparisons at least {needed} seeds are needed to tell any.",
-    # ---- greedy methods, schedules set by hand
+    # ---- greedy methods, methods that search nothing
     "group of few": "{who} ({members}) against {name}: nothing is claimed from {seeds}{tail}.",
     "group tail": "; seed by seed their mean was {gap} it",
     "group undecided": (
@@ -83,6 +83,24 @@ TEMPLATES = {
     "group told": (
         "{who} ({members}) ended {value} {step} {way} {name} in mean {measure} (95 % interval {low} to "
         "{high}, {seeds})."
+    ),
+    # ---- the floor
+    "floor": "The floor, the best of {floors}, is {name}: {middle} test accuracy in hand, after {seconds}.",
+    "floor beaten": " Its median is beaten in the median run of {methods}.",
+    "floor unbeaten": " Within the budget it is not in the median run of {methods}.",
+    "one beaten": "{name} (after {seconds}{span}; {above} of {seeds})",
+    "one unbeaten": "{name} ({above} of {seeds})",
+    "floor told": " Better at the end, by a test: {methods}.",
+    "floor untold": " Of none can it be told that it is better at the end.",
+    "floor few": " Whether it is better at the end is not judged from {seeds}.",
+    "test of floor": (
+        " (Last values seed by seed, {seeds}; signed-rank tests with Holm's correction over {compared} "
+        "comparison{s}; 95 % intervals of times that hold together.)"
+    ),
+    "many: floor": (
+        "Against the floor, the best method of each problem that searches nothing, over {problems} problems "
+        "and {pairs} comparisons: its median is beaten in the median run {beaten}; better at the end, by a "
+        "test, {told}."
     ),
     # ---- the score
     "score": (
@@ -108,8 +126,8 @@ TEMPLATES = {
         "apart {rest}."
     ),
     "many: by hand": (
-        "Schedules set by hand against {name}, over {problems} problems: above it {behind}, below {ahead}, "
-        "not told apart {rest}."
+        "Methods that search nothing against {name}, over {problems} problems: above it {behind}, below "
+        "{ahead}, not told apart {rest}."
     ),
     "times named": "{count} times ({methods})",
     "times alone": "{count} times",

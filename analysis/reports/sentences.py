@@ -6,7 +6,8 @@ runs that were made; whatever says above, below, sooner or later of two methods 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,7 @@ from ..stats.conclusions import (
     middle_of,
 )
 from ..stats.conditioning import noisy
+from ..stats.floor import floor_table
 from ..stats.frames import failures, numbers, settled
 from ..stats.intervals import LEAST
 from ..stats.profiles import scores, times
@@ -64,11 +66,12 @@ def verdict(reports: pd.DataFrame, runs: pd.DataFrame, reference: str = "fds") -
     found = findings(reports, runs, reference)
     first += [] if reference in methods else [say("no reference", name=looks.label(reference))]
     last = [*_score(reports, runs, reference, looks), *worth(reports, looks), *_failed(done, looks)]
+    floor = floor_table(reports, runs)
     if len(set(done["problem"])) == 1:
-        return [*first, *(sentence(f, looks) for f in found), *last]
+        return [*first, *(sentence(f, looks) for f in found), *_floor(floor, looks), *last]
     kinds = dict.fromkeys(question_of(f) for f in found)
     sums = [_summary([f for f in found if question_of(f) == k], reference, looks) for k in kinds]
-    return [*first, *sums, *last]
+    return [*first, *sums, *_floors(floor, looks), *last]
 
 
 def by_problem(reports: pd.DataFrame, runs: pd.DataFrame, reference: str = "fds") -> dict[str, list[str]]:
@@ -77,7 +80,9 @@ def by_problem(reports: pd.DataFrame, runs: pd.DataFrame, reference: str = "fds"
     told: dict[str, list[str]] = {}
     for found in findings(reports, runs, reference):
         told.setdefault(found.problem, []).append(sentence(found, looks))
+    floor = floor_table(reports, runs)
     for problem, sentences in told.items():
+        sentences += _floor(floor[floor["problem"] == problem], looks)
         sentences += _failed(done[done["problem"] == problem], looks)
     return told
 
@@ -304,7 +309,7 @@ def _group(found: Group, looks: Looks) -> str:
     value, low, high = -by * one.value, -by * one.high, -by * one.low  # of the group less the reference
     common = {
         "step": shown.step, "above": ways["Above"].lower(),
-        "who": "Greedy methods" if found.greedy else "Schedules set by hand",
+        "who": "Greedy methods" if found.greedy else "Methods that search nothing",
         "members": _list([looks.label(m) for m in found.members]),
         "name": looks.label(found.first), "seeds": _count([one.seeds]), "measure": MEASURES[found.measure],
     }  # fmt: skip
@@ -338,6 +343,69 @@ def _gap(low: float, high: float, shown: Shown) -> str:
     return f"between {_signed(-low, shown)} {shown.step} {below} and {_signed(high, shown)} {above}"
 
 
+# ---- the floor ----------------------------------------------------------------------------------------
+
+
+def _floor(table: pd.DataFrame, looks: Looks) -> list[str]:
+    """What the floor of one problem is, who beats it, and when; nothing where there is none."""
+    if table.empty:
+        return []
+    first, shown = table.iloc[0], looks.shown(table["problem"].iloc[0])
+    level = Middle(
+        method=first["floor"], value=first["level"], low=first["level_low"], high=first["level_high"],
+        seeds=int(first["floor_seeds"]),
+    )  # fmt: skip
+    many = int(first["floors"])
+    floors = f"{many} methods that search nothing" if many > 1 else "what searches nothing"
+    own = {"name": looks.label(first["floor"]), "seconds": _seconds(first["floor_seconds"])}
+    words = say("floor", floors=floors, middle=_middle(level, shown), **own)
+    ran = table[table["n_seeds"] > 0]
+    beaten, rest = ran[ran["bound"] == ""].sort_values("seconds", kind="stable"), ran[ran["bound"] == ">"]
+    for what, rows in (("beaten", beaten), ("unbeaten", rest)):
+        if texts := [_one_floor(f"one {what}", row, looks) for row in rows.to_dict("records")]:
+            words += say(f"floor {what}", methods=_few_named(texts))
+    return [shown.words(words + _above_the_floor(ran, looks))]
+
+
+def _one_floor(template: str, row: dict[Hashable, Any], looks: Looks) -> str:
+    span, low, high = "", float(row["low"]), float(row["high"])
+    if np.isfinite(low):
+        ends = {"low": _seconds(low), "high": _seconds(high) if np.isfinite(high) else ""}
+        span = say("span" if np.isfinite(high) else "open span", **ends)
+    return say(
+        template, name=looks.label(row["method"]), seconds=_seconds(row["seconds"]), span=span,
+        above=row["n_above"], seeds=_count([int(row["n_seeds"])]),
+    )  # fmt: skip
+
+
+def _above_the_floor(ran: pd.DataFrame, looks: Looks) -> str:
+    """Of which methods a test says that they end above the floor."""
+    tested, few = ran[ran["outcome"] != "few"], ran[ran["outcome"] == "few"]
+    words = say("floor few", seeds=_count(few["n_common"].tolist())) if len(few) else ""
+    if tested.empty:
+        return words
+    better = [looks.label(method) for method in tested.loc[tested["outcome"] == "above", "method"]]
+    words += say("floor told", methods=_few_named(better)) if better else say("floor untold")
+    compared, seeds = int(tested["compared"].iloc[0]), _count(tested["n_common"].tolist())
+    return words + say("test of floor", seeds=seeds, compared=compared, s="" if compared == 1 else "s")
+
+
+def _floors(table: pd.DataFrame, looks: Looks) -> list[str]:
+    """The same of several problems: how often it is beaten, by whom."""
+    if table.empty:
+        return []
+    counts = {
+        "beaten": table.loc[table["bound"] == "", "method"],
+        "told": table.loc[table["outcome"] == "above", "method"],
+    }
+    few = table.loc[table["outcome"] == "few", "n_common"].tolist()
+    words = say(
+        "many: floor", problems=table["problem"].nunique(), pairs=len(table),
+        **{what: _how_often(methods.tolist(), looks) for what, methods in counts.items()},
+    )  # fmt: skip
+    return [words + (say("floor few", seeds=_count(few)) if few else "")]
+
+
 # ---- over problems ------------------------------------------------------------------------------------
 
 
@@ -367,14 +435,20 @@ def _summary(found: Sequence[Finding], reference: str, looks: Looks) -> str:
 
 def _often(told: Sequence[Versus], looks: Looks, kind: str) -> str:
     """``3 times (Cosine twice and TPE)``; of groups how often alone."""
-    if not told or kind in ("greedy", "by hand"):
-        return say("times alone", count=len(told))
+    return _how_often([] if kind in ("greedy", "by hand") else [one.method for one in told], looks, len(told))
+
+
+def _how_often(methods: Sequence[str], looks: Looks, count: int | None = None) -> str:
+    """How often in all, and each method; of none how often alone."""
+    count = len(methods) if count is None else count
+    if not methods:
+        return say("times alone", count=count)
     by: dict[str, int] = {}
-    for one in told:
-        by[one.method] = by.get(one.method, 0) + 1
+    for method in methods:
+        by[method] = by.get(method, 0) + 1
     ordered = sorted(by.items(), key=lambda item: -item[1])
     names = [looks.label(m) + (f" {n} times" if n > 1 else "") for m, n in ordered]
-    return say("times named", count=len(told), methods=_few_named(names))
+    return say("times named", count=count, methods=_few_named(names))
 
 
 # ---- words --------------------------------------------------------------------------------------------

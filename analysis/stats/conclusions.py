@@ -4,9 +4,9 @@ Questions put to each problem, all of them about one method, the reference:
 
 * speed: against every other method, how many times longer did it need to the problem's headline target?
 * accuracy: against every other method, how many points lower did it end?
-* group: did greedy methods together end below it? (Without any: did schedules set by hand?)
+* group: did greedy methods together end below it? (Without any: did those that search nothing?)
 
-Rivals are all other methods, schedules set by hand included. The p-values of a question are corrected
+Rivals are all other methods, those that search nothing included. The p-values of a question are corrected
 together, over its rivals and over the problems, by Holm's method, so that at most one study in twenty holds a
 false answer of any one kind; intervals hold together at 95 % (Bonferroni). Fewer than ``LEAST`` common seeds
 decide nothing. Speed has sign tests of the seeds' ratios, accuracy Wilcoxon's signed ranks. A run that failed
@@ -131,7 +131,7 @@ class Accuracy(Finding):
 
 @dataclass(frozen=True, kw_only=True)
 class Group(Finding):
-    """Test accuracy at the end, less the mean of several methods: greedy ones, or schedules set by hand."""
+    """Test accuracy at the end, less the mean of several methods: greedy ones, or all that search nothing."""
 
     members: tuple[str, ...]
     greedy: bool
@@ -292,7 +292,7 @@ def _difference(method: str, differences: pd.Series[float], tests: int) -> Versu
 
 
 def _group(here: pd.DataFrame, reference: str) -> list[Group]:
-    """Greedy methods together against the reference; where there are none, schedules set by hand.
+    """Greedy methods together against the reference; where there are none, those that search nothing.
 
     A method with failed runs leaves those seeds out for all; one that failed everywhere is left out itself.
     """

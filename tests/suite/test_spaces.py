@@ -12,7 +12,7 @@ from hpobench_fds.analysis.reports.suite_toml import as_toml
 from hpobench_fds.errors import InputError
 from hpobench_fds.families import Curve
 from hpobench_fds.records.folder import read_suite
-from hpobench_fds.records.frames import load_results
+from hpobench_fds.records.frames import load_results, load_runs
 from hpobench_fds.records.verify import verify
 from hpobench_fds.run.suite_run import run_suite
 from hpobench_fds.suite.config import Suite
@@ -189,3 +189,24 @@ def test_points_are_a_number_or_all(points: Any) -> None:
         InputError, match=r'referee\.points: got .* \(allowed: a whole number from 1, or "all"'
     ):
         Suite.from_dict(data)
+
+
+@pytest.mark.parametrize("optimiser", ["sgd", "adamw"])
+def test_what_people_search_is_spelt_as_in_the_suite_core(tmp_path: Path, optimiser: str) -> None:
+    """A cosine's peak and warm-up and one weight decay, over whatever box the problem has."""
+    core = tomllib.loads((Path(__file__).parents[2] / "benchmarks" / "core.toml").read_text())["methods"]
+    space = {
+        "lr": {"windows": 3, "low": 1e-3, "high": 0.5, "initial": 0.01, "scale": "log"},
+        "weight_decay": {"windows": 2, "low": 1e-5, "high": 1e-2, "initial": 1e-3, "scale": "log"},
+    }
+    data = suite(**{name: core[name] for name in ("random_search-cosine", "tpe-cosine")})
+    data["problems"] = {"one": {**data["problems"]["one"], "optimiser": optimiser, "space": space}}
+    out = tmp_path / "out"
+    assert all(result.verdict == "complete" for result in run_suite(data, out).results)
+    assert verify(out).findings == []
+    assert set(load_runs(out)["searched"]) == {"lr as a cosine (peak, warmup), weight_decay"}
+    for names, values in load_results(out)[["schedule_names", "schedule"]].itertuples(index=False):
+        assert names == ["lr.peak", "lr.warmup", "weight_decay[0]"]
+        assert 1e-3 <= values[0] <= 0.5
+        assert 0.0 <= values[1] <= 0.3
+    assert load_runs(out)["final_test_metric"].notna().all()

@@ -51,6 +51,18 @@ def test_fewer_bits_are_better(bits: loading.Loaded) -> None:
     assert chance(bits.runs) == {"digits": -6.0}
 
 
+def test_the_floor_of_bits_is_the_fewest(results: Results, tmp_path: Path) -> None:
+    for seed in range(8):
+        results.add("default", seed, [(2.0, 4.0)], used=2.0).add("cosine", seed, [(2.0, 3.5)], used=2.0)
+    both = loaded(made(results), tmp_path, "bits a token")
+    (text,) = (s for s in verdict(both.reports, both.runs) if s.startswith("The floor"))
+    assert (
+        "is Cosine: 3.500 (median; 95 % interval 3.500 to 3.500, 8 seeds) test bits a token in hand" in text
+    )
+    assert "beaten in the median run of FDS (after 2.0 s" in text
+    assert "accuracy" not in text
+
+
 def test_tables_have_bits_as_they_are(bits: loading.Loaded) -> None:
     table, looks = verdict_table(bits.reports, bits.runs), Looks.of(bits.runs)
     text = tables.to_markdown(table, looks)

@@ -69,6 +69,26 @@ def test_the_page_holds_verdict_table_figures_runs_and_the_command(page: str, re
     assert page.count('id="plotly"') == 1
 
 
+@pytest.mark.usefixtures("words_alone")
+def test_the_page_says_how_long_it_takes_to_beat_the_floor(tmp_path: Path) -> None:
+    made = Results()
+    for seed in range(6):
+        made.add("cosine", seed, [(2.0, 0.8)], used=2.0)
+        made.add("fds", seed, [(30.0, 0.9)])
+        made.add("hd", seed, [(4.0, 0.5)])
+    text = text_of(report.render(write_folder(made, tmp_path / "out"), now=NOW))
+    assert "Time to beat the floor" in text
+    # two methods that search: their intervals hold together from seven seeds on
+    assert "Cosine: 80.0 % in 2.0 s FDS 30.0 15.0 6 of 6 not told" in text
+    assert "Cosine: 80.0 % in 2.0 s HD (greedy) &gt; 1,000.0 &gt; 500.0 0 of 6 not told" in text
+
+
+@pytest.mark.usefixtures("words_alone")
+def test_without_a_floor_the_page_has_no_table_of_it(tmp_path: Path) -> None:
+    made = Results().add("fds", 0, [(30.0, 0.9)]).add("tpe", 0, [(4.0, 0.5)])
+    assert "floor" not in text_of(report.render(write_folder(made, tmp_path / "out"), now=NOW))
+
+
 def test_nothing_comes_from_the_network(page: str) -> None:
     assert not re.search(r"""(src|href)\s*=\s*["']?(https?:)?//""", page)
     assert "@import" not in page
