@@ -14,9 +14,9 @@ def with_regret(reports: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """The reports of problems whose best schedule is known, with a column ``regret``.
 
     Regret is exact: the expectation over all draws of a training, in closed form, less the least one of the
-    problem's space. It is NaN of reports that were no incumbents, and of step rules of
-    their own. Below 0 are schedules that no method with
-    the problem's space has: of values of each step, or of a space of the method's own.
+    problem's space. It is NaN of reports that were no incumbents, and of step rules of their own. Below 0 are
+    schedules that no method with the problem's space has: of values of each step, or of a space of the
+    method's own.
 
     Raises
     ------
