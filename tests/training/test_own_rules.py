@@ -91,7 +91,9 @@ def split(w: Tensor) -> list[Tensor]:
     return [part.view(shape) for part, shape in zip(w.split(SIZES), SHAPES, strict=True)]
 
 
-@pytest.mark.parametrize(("rule", "theirs"), ALIKE, ids=lambda one: str(one)[:40] if one else "")
+@pytest.mark.parametrize(
+    ("rule", "theirs"), ALIKE, ids=[f"{type(rule).__name__}-{i}" for i, (rule, _) in enumerate(ALIKE)]
+)
 def test_every_step_is_the_authors(rule: OwnRule, theirs: Theirs) -> None:
     stream = torch.Generator().manual_seed(3)
     w = torch.randn(sum(SIZES), generator=stream, dtype=torch.float64)
