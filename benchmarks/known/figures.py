@@ -19,7 +19,7 @@ def greediness(courses: Sequence[Course], least: float, path: Path) -> None:
 
     ``least`` is the noise, which no weights go below.
     """
-    figure = Figure(figsize=(9.2, 3.6), layout="constrained")
+    figure = Figure(figsize=(9.2, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
     rates, losses = figure.subplots(1, 2)
     for one, (colour, dash) in zip(courses, LOOKS, strict=True):
@@ -34,5 +34,6 @@ def greediness(courses: Sequence[Course], least: float, path: Path) -> None:
         axis.set_title(title, loc="left")
         axis.grid(alpha=0.3)
         axis.set_xlim(0, len(courses[0].rates))
-    losses.legend(frameon=False, title="at the end", alignment="left", loc="lower left")
+    figure.legend(frameon=False, title="expected loss above the noise at the end", ncols=2,
+                  loc="outside lower center")  # fmt: skip
     figure.savefig(path, dpi=200)
