@@ -55,7 +55,8 @@ SUITE: dict[str, Any] = {
     },
     "methods": {
         **{name: {} for name in (
-            "cmaes", "cosine", "default", "es", "fds", "finite_differences", "gp", "grid", "hd", "implicit",
+            "cmaes", "cosine", "default", "es", "fds", "finite_differences", "forward_gradient",
+            "gp", "grid", "hd", "implicit",
             "marthe", "one_cycle", "one_pass", "optuna_tpe", "random_search", "random_signs",
             "reverse",
             "reverse_sharing", "rtho", "spsa", "tpe",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from oracles import some_schedule, tiny_dataset, tiny_trainer
 
+from hpobench_fds.hypergradient.directional import ForwardGradientMode
 from hpobench_fds.hypergradient.forward import ForwardMode
 from hpobench_fds.hypergradient.implicit import ImplicitMode
 from hpobench_fds.hypergradient.interface import Mode
@@ -20,6 +21,7 @@ VALIDATION = 12 / 8 * (1 + 1 / 3)  # gradient and evaluation of 12 examples, in 
 MODES: dict[str, Mode] = {
     "forward": ForwardMode(),
     "forward, clipped": ForwardMode(product_clip=0.1),
+    "forward gradient": ForwardGradientMode(directions=2),
     "reverse": ReverseMode(),
     "reverse, full": ReverseMode(full=True),
     "reverse, little memory": ReverseMode(memory=900_000),

@@ -33,6 +33,7 @@ BUILT_IN: list[tuple[str, str, dict[str, Any]]] = [
     ("spsa", "SPSA", {}),
     ("random_signs", "RandomSigns", {}),
     ("finite_differences", "FiniteDifferences", {}),
+    ("forward_gradient", "ForwardGradient", {}),
     ("hyperband", "Hyperband", {}),
     ("hyperband", "Hyperband", {"resume": False}),
     ("asha", "ASHA", {"eta": 2, "units": 4}),

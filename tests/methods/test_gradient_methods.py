@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from hpobench_fds.methods.fds import FDS
+from hpobench_fds.methods.forward_gradient import ForwardGradient
 from hpobench_fds.methods.hd import HD
 from hpobench_fds.methods.implicit import Implicit
 from hpobench_fds.methods.marthe import MARTHE
@@ -46,6 +47,7 @@ OUTER_LOOPS: dict[str, Make] = {
     "reverse": Reverse,
     "truncated_reverse": lambda: TruncatedReverse(TruncatedReverse.Options(last=5)),
     "implicit": lambda: Implicit(Implicit.Options(terms=3)),
+    "forward_gradient": lambda: ForwardGradient(ForwardGradient.Options(directions=2)),
 }
 GREEDY: dict[str, Make] = {
     "hd": HD,
