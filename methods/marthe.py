@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pydantic import Field
 
 from hpobench_fds.hypergradient.online import OnlineResult
@@ -10,13 +12,21 @@ from hpobench_fds.method import OnlineLoop, OnlineOptions, Task
 
 
 class MARTHE(OnlineLoop):
-    """``discount`` is the paper's mu; it adapts mu, here it is an option."""
+    """Greedy, with a memory: what was done s steps ago counts by mu^s.
+
+    discount : the paper's mu.
+    adaptive : mu moves too, from 0 on, by the rule in the authors' own code (adatune); ``discount`` is then
+        of no effect. The step size beta, which they adapt as well, is the outer optimiser's here.
+    """
 
     name = "marthe"
     paper = "Donini et al., MARTHE: Scheduling the Learning Rate Via Online Hypergradients, IJCAI 2020"
 
     class Options(OnlineOptions):
         discount: float = Field(default=0.99, ge=0.0, le=1.0)
+        adaptive: bool = False
 
     def train_online(self, task: Task, outer: Outer, trial: int) -> OnlineResult:
-        return self.moving(discount=self.options.discount)(task.trainer, outer, trial)
+        adaptive = self.options.adaptive
+        mode = self.moving(discount=0.0 if adaptive else self.options.discount)
+        return replace(mode, adaptive=adaptive)(task.trainer, outer, trial)

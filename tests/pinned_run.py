@@ -73,6 +73,7 @@ SUITE: dict[str, Any] = {
         "fds-adam": {"adapter": "fds", "outer": {"kind": "adam"}, "inner_fractions": [0.5, 1.0],
                      "product_clip": 0.5},
         "reverse-short-of-memory": {"adapter": "reverse_sharing", "memory": 800_000},
+        "marthe-adaptive": {"adapter": "marthe", "adaptive": True},
         "hd-frozen": {"adapter": "hd", "frozen": True},
     },
 }  # fmt: skip

@@ -9,6 +9,7 @@ instead (one-pass, Clarke et al., ICLR 2022).
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,6 +96,7 @@ class OnlineMode:
     discount : mu in [0, 1].
     validation_batch : validation examples for each move; None: the training batch size, or all there are.
     neumann_terms : terms of the inverse beyond the first (one-pass); needs discount 0.
+    adaptive : mu begins at ``discount`` and is set anew at each move, by the rule of ``_Discount``.
 
     Raises ValueError for terms beside a discount.
     """
@@ -103,9 +105,10 @@ class OnlineMode:
     every: int = 1
     validation_batch: int | None = None
     neumann_terms: int = 0
+    adaptive: bool = False
 
     def __post_init__(self) -> None:
-        if self.neumann_terms and self.discount:
+        if self.neumann_terms and (self.discount or self.adaptive):
             raise ValueError("one-pass and a discounted tangent exclude each other")
 
     def uncovered(self, problem: Problem) -> str | None:
@@ -115,7 +118,7 @@ class OnlineMode:
         """
         if self.neumann_terms and problem.rule.name != "sgd":
             return f"one-pass knows the update of sgd, not of {problem.rule.name}"
-        greedy = not self.discount and not self.neumann_terms
+        greedy = not self.discount and not self.neumann_terms and not self.adaptive
         return no_windows(problem) or (None if greedy else no_products(problem))
 
     def __call__(self, trainer: Trainer, outer: Outer, trial: int) -> OnlineResult:
@@ -146,6 +149,7 @@ class _Run:
         slots = [p.network.tangents(w, k) for _ in range(p.rule.slots)]
         self.tangents = StepTangents(p.network.tangents(w, k), slots, p.network.tangents(w, k))
         self.series = _Series(self.inner, mode.neumann_terms) if mode.neumann_terms else None
+        self.discount = _Discount(mode.discount, w, p.rule.defaults) if mode.adaptive else None
         data = self.inner.data
         size = min(mode.validation_batch or p.batch_size, len(data.y_validation))
         self._moved = self._move_along  # one object: steps are alike by it
@@ -169,6 +173,8 @@ class _Run:
         self.trajectory.keep()
         if move:
             self._move()
+            if self.discount is not None:
+                self.discount.adapt(self.trajectory.hypers(index))
         return inner.check()  # a hypergradient that is not finite moves nothing, and ends nothing
 
     def _move_along(self, step: Step) -> None:
@@ -180,8 +186,10 @@ class _Run:
         tangents, discount = self.tangents, self.mode.discount
         tangents.gradient.flat.zero_()
         for one in (tangents.w, *tangents.slots):
-            one.flat.mul_(discount)
-        if discount and step.index:
+            one.flat.mul_(discount if self.discount is None else self.discount.value)
+        if self.discount is not None:
+            self.discount.see(step.gradient)
+        if (discount or self.discount is not None) and step.index:
             self.inner.push_gradient(tangents.w, tangents.gradient)
         self.problem.rule.push(step, tangents, self.rows)
 
@@ -196,6 +204,8 @@ class _Run:
         p, data, state = self.problem, self.inner.data, self.inner.state
         x, y = data.x_validation.index_select(0, indices), data.y_validation.index_select(0, indices)
         direction = p.network.gradient(state.w, x, y, plain=True).gradient
+        if self.discount is not None:
+            self.discount.hold_against(direction)
         if self.series is not None:
             direction = self.series.apply(direction)
         return self.tangents.w.dot(direction).double()
@@ -212,6 +222,36 @@ class _Run:
             ended.ending, values, hypergradients, evaluation, state, ended.diverged_at, self.inner.products,
             int(lost[0]) if len(lost) else None,
         )  # fmt: skip
+
+
+class _Discount:
+    """MARTHE's mu as its authors' code (adatune, ``MuSGD``) adapts it after every move::
+
+        z = clip(lr / (g . b), 0, 1);  c = sign(mu) c + mu;  mu = z^(1 / (c + 1))
+
+    with lr as moved, g the validation gradient at the new weights and b the gradient of the step that led
+    there: the memory c of past mu grows while they point the same way, mu with it, and both are 0 again
+    once they do not. Where lr and g . b are both 0, z is 0. All of it stays on the device.
+    """
+
+    def __init__(self, first: float, w: Tensor, names: Mapping[str, float]) -> None:
+        self.value, self._memory = w.new_tensor(first), w.new_tensor(0.0)
+        self._gradient, self._overlap = torch.zeros_like(w), w.new_tensor(0.0)
+        self._lr = list(names).index("lr")
+
+    def see(self, gradient: Tensor) -> None:
+        """The gradient [P] of a step that is about to be taken."""
+        self._gradient.copy_(gradient)
+
+    def hold_against(self, direction: Tensor) -> None:
+        """The validation gradient [P] after it."""
+        self._overlap.copy_(torch.dot(direction, self._gradient))
+
+    def adapt(self, hypers: Sequence[float] | Tensor) -> None:
+        """Set mu anew, by the hyperparameters [H] that the next step will have."""
+        share = (hypers[self._lr] / self._overlap).nan_to_num(0.0).clamp(0.0, 1.0)
+        self._memory.copy_(self._memory * self.value.sign() + self.value)
+        self.value.copy_(share ** (1.0 / (self._memory + 1.0)))
 
 
 class _Series:

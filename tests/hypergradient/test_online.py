@@ -98,6 +98,35 @@ def reference(trainer: Trainer, values: np.ndarray, discount: float) -> np.ndarr
     return np.array(rows)
 
 
+def adapted(trainer: Trainer, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """MARTHE's mu of each step and the hypergradients for SGD, in scalars and with products by autograd.
+
+    ``values`` [T, 3] are those in force; the last move's is of no effect on any of them.
+    """
+    p, data = trainer.problem, trainer.data(0)
+    w, v = trainer.start(0).w, torch.zeros(p.network.size, dtype=torch.float64)
+    dw, dv = [torch.zeros_like(w)] * 3, [torch.zeros_like(w)] * 3
+    mu, memory, mus, rows = 0.0, 0.0, [], []
+    for t, (lr, momentum, decay) in enumerate(values.tolist()):
+        mus.append(mu)
+        leaf = w.clone().requires_grad_()
+        raw = torch.autograd.grad(p.network.loss(leaf, *data.batch(t)), leaf, create_graph=True)[0]
+        products = [torch.autograd.grad(raw @ d, leaf, retain_graph=True)[0] for d in dw]
+        g = raw.detach()
+        new_v = momentum * v + g + decay * w
+        direct = [torch.zeros_like(w), v, w]  # of v' in each hyperparameter
+        new_dv = [mu * (momentum * dv[h] + products[h] + decay * dw[h]) + direct[h] for h in range(3)]
+        dw = [mu * dw[h] - lr * new_dv[h] - (new_v if h == 0 else 0) for h in range(3)]
+        dv, w, v = new_dv, w - lr * new_v, new_v
+        outer = outer_gradient(trainer, w)
+        rows.append([float(outer @ d) for d in dw])
+        if t + 1 < len(values):
+            share = min(max(values[t + 1, 0] / float(outer @ g), 0.0), 1.0)
+            memory = (memory if mu > 0 else 0.0) + mu
+            mu = share ** (1 / (memory + 1))
+    return np.array(mus), np.array(rows)
+
+
 def outer_gradient(trainer: Trainer, w: Tensor) -> Tensor:
     data = trainer.data(0)
     leaf = w.clone().requires_grad_()
@@ -158,6 +187,22 @@ def test_with_full_discount_each_move_sees_what_its_own_step_did() -> None:
         truth.append([-float(new_v @ outer), -lr * float(v @ outer), -lr * float(w @ outer)])
         w, v = new_w, new_v
     assert_rows(result.hypergradients, np.array(truth))
+
+
+@pytest.mark.parametrize("lr", [0.1, 0.005])
+def test_an_adaptive_discount_is_set_anew_at_each_move(lr: float) -> None:
+    trainer = trainer_of(14, initial={"lr": lr})
+    mode = OnlineMode(adaptive=True, validation_batch=EVERYTHING)
+    result = mode(trainer, moving(trainer, size=1e-3), 0)
+    mus, truth = adapted(trainer, result.values)
+    assert_rows(result.hypergradients, truth)
+    assert mus[0] == 0.0
+    assert 0.0 < mus[1:].max() <= 1.0
+    if lr < 0.1:
+        assert 0.0 < mus[1] < 1.0  # neither of the two ends
+    assert result.products == 3 * 13
+    with pytest.raises(ValueError, match="exclude"):
+        OnlineMode(adaptive=True, neumann_terms=1)
 
 
 def test_hypergradient_descent_needs_no_products() -> None:

@@ -54,6 +54,7 @@ BUILT_IN: list[tuple[str, str, dict[str, Any]]] = [
     ("hd", "HD", {}),
     ("rtho", "RTHO", {}),
     ("marthe", "MARTHE", {}),
+    ("marthe", "MARTHE", {"adaptive": True}),
     ("one_pass", "OnePass", {}),
 ]
 
