@@ -68,6 +68,8 @@ SUITE: dict[str, Any] = {
         "priorband": {"units": 9},
         "optuna": {"sampler": "optuna.samplers.NSGAIISampler", "arguments": {"population_size": 3}},
         "pb2": {"population": 3},
+        "pes": {"unrolls": 4},
+        "es_single": {"unrolls": 4, "pairs": 1, "objective": "mean"},
         "pbt": {"perturb": 0.2},
         "truncated_reverse": {"last": 7},
         "fds-adam": {"adapter": "fds", "outer": {"kind": "adam"}, "inner_fractions": [0.5, 1.0],

@@ -41,6 +41,8 @@ BUILT_IN: list[tuple[str, str, dict[str, Any]]] = [
     ("dehb", "DEHB", {"units": 4, "eta": 2}),
     ("dehb", "DEHB", {"units": 9, "fidelity": "prefix"}),
     ("priorband", "PriorBand", {"units": 9}),
+    ("pes", "PES", {"pairs": 1, "unrolls": 3}),
+    ("es_single", "ESSingle", {"pairs": 1, "unrolls": 3, "objective": "mean"}),
     ("pb2", "PB2", {"population": 4}),
     ("pbt", "PBT", {"population": 5}),
     ("default", "Default", {}),
