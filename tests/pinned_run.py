@@ -72,6 +72,7 @@ SUITE: dict[str, Any] = {
         "es_single": {"unrolls": 4, "pairs": 1, "objective": "mean"},
         "pbt": {"perturb": 0.2},
         "truncated_reverse": {"last": 7},
+        "sliding_reverse": {"steps": 7},
         "fds-adam": {"adapter": "fds", "outer": {"kind": "adam"}, "inner_fractions": [0.5, 1.0],
                      "product_clip": 0.5},
         "reverse-short-of-memory": {"adapter": "reverse_sharing", "memory": 800_000},

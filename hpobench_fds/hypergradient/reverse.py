@@ -71,6 +71,36 @@ class ReverseMode(Mode):
         return horizon - steps + steps_run(steps, states) + steps * (1 + problem.network.product_cost)
 
 
+@dataclass(frozen=True)
+class SlidingMode(Mode):
+    """The hypergradient of each stretch of the training, of the validation loss at its end.
+
+    Truncated backpropagation through time (Williams & Peng 1990) for hyperparameters: every step is
+    differentiated, through the rest of its stretch, so that early windows are seen too, and none by what it
+    does to later stretches (a bias). The last stretch is what ``ReverseMode(last=steps)`` sees. Derivatives
+    of one step each, they are summed over windows. Each stretch costs a validation gradient.
+
+    steps : of a stretch, at least 1; all of its states are stored.
+    """
+
+    exact: ClassVar[bool] = False
+    steps: int = 100
+
+    def __call__(
+        self, trainer: Trainer, schedule: Schedule, trial: int, horizon: int | None = None
+    ) -> Hypergradient:
+        horizon = horizon or trainer.problem.horizon
+        return _Stretches(trainer, schedule, trial, horizon, self.steps).run()
+
+    def held(self, problem: Problem, horizon: int) -> int:
+        states = min(self.steps, horizon)
+        return states * state_bytes(problem) + working_vectors(problem.rule) * vector_bytes(problem)
+
+    def cost(self, problem: Problem, horizon: int) -> float:
+        run = sum(steps_run(end - begin, self.steps) for begin, end in stretches(horizon, self.steps))
+        return run + horizon * (1 + problem.network.product_cost)
+
+
 def working_vectors(rule: StepRule) -> int:
     """Parameter vectors held besides the stored states.
 
@@ -153,7 +183,8 @@ class _Reversal:
         self, trainer: Trainer, schedule: Schedule, trial: int, horizon: int, steps: int, states: int
     ) -> None:
         self.trainer, self.schedule, self.horizon = trainer, schedule, horizon
-        self.problem, self.first, self.states = trainer.problem, horizon - steps, states
+        self.problem, self.states = trainer.problem, states
+        self.first, self.end = horizon - steps, horizon  # what is differentiated
         # Checkpoints and backward steps cut windows up, whose steps stay alike.
         ahead = horizon // max(schedule.pieces(horizon), default=1)
         self.sweep = trainer.inner(trainer.start(trial), last=horizon, ahead=ahead)
@@ -195,15 +226,15 @@ class _Reversal:
         return gradient if np.all(np.isfinite(gradient)) else None
 
     def _sweep_forward(self) -> _Store:
-        """Train to the horizon; the states stored on the way."""
+        """Train to the end; the states stored on the way."""
         self._advance(self.sweep, self.first)
         state, p = self.sweep.state, self.problem
         store = _Store(state, self.states)
         self.bytes = store.bytes + working_vectors(p.rule) * vector_bytes(p)
         store.push(state)
-        while len(store.steps) < self.states and self.horizon - store.steps[-1] >= 2:
-            self._store_next(self.sweep, store, self.horizon)
-        self._advance(self.sweep, self.horizon)
+        while len(store.steps) < self.states and self.end - store.steps[-1] >= 2:
+            self._store_next(self.sweep, store, self.end)
+        self._advance(self.sweep, self.end)
         return store
 
     def _advance(self, inner: InnerStep, until: int) -> None:
@@ -223,9 +254,9 @@ class _Reversal:
         p, state, every = self.problem, self.replay.state, self.problem.look_every
         per_step = torch.zeros(self.horizon, len(p.rule.defaults), device=p.device, dtype=p.dtype)
         adjoints = _Adjoints(adjoint, torch.zeros_like(state.slots), self.replay)
-        pull, notes = adjoints.pull, max(1, (self.horizon - self.first) // NOTES)
-        self._norms = [(self.horizon, _norm(adjoint))]
-        for index in range(self.horizon - 1, self.first - 1, -1):
+        pull, notes = adjoints.pull, max(1, (self.end - self.first) // NOTES)
+        self._norms = [(self.end, _norm(adjoint))]
+        for index in range(self.end - 1, self.first - 1, -1):
             self._reach(index, store)
             hypers = self.replay.values(self.schedule, index, self.horizon)
             self.replay.through(index, hypers, pull)
@@ -244,7 +275,7 @@ class _Reversal:
     def _reach(self, index: int, store: _Store) -> None:
         """Bring the replayed state to a step, storing states where there is room."""
         state = self.replay.state
-        if state.step != index or index == self.horizon - 1:
+        if state.step != index or index == self.end - 1:
             store.load(state)
         while store.steps[-1] < index:
             if len(store.steps) == self.states:
@@ -263,6 +294,47 @@ class _Reversal:
                 windows = p.space.learned[name].windows
                 parts.append(np.bincount(windows * steps // self.horizon, table[:, h], windows))
         return np.concatenate(parts)
+
+
+class _Stretches(_Reversal):
+    """One sweep forward in stretches; a sweep backward at the end of each."""
+
+    def __init__(self, trainer: Trainer, schedule: Schedule, trial: int, horizon: int, steps: int) -> None:
+        super().__init__(trainer, schedule, trial, horizon, min(steps, horizon), min(steps, horizon))
+        self.stops = stretches(horizon, steps)
+
+    def _run(self) -> Hypergradient:
+        final, p = self.sweep.state, self.problem
+        per_step = torch.zeros(self.horizon, len(p.rule.defaults), device=p.device, dtype=p.dtype)
+        lost, growth, over = False, None, 0
+        for begin, end in self.stops:
+            self.first, self.end, self.replay.last = begin, end, begin
+            store = self._sweep_forward()
+            loss, adjoint = validation_gradient(self.trainer, final)
+            if not math.isfinite(loss):
+                return self._none(Ended("diverged", self.end))
+            try:
+                per_step += self._sweep_backward(store, adjoint)
+            except _OverflowError:
+                lost = True
+            grew, steps = grown_backward([(step, norm.cpu().numpy()) for step, norm in self._norms])
+            if grew is not None and (growth is None or grew > growth):
+                growth, over = grew, steps
+        evaluation = self.trainer.evaluate(final)
+        if not math.isfinite(evaluation.loss):
+            return self._none(Ended("diverged", self.horizon))
+        summed = self._gather(per_step)
+        gradient = None if lost or not np.all(np.isfinite(summed)) else summed
+        worth = from_growth(growth, over, gradient, p.dtype != torch.float64)
+        return Hypergradient(
+            "ok", gradient, loss, evaluation, final, None, self.replay.products, self.bytes, worth
+        )  # fmt: skip
+
+
+def stretches(horizon: int, steps: int) -> list[tuple[int, int]]:
+    """First step and the one after the last of each stretch of ``steps``; the first may be shorter."""
+    ends = range(horizon, 0, -steps)
+    return [(max(0, end - steps), end) for end in reversed(ends)]
 
 
 class _Adjoints:

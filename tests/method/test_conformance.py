@@ -53,6 +53,7 @@ BUILT_IN: list[tuple[str, str, dict[str, Any]]] = [
     ("reverse_sharing", "ReverseSharing", {}),
     ("reverse", "Reverse", {}),
     ("truncated_reverse", "TruncatedReverse", {"last": 10}),
+    ("sliding_reverse", "SlidingReverse", {"steps": 7}),
     ("hd", "HD", {}),
     ("rtho", "RTHO", {}),
     ("marthe", "MARTHE", {}),

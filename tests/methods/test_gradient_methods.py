@@ -20,6 +20,7 @@ from hpobench_fds.methods.one_pass import OnePass
 from hpobench_fds.methods.reverse import Reverse
 from hpobench_fds.methods.reverse_sharing import ReverseSharing
 from hpobench_fds.methods.rtho import RTHO
+from hpobench_fds.methods.sliding_reverse import SlidingReverse
 from hpobench_fds.methods.truncated_reverse import TruncatedReverse
 
 from hpobench_fds.errors import InputError
@@ -46,6 +47,7 @@ OUTER_LOOPS: dict[str, Make] = {
     "reverse_sharing": ReverseSharing,
     "reverse": Reverse,
     "truncated_reverse": lambda: TruncatedReverse(TruncatedReverse.Options(last=5)),
+    "sliding_reverse": lambda: SlidingReverse(SlidingReverse.Options(steps=8)),
     "implicit": lambda: Implicit(Implicit.Options(terms=3)),
     "forward_gradient": lambda: ForwardGradient(ForwardGradient.Options(directions=2)),
 }
