@@ -398,5 +398,37 @@ class ScheduleSpace:
         return [window_start(s.windows, i, horizon) for s in self.learned.values()
                 for i in ([0] * len(s.coordinates) if s.is_curve else range(s.windows))]  # fmt: skip
 
+    def ends(self, horizon: int) -> list[int]:
+        """The inner step after the last at which each flat hyperparameter [size] acts."""
+        return [horizon if s.is_curve else window_start(s.windows, i + 1, horizon)
+                for s in self.learned.values() for i in range(len(s.coordinates))]  # fmt: skip
+
+    def over_windows(self, values: NDArray[np.float64]) -> Schedule:
+        """The schedule of the means of ``values`` over each window: [steps, h], a column a learned one.
+
+        A window that no step fell into keeps the value before it. Within the bounds.
+        """
+        means: list[float] = []
+        for column, windows in enumerate(s.windows for s in self.learned.values()):
+            index = windows * np.arange(len(values)) // max(1, len(values))
+            sums, counts = (
+                np.bincount(index, values[:, column], windows),
+                np.bincount(index, minlength=windows),
+            )
+            own = [float(values[0, column])] * windows
+            for i in range(windows):
+                own[i] = sums[i] / counts[i] if counts[i] else own[max(0, i - 1)]
+            means.extend(own)
+        return self.from_vector(self.clip(np.array(means)))
+
+    def summed(self, slopes: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Derivatives of each step [steps, h], a column a learned one, summed over windows: [size]."""
+        steps = np.arange(len(slopes))
+        sums = [
+            np.bincount(s.windows * steps // max(1, len(steps)), slopes[:, h], s.windows)
+            for h, s in enumerate(self.learned.values())
+        ]
+        return np.concatenate(sums)
+
     def describe(self) -> dict[str, Any]:
         return {name: space.model_dump() for name, space in self.spaces.items()}

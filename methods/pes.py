@@ -10,7 +10,6 @@ import numpy as np
 from pydantic import Field
 
 from hpobench_fds.hypergradient.interface import no_windows
-from hpobench_fds.hypergradient.online import OnlineResult
 from hpobench_fds.hypergradient.outer import Outer, OuterOptions, build_outer
 from hpobench_fds.method import Method, Task, score
 from hpobench_fds.schedule import Vector, window_start
@@ -82,7 +81,7 @@ class PES(Method):
         """Train all pairs from step 0 to the horizon; where the schedule is then. None: out of budget."""
         space, horizon, sigma = task.space, task.problem.horizon, self.options.sigma
         rng = np.random.default_rng(derive(task.seed, "episode", number))
-        starts, ends = np.array(space.starts(horizon)), _ends(task)
+        starts, ends = np.array(space.starts(horizon)), np.array(space.ends(horizon))
         pairs = [[_Particle(task.trainer.start(number)) for _ in range(2)] for _ in range(self.options.pairs)]
         applied = since = np.zeros((len(pairs), space.size))
         stops = [window_start(self.options.unrolls, i, horizon) for i in range(self.options.unrolls + 1)]
@@ -135,15 +134,8 @@ class PES(Method):
         columns = [names.index(name) for name in task.space.learned]
         pieces = [(end - begin, np.array(values)[columns]) for begin, end, values in state.trained or []]
         values = np.concatenate([np.tile(one, (steps, 1)) for steps, one in pieces])
-        trained = OnlineResult("ok", values, values[:0], particle.evaluation, state)
         fidelity = state.step / task.problem.horizon
         task.report(
-            trained.schedule(task.space), particle.evaluation, state=state, fidelity=fidelity, extra=extra,
+            task.space.over_windows(values), particle.evaluation, state=state, fidelity=fidelity, extra=extra,
             values=values,
         )  # fmt: skip
-
-
-def _ends(task: Task) -> Vector:
-    """The step after each flat hyperparameter's window [size]."""
-    windows = [(one.windows, i + 1) for one in task.space.learned.values() for i in range(one.windows)]
-    return np.array([window_start(many, after, task.problem.horizon) for many, after in windows], float)

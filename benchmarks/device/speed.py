@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator
 import torch
 from hpobench_fds.benchmarks.engine.hypergradients import Row, trainer_with
 from hpobench_fds.benchmarks.engine.reference import plain_loop, reference_module
-from hpobench_fds.benchmarks.engine.timing import interleaved, median_ratio, waits_for
+from hpobench_fds.benchmarks.engine.timing import interleaved, median_ratio
 from hpobench_fds.benchmarks.engine.trainer import SHAPES
 
 from hpobench_fds.hypergradient.forward import ForwardMode
 from hpobench_fds.hypergradient.interface import Mode
 from hpobench_fds.hypergradient.reverse import ReverseMode
+from hpobench_fds.training.clock import synchroniser
 from hpobench_fds.training.device_policy import DevicePolicy, policy_of
 from hpobench_fds.training.trainer import Trainer
 
@@ -62,7 +63,7 @@ def steps(
         for name, run in LOOPS.items():
             sides[f"{name}, launched"] = _launching(run, trainer, graphs=False)
             sides[f"{name}, recorded"] = _launching(run, trainer, graphs=True)
-        times = interleaved(sides, 1 if "wrn" in model else rounds, waits_for(problem.device))
+        times = interleaved(sides, 1 if "wrn" in model else rounds, synchroniser(problem.device))
         row: Row = {"model": model, "steps": horizon}
         row |= {f"{name}, ms": min(seconds) / horizon * 1e3 for name, seconds in times.items()}
         for name in LOOPS:
@@ -95,7 +96,7 @@ def policies(
                 "not deterministic": under(DevicePolicy(deterministic=False, cudnn_benchmark=True)),
             },
             rounds,
-            waits_for(trainer.problem.device),
+            synchroniser(trainer.problem.device),
         )
         rows.append({"model": model} | {f"{n}, ms": min(s) / horizon * 1e3 for n, s in times.items()})
     return rows

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-import torch
 from hpobench_fds.benchmarks.engine.hypergradients import Row
 
 from hpobench_fds.records.frames import load_runs
@@ -83,8 +82,3 @@ def _timeless(path: Path) -> list[dict[str, object]]:
 
 
 TIMES = ("clock", "elapsed", "peak_memory")
-
-
-def peak(device: str) -> float:
-    """Most GiB that this process has held on the device."""
-    return 0.0 if device == "cpu" else torch.cuda.max_memory_allocated(device) / 2**30

@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 import torch
 from hpobench_fds.benchmarks.engine.reference import double_backward_products, plain_loop
-from hpobench_fds.benchmarks.engine.timing import interleaved, median_ratio, waits_for
+from hpobench_fds.benchmarks.engine.timing import interleaved, median_ratio
 from hpobench_fds.benchmarks.engine.trainer import loss_of, module_of, random_dataset
 
 from hpobench_fds.hypergradient.forward import ForwardMode
 from hpobench_fds.hypergradient.interface import Hypergradient
 from hpobench_fds.hypergradient.reverse import ReverseMode
 from hpobench_fds.schedule import HyperparameterSpace
-from hpobench_fds.training.clock import Clock
+from hpobench_fds.training.clock import Clock, synchroniser
 from hpobench_fds.training.optimisers import Step, StepTangents
 from hpobench_fds.training.problem import Problem, ProblemConfig
 from hpobench_fds.training.trainer import Trainer
@@ -73,7 +73,7 @@ def forward_step(model: str, device: str = "cpu", rounds: int | None = None) -> 
     # Several steps in a row, as in a training: a lone one would find the other sides' data in the caches.
     steps, usual = (2, 5) if model.startswith(("wrn", "resnet", "gpt")) else (5, 35)
     blocks = {name: _repeated(side, steps) for name, side in sides.items()}
-    times = interleaved(blocks, rounds or usual, waits_for(p.device))
+    times = interleaved(blocks, rounds or usual, synchroniser(p.device))
     ms = {name: min(seconds) / steps * 1e3 for name, seconds in times.items()}
     extra = [f - g for f, g in zip(times["forward"], times["plain"], strict=True)]
     per_tangent, _, _ = median_ratio(extra, [TANGENTS * t for t in times["hand_written"]])
@@ -97,7 +97,7 @@ def forward_step(model: str, device: str = "cpu", rounds: int | None = None) -> 
 def matrix_product_peak(device: torch.device, side: int = 1536, rounds: int = 9) -> float:
     """GFLOP/s of the library's product of two square float32 matrices: the best of some rounds."""
     a, b = (torch.randn(side, side, device=device) for _ in range(2))
-    (seconds,) = interleaved({"product": lambda: a @ b}, rounds, waits_for(device)).values()
+    (seconds,) = interleaved({"product": lambda: a @ b}, rounds, synchroniser(device)).values()
     return 2.0 * side**3 / min(seconds) / 1e9
 
 
@@ -134,7 +134,7 @@ def trainings(
         return run
 
     sides = {"plain": lambda: trainer.train(trainer.start(0), schedule)}
-    wait = waits_for(trainer.problem.device)
+    wait = synchroniser(trainer.problem.device)
     times = interleaved(sides | {mode: hypergradient(mode) for mode in modes}, rounds, wait)
     vector = 4 * trainer.problem.network.size
     rows: list[Row] = []

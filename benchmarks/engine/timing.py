@@ -5,16 +5,8 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
-
-import torch
 
 Block = Callable[[], object]
-
-
-def waits_for(device: torch.device) -> Callable[[], None]:
-    """A function that returns when the device has done what was asked of it."""
-    return partial(torch.cuda.synchronize, device) if device.type == "cuda" else lambda: None
 
 
 def interleaved(

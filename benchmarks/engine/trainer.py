@@ -7,12 +7,12 @@ from typing import Literal
 
 import torch
 from hpobench_fds.benchmarks.engine.reference import plain_loop, reference_module
-from hpobench_fds.benchmarks.engine.timing import interleaved, median_ratio, waits_for
+from hpobench_fds.benchmarks.engine.timing import interleaved, median_ratio
 from torch import nn
 
 from hpobench_fds.data.dataset import Dataset
 from hpobench_fds.schedule import Schedule
-from hpobench_fds.training.clock import Clock
+from hpobench_fds.training.clock import Clock, synchroniser
 from hpobench_fds.training.problem import Problem, ProblemConfig
 from hpobench_fds.training.trainer import Trainer
 
@@ -84,7 +84,7 @@ def compare(model: str, device: str = "cpu", rounds: int = 9, more: int = 10) ->
     def theirs() -> None:
         loop(steps)
 
-    times = interleaved({"ours": ours, "theirs": theirs}, rounds, waits_for(problem.device))
+    times = interleaved({"ours": ours, "theirs": theirs}, rounds, synchroniser(problem.device))
     ratio, low, high = median_ratio(times["ours"], times["theirs"])
     best = {name: min(seconds) / steps * 1e3 for name, seconds in times.items()}
     return {

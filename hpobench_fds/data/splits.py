@@ -70,6 +70,13 @@ def stratified_subset(labels: Tensor, limit: int, stream: str) -> Tensor:
     return by_class[torch.argsort(place, stable=True)[:limit]].sort().values
 
 
+def sent(values: Tensor, device: torch.device) -> Tensor:
+    """Values [..] of the CPU on the device; to a GPU from pinned memory, so that no loop waits for them."""
+    if device.type == "cuda":
+        values = values.pin_memory()
+    return values.to(device, non_blocking=True)
+
+
 class EpochCache(Generic[T]):
     """A value for each step, drawn an epoch at a time by a pure function of the epoch.
 
@@ -155,6 +162,4 @@ class BatchOrder:
     def _draw(self, epoch: int) -> tuple[Tensor, ...]:
         order = torch.randperm(len(self._indices), generator=generator(self._seed, "order", epoch))
         used = self._indices[order[: self.steps_per_epoch * self.batch_size]]
-        if self._device.type == "cuda":  # from pinned memory, so that no loop waits for it
-            used = used.pin_memory()
-        return used.to(self._device, non_blocking=True).view(self.steps_per_epoch, self.batch_size).unbind()
+        return sent(used, self._device).view(self.steps_per_epoch, self.batch_size).unbind()

@@ -51,27 +51,11 @@ class OnlineResult:
 
     def schedule(self, space: ScheduleSpace) -> Schedule:
         """The trajectory as a schedule of the space: its mean over each window."""
-        steps = np.arange(len(self.values))
-        means: list[float] = []
-        for column, windows in enumerate(s.windows for s in space.learned.values()):
-            index = windows * steps // max(1, len(steps))
-            sums = np.bincount(index, self.values[:, column], windows)
-            counts = np.bincount(index, minlength=windows)
-            # A window that no step fell into keeps the value before it.
-            window_means = [float(self.values[0, column])] * windows
-            for i in range(windows):
-                window_means[i] = sums[i] / counts[i] if counts[i] else window_means[max(0, i - 1)]
-            means.extend(window_means)
-        return space.from_vector(space.clip(np.array(means)))
+        return space.over_windows(self.values)
 
     def summed(self, space: ScheduleSpace) -> NDArray[np.float64]:
         """The hypergradients of the moves, one a step, summed over each window of the space: [n]."""
-        steps = np.arange(len(self.hypergradients))
-        sums = [
-            np.bincount(s.windows * steps // max(1, len(steps)), self.hypergradients[:, h], s.windows)
-            for h, s in enumerate(space.learned.values())
-        ]
-        return np.concatenate(sums)
+        return space.summed(self.hypergradients)
 
 
 def one_value_space(space: ScheduleSpace) -> ScheduleSpace:

@@ -25,7 +25,7 @@ from hpobench_fds.schedule import Schedule
 from hpobench_fds.training.inner_step import InnerStep
 from hpobench_fds.training.optimisers import Step, StepRule
 from hpobench_fds.training.problem import Problem
-from hpobench_fds.training.state import Ended, TrainState
+from hpobench_fds.training.state import Ended, Evaluation, TrainState
 from hpobench_fds.training.trainer import Trainer
 
 DEVICE_SHARE = 0.8  # of a GPU's free memory that stored states may take; more lie in the host's
@@ -167,10 +167,6 @@ class _Store:
         self.steps.pop()
 
 
-class _OverflowError(Exception):
-    """An adjoint is not finite."""
-
-
 class _EarlyEndError(Exception):
     def __init__(self, ended: Ended) -> None:
         self.ended = ended
@@ -210,20 +206,30 @@ class _Reversal:
         evaluation = self.trainer.evaluate(final)
         if not (math.isfinite(loss) and math.isfinite(evaluation.loss)):
             return self._none(Ended("diverged", self.horizon))
-        gradient = self._pulled(store, adjoint)
-        norms = [(step, norm.cpu().numpy()) for step, norm in self._norms]
-        worth = from_growth(*grown_backward(norms), gradient, self.problem.dtype != torch.float64)
-        return Hypergradient(
-            "ok", gradient, loss, evaluation, final, None, self.replay.products, self.bytes, worth
-        )  # fmt: skip
+        per_step = self._pulled(store, adjoint)
+        return self._found(per_step, loss, evaluation, *self._growth())
 
-    def _pulled(self, store: _Store, adjoint: Tensor) -> NDArray[np.float64] | None:
-        """The hypergradient [n]; None if an adjoint overflowed on the way."""
+    def _pulled(self, store: _Store, adjoint: Tensor) -> Tensor | None:
+        """d(validation loss)/d(hyperparameters of each step) [T, H]; None if an adjoint overflowed."""
         try:
-            gradient = self._gather(self._sweep_backward(store, adjoint))
-        except _OverflowError:
+            return self._sweep_backward(store, adjoint)
+        except _EarlyEndError as stop:
+            if stop.ended.ending != "overflow":
+                raise
             return None
-        return gradient if np.all(np.isfinite(gradient)) else None
+
+    def _growth(self) -> tuple[float | None, int]:
+        return grown_backward([(step, norm.cpu().numpy()) for step, norm in self._norms])
+
+    def _found(
+        self, per_step: Tensor | None, loss: float, evaluation: Evaluation, growth: float | None, over: int
+    ) -> Hypergradient:
+        summed = None if per_step is None else self._gather(per_step)
+        gradient = summed if summed is not None and np.all(np.isfinite(summed)) else None
+        worth = from_growth(growth, over, gradient, self.problem.dtype != torch.float64)
+        return Hypergradient(
+            "ok", gradient, loss, evaluation, self.sweep.state, None, self.replay.products, self.bytes, worth
+        )  # fmt: skip
 
     def _sweep_forward(self) -> _Store:
         """Train to the end; the states stored on the way."""
@@ -251,8 +257,7 @@ class _Reversal:
 
     def _sweep_backward(self, store: _Store, adjoint: Tensor) -> Tensor:
         """d(validation loss)/d(hyperparameters of each step): [T, H]."""
-        p, state, every = self.problem, self.replay.state, self.problem.look_every
-        per_step = torch.zeros(self.horizon, len(p.rule.defaults), device=p.device, dtype=p.dtype)
+        state, every, per_step = self.replay.state, self.problem.look_every, self._zeros()
         adjoints = _Adjoints(adjoint, torch.zeros_like(state.slots), self.replay)
         pull, notes = adjoints.pull, max(1, (self.end - self.first) // NOTES)
         self._norms = [(self.end, _norm(adjoint))]
@@ -267,8 +272,6 @@ class _Reversal:
             if index % notes == 0 or index == self.first:
                 self._norms.append((index, _norm(adjoints.w)))
             if due and (ended := self.replay.look(adjoints.w)) is not None:
-                if ended.ending == "overflow":
-                    raise _OverflowError
                 raise _EarlyEndError(ended)
         return per_step
 
@@ -283,17 +286,16 @@ class _Reversal:
                 return
             self._store_next(self.replay, store, index + 1)
 
+    def _zeros(self) -> Tensor:
+        """Of each hyperparameter at each step: [T, H]."""
+        p = self.problem
+        return torch.zeros(self.horizon, len(p.rule.defaults), device=p.device, dtype=p.dtype)
+
     def _gather(self, per_step: Tensor) -> NDArray[np.float64]:
         """Sum the per-step derivatives over each window: the sharing."""
         p = self.problem
-        table = per_step.double().cpu().numpy()
-        steps = np.arange(self.horizon)
-        parts = []
-        for h, name in enumerate(p.rule.defaults):
-            if name in p.space.learned:
-                windows = p.space.learned[name].windows
-                parts.append(np.bincount(windows * steps // self.horizon, table[:, h], windows))
-        return np.concatenate(parts)
+        learned = [h for h, name in enumerate(p.rule.defaults) if name in p.space.learned]
+        return p.space.summed(per_step.double().cpu().numpy()[:, learned])
 
 
 class _Stretches(_Reversal):
@@ -304,31 +306,24 @@ class _Stretches(_Reversal):
         self.stops = stretches(horizon, steps)
 
     def _run(self) -> Hypergradient:
-        final, p = self.sweep.state, self.problem
-        per_step = torch.zeros(self.horizon, len(p.rule.defaults), device=p.device, dtype=p.dtype)
-        lost, growth, over = False, None, 0
+        final = self.sweep.state
+        per_step: Tensor | None = self._zeros()
+        growth, over = None, 0
         for begin, end in self.stops:
             self.first, self.end, self.replay.last = begin, end, begin
             store = self._sweep_forward()
             loss, adjoint = validation_gradient(self.trainer, final)
             if not math.isfinite(loss):
                 return self._none(Ended("diverged", self.end))
-            try:
-                per_step += self._sweep_backward(store, adjoint)
-            except _OverflowError:
-                lost = True
-            grew, steps = grown_backward([(step, norm.cpu().numpy()) for step, norm in self._norms])
+            found = self._pulled(store, adjoint)
+            per_step = None if per_step is None or found is None else per_step + found
+            grew, steps = self._growth()
             if grew is not None and (growth is None or grew > growth):
                 growth, over = grew, steps
         evaluation = self.trainer.evaluate(final)
         if not math.isfinite(evaluation.loss):
             return self._none(Ended("diverged", self.horizon))
-        summed = self._gather(per_step)
-        gradient = None if lost or not np.all(np.isfinite(summed)) else summed
-        worth = from_growth(growth, over, gradient, p.dtype != torch.float64)
-        return Hypergradient(
-            "ok", gradient, loss, evaluation, final, None, self.replay.products, self.bytes, worth
-        )  # fmt: skip
+        return self._found(per_step, loss, evaluation, growth, over)
 
 
 def stretches(horizon: int, steps: int) -> list[tuple[int, int]]:

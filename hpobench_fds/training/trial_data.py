@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hpobench_fds.data.augment import Augmenter
-from hpobench_fds.data.splits import Around, BatchOrder, EpochCache, Split
+from hpobench_fds.data.splits import Around, BatchOrder, EpochCache, Split, sent
 from hpobench_fds.data.stream import Examples, GaussianStream
 from hpobench_fds.seeds import derive, generator
 from hpobench_fds.training.problem import STREAM_EPOCH, Problem
@@ -79,9 +79,7 @@ def _fresh(problem: Problem, stream: GaussianStream, seed: int, aside: Around) -
 
     def draw(epoch: int) -> list[Examples]:
         drawn = stream.sample(STREAM_EPOCH * size, generator(seed, "stream", epoch), problem.dtype)
-        if device.type == "cuda":  # from pinned memory, so that no loop waits for it
-            drawn = drawn[0].pin_memory(), drawn[1].pin_memory()
-        moved = (one.to(device, non_blocking=True).view(STREAM_EPOCH, size, -1).unbind() for one in drawn)
+        moved = (sent(one, device).view(STREAM_EPOCH, size, -1).unbind() for one in drawn)
         return list(zip(*moved, strict=True))
 
     return EpochCache(draw, STREAM_EPOCH, around=aside)

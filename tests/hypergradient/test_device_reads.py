@@ -17,7 +17,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from hpobench_fds.data.dataset import Dataset
-from hpobench_fds.hypergradient import forward, reverse
+from hpobench_fds.hypergradient import carried, reverse
 from hpobench_fds.hypergradient.forward import ForwardMode
 from hpobench_fds.hypergradient.online import OnlineMode, one_value_space
 from hpobench_fds.hypergradient.outer import OuterOptions, build_outer
@@ -72,7 +72,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return 1.0, torch.ones_like(state.w)
 
     monkeypatch.setattr(InnerStep, "_read", read)
-    monkeypatch.setattr(forward, "validation_gradient", validated)
+    monkeypatch.setattr(carried, "validation_gradient", validated)
     monkeypatch.setattr(reverse, "validation_gradient", validated)
     monkeypatch.setattr(Trainer, "evaluate", lambda trainer, state: Evaluation(1.0, 0.5))
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2**40, 2**40))

@@ -12,8 +12,8 @@ from closed_form import ClosedForm, gone_on, initial, run, study_of, vectors
 from hpobench_fds.methods.gp import GP
 from hpobench_fds.methods.optuna import Optuna
 from hpobench_fds.methods.optuna_tpe import OptunaTPE
+from refused import assert_refused_before_anything_runs
 
-from hpobench_fds.cli import main
 from hpobench_fds.errors import InputError
 from hpobench_fds.method import Method
 from hpobench_fds.method.registry import parse_options
@@ -123,16 +123,8 @@ def test_a_sampler_that_cannot_be_built_is_a_line(options: dict[str, Any], text:
 
 
 def test_it_is_said_before_anything_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    suite = tmp_path / "s.toml"
-    suite.write_text(
-        'name = "s"\nseeds = [0]\nbudget.steps = 10\n[problems.d]\ndataset = "digits"\nhorizon = 5\n'
-        '[methods.x]\nadapter = "optuna"\nsampler = "optuna.samplers.Telepathy"\n'
-    )
-    with pytest.raises(SystemExit) as stop:
-        main(["run", str(suite), "--out", str(tmp_path / "out")])
-    assert stop.value.code == 2
-    assert capsys.readouterr().err.count("\n") == 1
-    assert not (tmp_path / "out").exists()
+    methods = '[methods.x]\nadapter = "optuna"\nsampler = "optuna.samplers.Telepathy"\n'
+    assert_refused_before_anything_runs(methods, tmp_path, capsys)
 
 
 def test_a_sampler_that_has_tried_all_ends_the_search() -> None:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from closed_form import SPACE, bowl, gone_on, initial, run, vectors
 from hpobench_fds.methods.smac import SMAC, config_space
+from refused import assert_refused_before_anything_runs
 
-from hpobench_fds.cli import main
 from hpobench_fds.errors import InputError
 from hpobench_fds.method.registry import parse_options
 
@@ -94,13 +94,5 @@ def test_that_is_before_anything_runs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "smac", None)
-    suite = tmp_path / "s.toml"
-    suite.write_text(
-        'name = "s"\nseeds = [0]\nbudget.steps = 10\n[problems.d]\ndataset = "digits"\nhorizon = 5\n'
-        "[methods.smac]\n"
-    )
-    with pytest.raises(SystemExit) as stop:
-        main(["run", str(suite), "--out", str(tmp_path / "out")])
-    assert stop.value.code == 2
-    assert capsys.readouterr().err.count("\n") == 1
-    assert not (tmp_path / "out").exists()
+    methods = "[methods.smac]\n"
+    assert_refused_before_anything_runs(methods, tmp_path, capsys)
