@@ -49,7 +49,7 @@ def parts(device: str, folder: Path) -> dict[str, Part]:
             device, folder, "resnet-8" if real else "mlp", 40 if real else 20
         ),
         "A suite of one seed": lambda: suites.runs(
-            device, folder, "wrn-16-1" if real else "mlp", 200 if real else 20, 10.0 if real else 1.0
+            device, folder, "resnet-8" if real else "mlp", 400 if real else 20, 25.0 if real else 1.0
         ),
         "What the policy costs forward mode": lambda: speed.policies(device, share=size / 2),
     }
@@ -90,13 +90,14 @@ def main() -> int:
     text = f"# On a device\n\nOne run of `python -m hpobench_fds.benchmarks.device`; {where}.\n"
     print(text, flush=True)
     told: dict[str, object] = {"where": where, "device": described}
+    options.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         for title, part in parts(str(device), Path(folder)).items():
             if options.only in title:
                 text += carried_out(title, part, told)
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "README.md").write_text(text)
-    (options.out / "tables.json").write_text(json.dumps(told, indent=1, default=str))
+                # After each part, so that a run cut off keeps what it has measured.
+                (options.out / "README.md").write_text(text)
+                (options.out / "tables.json").write_text(json.dumps(told, indent=1, default=str))
     return int(any(isinstance(one, dict) and one.get("failure") for one in told.values()))
 
 

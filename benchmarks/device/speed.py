@@ -17,7 +17,7 @@ from hpobench_fds.training.clock import synchroniser
 from hpobench_fds.training.device_policy import DevicePolicy, policy_of
 from hpobench_fds.training.trainer import Trainer
 
-STEPS = {"mlp": 200, "lenet": 200, "tab-mlp": 200, "conv1d": 200, "resnet-8": 140, "wrn-16-1": 140}
+STEPS = {"mlp": 200, "lenet": 200, "tab-mlp": 200, "conv1d": 200, "resnet-8": 140, "wrn-16-1": 112}
 WINDOWS = 7  # of the learning rate; momentum and weight decay make nine tangents
 MIB = 2**20
 

@@ -30,13 +30,13 @@ inner_fractions = [0.1, 1.0]
 
 
 def images(path: Path, examples: int = 12_000, side: int = 32, seed: int = 0) -> None:
-    """Noise with a planted class mean in each, of CIFAR's shape: learnt, though not at once."""
+    """Noise with a coarse pattern for each class in it, of CIFAR's shape: learnt, though not at once."""
     rng = np.random.default_rng(seed)
-    means = rng.normal(size=(10, 3, side, side))
+    means = np.kron(rng.normal(size=(10, 3, 4, 4)), np.ones((side // 4, side // 4)))
     arrays = {}
     for part, count in (("train", examples), ("test", examples // 6)):
         y = rng.integers(10, size=count)
-        x = rng.normal(size=(count, 3, side, side)) + 0.06 * means[y]
+        x = rng.normal(size=(count, 3, side, side)) + 0.12 * means[y]
         arrays |= {f"x_{part}": x.astype(np.float32), f"y_{part}": y}
     np.savez(path, **arrays)
 

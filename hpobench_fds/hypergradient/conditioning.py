@@ -26,7 +26,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 Soundness = Literal["ok", "ill conditioned", "overflow"]
 
@@ -90,6 +92,15 @@ def from_growth(
     bound = ILL if single else ILL * 2.0**29
     rate = math.log(growth) / steps if steps else None
     return Conditioning("ill conditioned" if growth >= bound else "ok", growth, rate, norm)
+
+
+def read_norms(noted: Sequence[tuple[int, Tensor]]) -> list[tuple[int, NDArray[np.float64]]]:
+    """Steps with norms noted at them, from the device in one read."""
+    if not noted:
+        return []
+    sizes = np.cumsum([len(norms) for _, norms in noted])
+    values: NDArray[np.float64] = torch.cat([norms for _, norms in noted]).double().cpu().numpy()
+    return list(zip((step for step, _ in noted), np.split(values, sizes[:-1]), strict=True))
 
 
 def grown(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hpobench_fds.hypergradient.carried import Carried, Rows, bytes_of
-from hpobench_fds.hypergradient.conditioning import grown
+from hpobench_fds.hypergradient.conditioning import grown, read_norms
 from hpobench_fds.hypergradient.interface import Hypergradient, Mode
 from hpobench_fds.schedule import Schedule
 from hpobench_fds.training.inner_step import InnerStep
@@ -76,7 +76,7 @@ class _Windows(Carried):
 
     @property
     def growth(self) -> tuple[float | None, int]:
-        return grown([(step, norms.cpu().numpy()) for step, norms in self._norms], self.rows.ends)
+        return grown(read_norms(self._norms), self.rows.ends)
 
     def contracted(self, gradient: Tensor) -> NDArray[np.float64] | None:
         hyper, flat = super().contracted(gradient), np.zeros(len(self.rows.flat))

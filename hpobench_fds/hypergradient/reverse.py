@@ -18,7 +18,7 @@ from torch import Tensor
 
 from hpobench_fds.errors import InputError
 from hpobench_fds.hypergradient.checkpoints import next_state, states_needed, steps_run
-from hpobench_fds.hypergradient.conditioning import from_growth, grown_backward
+from hpobench_fds.hypergradient.conditioning import from_growth, grown_backward, read_norms
 from hpobench_fds.hypergradient.interface import Hypergradient, Mode, vector_bytes
 from hpobench_fds.hypergradient.validation import validation_gradient
 from hpobench_fds.schedule import Schedule
@@ -219,7 +219,7 @@ class _Reversal:
             return None
 
     def _growth(self) -> tuple[float | None, int]:
-        return grown_backward([(step, norm.cpu().numpy()) for step, norm in self._norms])
+        return grown_backward(read_norms(self._norms))
 
     def _found(
         self, per_step: Tensor | None, loss: float, evaluation: Evaluation, growth: float | None, over: int

@@ -7,9 +7,10 @@ the same addresses, so its results are those of the steps taken one by one, bit 
 
 from __future__ import annotations
 
+import gc
 import warnings
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 
 import torch
@@ -30,6 +31,7 @@ def record_kernels(work: Callable[[], None], device: torch.device) -> Play | Non
     studio = _studio(device)
     play = studio.record(work)
     if isinstance(play, RuntimeError):
+        _studio.cache_clear()  # a recording that broke off leaves its pool unusable
         warnings.warn(f"inner steps are launched one by one: {play}", stacklevel=2)
         return None
     return play
@@ -69,6 +71,18 @@ class Played:
         self._wanted = self._play is not None
 
 
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """No garbage is collected within: an old recording that is let go of spoils one that is being made."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
 def forget_recordings() -> None:
     """Let go of the memory that recordings have used; to be called when none is in use."""
     _studio.cache_clear()
@@ -100,7 +114,7 @@ class _Studio:
     def _capture(self, graph: torch.cuda.CUDAGraph, work: Callable[[], object]) -> None:
         current = torch.cuda.current_stream(self._device)
         self._stream.wait_stream(current)
-        with torch.cuda.stream(self._stream):
+        with torch.cuda.stream(self._stream), uncollected():
             graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
             try:
                 work()

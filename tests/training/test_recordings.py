@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 
 import emulated_recording
@@ -172,6 +173,39 @@ def test_what_cannot_be_recorded_is_launched(monkeypatch: pytest.MonkeyPatch) ->
     trainer.problem.graphs = True
     assert_same(plain(trainer), plain(made()))
     assert not trainer.problem.graphs  # and is not tried again
+
+
+def test_no_garbage_is_collected_while_kernels_are_recorded() -> None:
+    """A recording that is let go of then, as one in a cycle may be at any time, spoils the one being made."""
+    with recorded.uncollected():
+        assert not gc.isenabled()
+        with recorded.uncollected():
+            pass
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    with pytest.raises(RuntimeError), recorded.uncollected():
+        raise RuntimeError
+    assert gc.isenabled()
+
+
+def test_a_recording_that_broke_off_is_made_nowhere_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its pool of memory stays half recorded, and would refuse every other problem's recordings."""
+    made_at: list[object] = []
+
+    class Studio:
+        def __init__(self, device: torch.device) -> None:
+            made_at.append(self)
+
+        def record(self, work: Callable[[], object]) -> RuntimeError | Callable[[], None]:
+            return RuntimeError("spoilt") if len(made_at) == 1 else lambda: None
+
+    monkeypatch.setattr(recorded, "_Studio", Studio)
+    recorded.forget_recordings()
+    with pytest.warns(UserWarning, match="launched one by one: spoilt"):
+        assert recorded.record_kernels(lambda: None, torch.device("cpu")) is None
+    assert recorded.record_kernels(lambda: None, torch.device("cpu")) is not None
+    assert len(made_at) == 2
+    recorded.forget_recordings()
 
 
 def test_a_read_from_the_device_cannot_be_recorded() -> None:
