@@ -23,6 +23,8 @@ OUTLIER = 10.0
 """A component of a hypergradient counts for at most so many times the median of its sizes so far."""
 REMEMBERED = 200  # hypergradients, for that median
 LONGEST = 0.1  # share of its range that plain descent moves a hyperparameter at once, at most
+GROWTH, REACH = 1.2, 2.0
+"""Rprop's factor on a step after two like signs (Riedmiller & Braun 1993), up to so many first steps."""
 
 # A hyperparameter whose best value is 0 never has a step below a share of its value.
 CONVERGED_RANGE_SHARE = 1e-3
@@ -31,16 +33,17 @@ CONVERGED_RANGE_SHARE = 1e-3
 class OuterOptions(BaseModel):
     """How the outer optimiser steps.
 
-    kind : "sign" (the paper's), "adam" (Kingma & Ba 2015) or "plain" gradient descent.
+    kind : "sign" (the paper's), "rprop" (steps grow too, and it retreats along its path), "adam" (Kingma &
+        Ba 2015) or "plain" gradient descent.
     step : step size by hyperparameter name, in place of the first step that the space states. For
         "plain" it multiplies the hypergradient. A name that a problem does not learn has no effect there.
-    decay : factor on a hyperparameter's step when its hypergradient's sign flips (sign only).
-    converged : the search ends when every step is below this share of its value's magnitude (sign only).
+    decay : factor on a hyperparameter's step when its hypergradient's sign flips (sign and rprop).
+    converged : the search ends when every step is below this share of its value's magnitude (likewise).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    kind: Literal["sign", "adam", "plain"] = "sign"
+    kind: Literal["sign", "rprop", "adam", "plain"] = "sign"
     step: dict[str, float] = Field(default_factory=dict)
     decay: float = Field(default=0.5, gt=0.0, lt=1.0)
     converged: float = Field(default=0.05, ge=0.0)
@@ -97,7 +100,7 @@ class Outer:
         return xp.clip(out, *self._bounds)
 
     def step(self, vector: Vector, hypergradient: NDArray[np.float64]) -> Vector:
-        """The next vector [n]. Raises ValueError on a hypergradient that is not finite."""
+        """The next vector [n]. Raises ValueError for a hypergradient that is not finite."""
         if not np.all(np.isfinite(hypergradient)):
             raise ValueError("the hypergradient is not finite")
         self._good = np.array(vector, float)
@@ -190,6 +193,54 @@ class Sign(Outer):
         self._signs = np.array(state["signs"], float)
 
 
+class Rprop(Sign):
+    """The sign rule whose steps also grow, by ``GROWTH`` where a sign stays, up to ``REACH`` first steps.
+
+    From a divergence it goes half way back to the last vector that it stepped from; from the next one, which
+    comes of that, half way back to the one before; then two earlier, four earlier, and so on, since a whole
+    stretch of its path may lie where trainings diverge, as after the horizon has grown.
+    """
+
+    def __init__(
+        self, options: OuterOptions, space: ScheduleSpace, device: torch.device | None = None
+    ) -> None:
+        super().__init__(options, space, device)
+        self._most: Array | None = None  # of each step
+        self._path: list[Vector] = [space.to_vector(space.initial)]
+        self._fallen = 0  # back-offs in a row
+
+    def step(self, vector: Vector, hypergradient: NDArray[np.float64]) -> Vector:
+        moved = super().step(vector, hypergradient)
+        self._path.append(np.array(vector, float))
+        self._fallen = 0
+        return moved
+
+    def _move(self, gradient: Array) -> Array:
+        xp = self._xp
+        if self._most is None:
+            self._most = self.steps * REACH
+        again = xp.sign(gradient) * self._signs > 0
+        self.steps = xp.where(again, xp.minimum(self.steps * GROWTH, self._most), self.steps)
+        return super()._move(gradient)
+
+    def back_off(self, vector: Vector) -> Vector:
+        del self._path[len(self._path) - min(2**self._fallen // 2, len(self._path) - 1) :]
+        self._fallen += 1
+        self._good = self._path[-1]
+        self._signs = self.array(np.zeros(self.space.size))
+        return super().back_off(vector)
+
+    def state_dict(self) -> dict[str, Any]:
+        most = None if self._most is None else self._most.tolist()
+        path = [one.tolist() for one in self._path]
+        return super().state_dict() | {"most": most, "path": path, "fallen": self._fallen}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self._most = None if state["most"] is None else np.array(state["most"], float)
+        self._path, self._fallen = [np.array(one, float) for one in state["path"]], int(state["fallen"])
+
+
 class Adam(Outer):
     """Adam with each hyperparameter's step size as its learning rate; its moments are without outliers."""
 
@@ -233,5 +284,7 @@ class Plain(Outer):
 
 def build_outer(options: OuterOptions, space: ScheduleSpace, device: torch.device | None = None) -> Outer:
     """The outer optimiser that the options name, for vectors on a device."""
-    kinds: dict[str, type[Outer]] = {"sign": Sign, "adam": Adam, "plain": Plain}
+    kinds: dict[str, type[Outer]] = {
+        "sign": Sign, "rprop": Rprop, "adam": Adam, "plain": Plain,
+    }  # fmt: skip
     return kinds[options.kind](options, space, device)

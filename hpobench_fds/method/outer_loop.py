@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from hpobench_fds.hypergradient.interface import Hypergradient, Mode
@@ -60,6 +61,7 @@ class OuterLoop(Method):
         if task.restored is not None:
             vector, done = np.array(task.restored["vector"]), int(task.restored["outer_step"])
             outer.load_state_dict(task.restored["outer"])
+            self.resume(task.restored.get("more", {}))
         while not task.budget.exhausted:
             if options.outer_steps is not None and done >= options.outer_steps:
                 return "done"
@@ -71,12 +73,31 @@ class OuterLoop(Method):
             if result.ending == "out of budget":
                 break
             self._report(task, vector, result, outer.steps)
-            vector = (
-                outer.step(vector, result.gradient) if result.gradient is not None else outer.back_off(vector)
-            )
+            gradient = self.followed(task, vector, result, horizon)
+            vector = outer.step(vector, gradient) if gradient is not None else outer.back_off(vector)
             done += 1
-            task.checkpoint({"vector": vector.tolist(), "outer_step": done, "outer": outer.state_dict()})
+            if not self.between(task, done):
+                break
+            state = {"vector": vector.tolist(), "outer_step": done, "outer": outer.state_dict()}
+            task.checkpoint(state | {"more": self.more()})
         return "budget"
+
+    def followed(
+        self, task: Task, vector: Vector, result: Hypergradient, horizon: int
+    ) -> NDArray[np.float64] | None:
+        """The hypergradient [n] to step along; None: a step back. For a subclass that doubts some."""
+        return result.gradient
+
+    def between(self, task: Task, trial: int) -> bool:
+        """What a subclass does between outer steps; ``trial`` is that of the next. False: out of budget."""
+        return True
+
+    def more(self) -> dict[str, Any]:
+        """Plain state of a subclass, for ``resume``."""
+        return {}
+
+    def resume(self, more: dict[str, Any]) -> None:
+        """Go on from ``more``."""
 
     def _trusted(self, task: Task, schedule: Schedule, trial: int, horizon: int) -> Hypergradient:
         """The hypergradient, held against another one if that is asked for."""

@@ -95,6 +95,60 @@ def test_it_finds_the_minimum_of_a_quadratic_and_converges_there() -> None:
     assert vector == pytest.approx(best, rel=0.06)  # a step of 5 % of the value, and rounding
 
 
+# ---------------------------------------------------------------------------------------------------- Rprop
+
+
+def test_rprop_s_steps_grow_while_a_sign_stays_up_to_two_first_steps_and_shrink_where_it_flips() -> None:
+    rule, vector, taken = outer(line(2, -100, 100), "rprop", step=0.1), np.zeros(2), []
+    for h in ([1.0, 1.0], [1.0, 1.0], [1.0, -1.0], [1.0, -1.0], [1.0, 0.0], [1.0, -1.0]):
+        moved = rule.step(vector, np.array(h))
+        taken.append(vector - moved)
+        vector = moved
+    assert np.array(taken)[:, 0] == pytest.approx([0.1, 0.12, 0.144, 0.1728, 0.2, 0.2], rel=1e-12)
+    assert np.array(taken)[:, 1] == pytest.approx([0.1, 0.12, -0.06, -0.072, 0.0, -0.072], rel=1e-12)
+
+
+def test_from_divergences_in_a_row_rprop_retreats_along_its_path_ever_further() -> None:
+    """Half way to the last vector that it stepped from, then to the one before, two before that, four ..."""
+    rule = outer(line(1, -100, 100), "rprop", step=1.0, decay=0.5)
+    for at in range(10):
+        rule.step(np.array([float(at)]), np.array([-1.0]))
+    vector, seen = np.array([20.0]), []
+    for _ in range(6):
+        vector = rule.back_off(vector)
+        seen.append(float(vector[0]))
+    anchors, expected = (9.0, 8.0, 6.0, 2.0, 0.0, 0.0), [20.0]
+    for anchor in anchors:  # the last is the initial one, which is never left behind
+        expected.append((expected[-1] + anchor) / 2)
+    assert seen == expected[1:]
+    assert rule.steps.tolist() == [2.0 * 0.5**6]
+
+
+def test_after_a_step_that_went_well_a_retreat_begins_anew_from_there() -> None:
+    rule = outer(line(1, -100, 100), "rprop", step=1.0)
+    for at in range(10):
+        rule.step(np.array([float(at)]), np.array([-1.0]))
+    for _ in range(3):
+        rule.back_off(np.array([20.0]))
+    rule.step(np.array([5.0]), np.array([-1.0]))
+    assert rule.back_off(np.array([7.0])).tolist() == [6.0]
+    assert rule.back_off(np.array([7.0])).tolist() == [6.5]  # 6 is where its path still led
+
+
+def test_rprop_goes_on_from_its_state() -> None:
+    def told(rule: Outer, rng: np.random.Generator, steps: int) -> list[list[float]]:
+        vector, seen = np.zeros(2), []
+        for i in range(steps):
+            vector = rule.back_off(vector) if i % 5 == 4 else rule.step(vector, rng.normal(size=2))
+            seen.append(vector.tolist())
+        return seen
+
+    rule, again = (outer(line(2), "rprop", step=0.1) for _ in range(2))
+    told(rule, np.random.default_rng(0), 8)
+    again.load_state_dict(json.loads(json.dumps(rule.state_dict())))
+    assert told(rule, np.random.default_rng(1), 12) == told(again, np.random.default_rng(1), 12)
+
+
 # ---------------------------------------------------------------------------------------------- first steps
 
 
@@ -186,7 +240,7 @@ def test_other_rules_never_say_that_they_have_converged(kind: str) -> None:
 # ------------------------------------------------------------------------------------ bounds and logarithms
 
 
-@pytest.mark.parametrize("kind", ["sign", "adam", "plain"])
+@pytest.mark.parametrize("kind", ["sign", "rprop", "adam", "plain"])
 def test_a_step_ends_at_the_bounds(kind: str) -> None:
     moved = outer(line(3), kind, step=0.15).step(np.array([0.9, -0.9, 0.0]), np.array([-1.0, 1.0, 1.0]))
     assert moved == pytest.approx([1.0, -1.0, -0.15], rel=1e-6)
@@ -197,7 +251,7 @@ def test_a_step_ends_at_the_bounds(kind: str) -> None:
 @given(
     start=st.lists(st.floats(0, 1), min_size=3, max_size=3),
     h=st.lists(st.floats(-1e9, 1e9), min_size=3, max_size=3),
-    kind=st.sampled_from(["sign", "adam", "plain"]),
+    kind=st.sampled_from(["sign", "rprop", "adam", "plain"]),
 )
 def test_every_step_stays_in_the_space(start: list[float], h: list[float], kind: str) -> None:
     space = line(2, weight_decay=LOG)

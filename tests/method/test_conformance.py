@@ -51,6 +51,7 @@ BUILT_IN: list[tuple[str, str, dict[str, Any]]] = [
     ("grid", "Grid", {}),
     ("implicit", "Implicit", {"terms": 3}),  # learns weight decay alone
     ("reverse_sharing", "ReverseSharing", {}),
+    ("ladder", "Ladder", {}),
     ("reverse", "Reverse", {}),
     ("truncated_reverse", "TruncatedReverse", {"last": 10}),
     ("sliding_reverse", "SlidingReverse", {"steps": 7}),

@@ -15,6 +15,7 @@ from hpobench_fds.methods.fds import FDS
 from hpobench_fds.methods.forward_gradient import ForwardGradient
 from hpobench_fds.methods.hd import HD
 from hpobench_fds.methods.implicit import Implicit
+from hpobench_fds.methods.ladder import Ladder
 from hpobench_fds.methods.marthe import MARTHE
 from hpobench_fds.methods.one_pass import OnePass
 from hpobench_fds.methods.reverse import Reverse
@@ -48,6 +49,7 @@ OUTER_LOOPS: dict[str, Make] = {
     "reverse": Reverse,
     "truncated_reverse": lambda: TruncatedReverse(TruncatedReverse.Options(last=5)),
     "sliding_reverse": lambda: SlidingReverse(SlidingReverse.Options(steps=8)),
+    "ladder": lambda: Ladder(Ladder.Options(inner_fractions=(1.0,), average=0)),
     "implicit": lambda: Implicit(Implicit.Options(terms=3)),
     "forward_gradient": lambda: ForwardGradient(ForwardGradient.Options(directions=2)),
 }

@@ -79,6 +79,7 @@ def test_every_kind_of_method_is_there() -> None:
     assert {
         "fds",
         "reverse_sharing",
+        "ladder",
         "hd",
         "random_signs",
         "es",

@@ -1,0 +1,93 @@
+"""Ladder, of this project: reverse mode with sharing, from short stretched horizons to the whole one."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from hpobench_fds.hypergradient.interface import Hypergradient
+from hpobench_fds.hypergradient.outer import OuterOptions
+from hpobench_fds.hypergradient.reverse import ReverseMode
+from hpobench_fds.method import Method, ModeLoop, OuterOptionsMixin, Task
+from hpobench_fds.schedule import Vector
+
+MARGIN = 0.1  # of the loss of guessing: what a validation loss may vary by
+
+
+class Ladder(ModeLoop):
+    """Most of a schedule is found in stretched trainings of a tenth of the horizon, at a tenth of the cost.
+
+    Six outer steps there, three at three tenths, the rest over the whole; hypergradients by reverse mode,
+    whose cost the number of windows does not change; steps by Rprop. A validation loss far above the best one
+    so far, of horizons no longer, is a divergence that did not reach infinity: its hypergradient is not
+    followed, and the search retreats along its path. How far is far grows with each retreat in a row. Over
+    the whole horizon every second vector that was stepped from makes an answer too, the mean of the last
+    ``average``, which sign steps go on bouncing about: it is trained and reported.
+
+    worse : times the best loss from which a loss is far above it.
+    average : vectors in the mean; 0: none is made.
+    """
+
+    name = "ladder"
+    label = "Ladder"
+    exact = True
+    multi_fidelity = True
+    paper = "this project; parts: Micaelli & Storkey, NeurIPS 2021; Riedmiller & Braun, ICNN 1993"
+
+    class Options(OuterOptionsMixin):
+        outer: OuterOptions = OuterOptions(kind="rprop")
+        inner_fractions: tuple[float, ...] = Field(default=(0.1,) * 6 + (0.3,) * 3 + (1.0,), min_length=1)
+        worse: float = Field(default=1.5, gt=1.0)
+        average: int = Field(default=4, ge=0)
+
+    def __init__(self, options: Method.Options | None = None) -> None:
+        super().__init__(options)
+        self._best: list[tuple[int, float]] = []  # horizon, validation loss
+        self._fallen = 0
+        self._followed: list[Vector] = []  # over the whole horizon
+
+    def mode(self) -> ReverseMode:
+        return ReverseMode()
+
+    def followed(
+        self, task: Task, vector: Vector, result: Hypergradient, horizon: int
+    ) -> NDArray[np.float64] | None:
+        loss = result.evaluation.loss
+        if result.gradient is None or loss > self._limit(task, horizon):
+            self._fallen += 1
+            return None
+        self._fallen = 0
+        self._best.append((horizon, loss))
+        if horizon == task.problem.horizon:
+            self._followed.append(np.array(vector, float))
+        return result.gradient
+
+    def _limit(self, task: Task, horizon: int) -> float:
+        best = min((loss for at, loss in self._best if at <= horizon), default=math.inf)
+        guessing = task.problem.objective.guessing(task.problem.classes)[0]
+        worse = float(self.options.worse) ** (1 + self._fallen)
+        return max(best * worse, best + MARGIN * guessing)
+
+    def between(self, task: Task, trial: int) -> bool:
+        count, of = len(self._followed), self.options.average
+        if not of or self._fallen or count < of or count % 2:
+            return True
+        at = [task.space.to_coordinates(one) for one in self._followed[-of:]]
+        mean = task.space.from_vector(task.space.from_coordinates(np.mean(at, axis=0)))
+        outcome = task.train(mean, trial=trial)
+        if outcome.ending == "out of budget":
+            return False
+        task.report(mean, outcome.evaluation, state=outcome.state, extra={"mean_of": of})
+        return True
+
+    def more(self) -> dict[str, Any]:
+        followed = [one.tolist() for one in self._followed]
+        return {"best": self._best, "fallen": self._fallen, "followed": followed}
+
+    def resume(self, more: dict[str, Any]) -> None:
+        self._best = [(int(horizon), float(loss)) for horizon, loss in more["best"]]
+        self._fallen, self._followed = int(more["fallen"]), [np.array(one) for one in more["followed"]]
