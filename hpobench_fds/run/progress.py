@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ class Lines:
 
     def __init__(self) -> None:
         self.todo, self.done = 0, 0
+        self._worth: dict[str, list[bool]] = defaultdict(list)  # by cell: whether a hypergradient is sound
 
     def plan(self, cells: Sequence[Cell], todo: Sequence[Cell], jobs: int) -> None:
         self.todo = len(todo)
@@ -52,14 +54,29 @@ class Lines:
         pass
 
     def report(self, cell: Cell, report: ReportRecord) -> None:
-        pass
+        told = report.extra.get("conditioning")
+        if isinstance(told, dict) and "soundness" in told:
+            self._worth[str(cell)].append(told["soundness"] == "ok")
 
     def end(self, result: CellResult) -> None:
         self.done += 1
         self.tell(f"[{self.done}/{self.todo}] {outcome(result)}")
+        if noise := mostly_noise(self._worth.pop(str(result.cell), [])):
+            self.tell(f"warning: {result.cell}: {noise}")
 
     def tell(self, line: str) -> None:
         print(line, file=sys.stderr, flush=True)
+
+
+def mostly_noise(sound: Sequence[bool]) -> str:
+    """A line if over half of a run's hypergradients are not sound (``hypergradient.conditioning``)."""
+    bad = len(sound) - sum(sound)
+    if 2 * bad <= len(sound):
+        return ""
+    return (
+        f"{bad} of {len(sound)} hypergradients are ill conditioned or overflowed: rounding decides where "
+        "they point; see the figure conditioning"
+    )
 
 
 def outcome(result: CellResult) -> str:
@@ -113,6 +130,7 @@ class Live(Lines):
             self._running[str(cell)] = _Running(spent)
 
     def report(self, cell: Cell, report: ReportRecord) -> None:
+        super().report(cell, report)
         if report.incumbent and report.test_metric is not None:
             metric = _metric(cell)
             digits = 1 if metric.unit else 3

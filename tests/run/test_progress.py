@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,25 @@ def test_without_a_terminal_there_is_a_line_for_each_cell(capsys: pytest.Capture
     assert err == (
         "3 cells, 1 of them settled before\n[1/2] digits/gp/seed-0: held\n[2/2] digits/tpe/seed-0: held\n"
     )
+
+
+@pytest.mark.parametrize("make", [Lines, lambda: Live(Console(width=120, stderr=True))])
+def test_a_run_whose_hypergradients_are_mostly_noise_is_warned_of(
+    make: Callable[[], Lines], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Over half of them; those of another cell, and reports without one, do not count."""
+    noisy, sound, lines = cell("fds"), cell("gp"), make()
+    lines.plan([noisy, sound], [noisy, sound], 2)
+    worth = [(noisy, ["ok", "ill conditioned", "overflow", None]), (sound, ["ok", "ill conditioned", None])]
+    for each, kinds in worth:
+        for kind in kinds:
+            extra = {} if kind is None else {"conditioning": {"soundness": kind}}
+            lines.report(each, report(0.5).model_copy(update={"extra": extra}))
+    for each, _ in worth:
+        lines.end(CellResult(each, "held"))
+    told = " ".join(capsys.readouterr().err.split())
+    assert told.count("warning") == 1
+    assert "warning: digits/fds/seed-0: 2 of 3 hypergradients are ill conditioned or overflowed" in told
 
 
 # --------------------------------------------------------------------------------------------- on a terminal
