@@ -123,6 +123,7 @@ def test_a_run_whose_hypergradients_are_mostly_noise_is_warned_of(
     lines.plan([noisy, sound], [noisy, sound], 2)
     worth = [(noisy, ["ok", "ill conditioned", "overflow", None]), (sound, ["ok", "ill conditioned", None])]
     for each, kinds in worth:
+        lines.begin(each, lambda: spent(0))
         for kind in kinds:
             extra = {} if kind is None else {"conditioning": {"soundness": kind}}
             lines.report(each, report(0.5).model_copy(update={"extra": extra}))
