@@ -22,13 +22,15 @@ class Ladder(ModeLoop):
     """Most of a schedule is found in stretched trainings of a tenth of the horizon, at a tenth of the cost.
 
     Six outer steps there, three at three tenths, the rest over the whole; hypergradients by reverse mode,
-    whose cost the number of windows does not change; steps by Rprop. A validation loss far above the best one
-    so far, of horizons no longer, is a divergence that did not reach infinity: its hypergradient is not
-    followed, and the search retreats along its path. How far is far grows with each retreat in a row. Over
-    the whole horizon every second vector that was stepped from makes an answer too, the mean of the last
+    whose cost the number of windows does not change; steps by Rprop. A hypergradient is not followed, and the
+    search retreats along its path, where the adjoint has grown so much on its way that rounding decides where
+    it points, and where the validation loss is far above the best one so far of horizons no longer: a
+    divergence that did not reach infinity. Both limits are raised with each retreat in a row. Over the whole
+    horizon every second vector that was stepped from makes an answer too, the mean of the last
     ``average``, which sign steps go on bouncing about: it is trained and reported.
 
-    worse : times the best loss from which a loss is far above it.
+    worse : times the best loss from which a loss is far above it; and again as much for each retreat.
+    growth : of the adjoint (``hypergradient.conditioning``) that is followed; ten times as much for each.
     average : vectors in the mean; 0: none is made.
     """
 
@@ -42,6 +44,7 @@ class Ladder(ModeLoop):
         outer: OuterOptions = OuterOptions(kind="rprop")
         inner_fractions: tuple[float, ...] = Field(default=(0.1,) * 6 + (0.3,) * 3 + (1.0,), min_length=1)
         worse: float = Field(default=1.5, gt=1.0)
+        growth: float = Field(default=100.0, gt=1.0)
         average: int = Field(default=4, ge=0)
 
     def __init__(self, options: Method.Options | None = None) -> None:
@@ -56,8 +59,9 @@ class Ladder(ModeLoop):
     def followed(
         self, task: Task, vector: Vector, result: Hypergradient, horizon: int
     ) -> NDArray[np.float64] | None:
-        loss = result.evaluation.loss
-        if result.gradient is None or loss > self._limit(task, horizon):
+        loss, growth = result.evaluation.loss, result.conditioning.growth or 0.0
+        grown = growth > self.options.growth * 10.0**self._fallen
+        if result.gradient is None or grown or loss > self._limit(task, horizon):
             self._fallen += 1
             return None
         self._fallen = 0

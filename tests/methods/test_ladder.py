@@ -9,6 +9,7 @@ import pytest
 from hpobench_fds.methods.ladder import Ladder
 from test_gradient_methods import digits, run
 
+from hpobench_fds.hypergradient.conditioning import Conditioning
 from hpobench_fds.hypergradient.interface import Hypergradient
 from hpobench_fds.hypergradient.reverse import ReverseMode
 from hpobench_fds.method import Report, Task
@@ -38,15 +39,18 @@ def test_a_short_training_s_hypergradient_is_that_of_the_whole_schedule_stretche
         assert report.hypergradient == truth.tolist()
 
 
-def judged(ladder: Ladder, loss: float, horizon: int = T, *, gradient: bool = True) -> bool:
-    """Whether it follows a hypergradient with that validation loss."""
+def judged(
+    ladder: Ladder, loss: float, horizon: int = T, *, gradient: bool = True, growth: float | None = None
+) -> bool:
+    """Whether it follows a hypergradient with that validation loss and growth."""
     problem = digits(horizon=T)
     trainer = Trainer(problem, 0, Clock())
     state = trainer.start(0)
     found = ReverseMode()(trainer, problem.space.initial, 0, 2)
     evaluation = type(found.evaluation)(loss, 0.5)
     slope = np.ones(problem.space.size) if gradient else None
-    result = Hypergradient("ok", slope, loss, evaluation, state, None, 0, 0, found.conditioning)
+    worth = Conditioning(growth=growth)
+    result = Hypergradient("ok", slope, loss, evaluation, state, None, 0, 0, worth)
     task = Task(trainer, Deaf(), method_name="ladder")
     return ladder.followed(task, problem.space.to_vector(problem.space.initial), result, horizon) is not None
 
@@ -62,6 +66,13 @@ def test_a_loss_far_above_the_best_so_far_is_not_followed() -> None:
     assert judged(small, 0.09 * math.log(10))
     assert not judged(small, 0.12 * math.log(10))
     assert not judged(Ladder(), 0.1, gradient=False)
+
+
+def test_a_hypergradient_whose_adjoint_has_grown_too_much_is_not_followed_however_good_the_loss() -> None:
+    ladder = Ladder()
+    assert judged(ladder, 1.0, growth=99.0)
+    assert [judged(ladder, 0.5, growth=5e3) for _ in range(3)] == [False, False, True]  # 100, 1e3, 1e4
+    assert not judged(ladder, 0.5, growth=101.0)
 
 
 def test_a_longer_training_is_held_against_shorter_ones_and_not_the_other_way_round() -> None:
