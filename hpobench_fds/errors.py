@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from difflib import get_close_matches
 
 from hpobench_fds.wording import printable
 
+NEAR = 0.7  # of difflib's ratio: a letter or two
 MOST_TEXT = 1000  # characters of what is wrong; a bad value may be a whole file
 
 
@@ -35,9 +38,28 @@ class InputError(HpobenchError):
         if len(problem) > MOST_TEXT:
             problem = f"{problem[:MOST_TEXT]}..."
         place = ": ".join(str(part) for part in (where, key) if part)
+        names = _names(allowed)
         if allowed is not None and not isinstance(allowed, str):
-            allowed = ", ".join(str(item) for item in allowed)
+            allowed = ", ".join(names)
         text = f"{place}: {problem}" if place else problem
+        if "did you mean" not in text and (meant := _nearest(problem, names)):
+            text += f", did you mean {meant!r}?"
         if allowed:
             text += f" (allowed: {allowed})"
         super().__init__(printable(" ".join(text.split())))
+
+
+def _names(allowed: str | Iterable[object] | None) -> list[str]:
+    """Names that are allowed; of a sentence what stands between commas and its last "or"."""
+    if allowed is None:
+        return []
+    if isinstance(allowed, str):
+        return [name.strip("'\" ") for name in re.split(r",| or ", allowed)]
+    return [str(item) for item in allowed]
+
+
+def _nearest(problem: str, names: list[str]) -> str | None:
+    """The allowed name of which something that stands in quotes in the problem is a slip of the pen."""
+    given = [one or other for one, other in re.findall(r"'([^']{2,60})'|\"([^\"]{2,60})\"", problem)]
+    near = (get_close_matches(word, names, n=1, cutoff=NEAR) for word in given if word not in names)
+    return next((str(found[0]) for found in near if found), None)

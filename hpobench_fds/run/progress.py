@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hpobench_fds.wording import duration
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from hpobench_fds.suite.cell import Cell
 
 BAR = 16  # columns
+BLOCKS = "▁▂▃▄▅▆▇█"
 SURE_ENOUGH = 0.02  # share of the work from which on its pace says more than the budgets
 
 
@@ -101,8 +103,26 @@ def _told(value: float, metric: Metric) -> str:
 
 @dataclass
 class _Running:
+    """A cell that runs: what it has spent, its incumbent in words, and the validation metric of each."""
+
     spent: Callable[[], Spent]
     metric: str = ""
+    incumbents: list[float] = field(default_factory=list)
+
+
+def _left(spent: Spent) -> str:
+    """How long a cell may yet take, referee included, at the pace at which its budget was used so far."""
+    used, gone = spent.used, spent.clock.elapsed
+    return f"{duration(gone * (1 - used) / used)} left" if gone and SURE_ENOUGH <= used < 1 else ""
+
+
+def sparkline(values: Sequence[float], width: int = 12) -> str:
+    """Values as a line of blocks, the last ``width`` of them, from the lowest to the highest shown."""
+    shown = [value for value in values if math.isfinite(value)][-width:]
+    if len(shown) < 2:
+        return ""
+    low, high = min(shown), max(shown)
+    return "".join(BLOCKS[round((v - low) / (high - low or 1.0) * (len(BLOCKS) - 1))] for v in shown)
 
 
 class Live(Lines):
@@ -135,7 +155,9 @@ class Live(Lines):
             metric = _metric(cell)
             digits = 1 if metric.unit else 3
             val, test = (metric.text(value, digits) for value in (report.val_metric, report.test_metric))
-            self._running[str(cell)].metric = f"incumbent val {val}, test {test}"
+            running = self._running[str(cell)]
+            running.metric = f"incumbent val {val}, test {test}"
+            running.incumbents.append(report.val_metric)
 
     def end(self, result: CellResult) -> None:
         with self._lock:
@@ -152,15 +174,14 @@ class Live(Lines):
         from rich.text import Text
 
         with self._lock:
-            running = [(name, each.spent(), each.metric) for name, each in self._running.items()]
+            running = [(name, each.spent(), each) for name, each in self._running.items()]
             left = self._left.seconds({name: spent.used for name, spent, _ in running})
         grid = Table.grid(padding=(0, 1))
         text = f"{self.done} of {self.todo}" + (f", {duration(left)} left" if left is not None else "")
         grid.add_row("cells", ProgressBar(self.todo or 1, self.done, width=BAR), text)
-        for name, spent, metric in running:
-            grid.add_row(
-                Text(name), ProgressBar(1.0, spent.used, width=BAR), f"{against(spent)}  {metric}".rstrip()
-            )
+        for name, spent, each in running:
+            told = (against(spent), _left(spent), each.metric, sparkline(each.incumbents))
+            grid.add_row(Text(name), ProgressBar(1.0, spent.used, width=BAR), "  ".join(filter(None, told)))
         return grid
 
 

@@ -171,7 +171,8 @@ def test_a_bad_option_deep_inside_is_named_in_full() -> None:
     fds = methods()["fds"]
     with pytest.raises(InputError) as error:
         parse_options(fds, {"outer": {"kind": "adm"}}, key="methods.fds")
-    assert line(error) == "methods.fds.outer.kind: got \"adm\" (allowed: 'sign', 'rprop', 'adam' or 'plain')"
+    said = "methods.fds.outer.kind: got \"adm\", did you mean 'adam'? "
+    assert line(error) == said + "(allowed: 'sign', 'rprop', 'adam' or 'plain')"
     with pytest.raises(InputError) as error:
         parse_options(fds, {"outer": {"dekay": 0.1}}, key="methods.fds")
     assert "methods.fds.outer: unknown key 'dekay', did you mean 'decay'?" in line(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from hpobench_fds.records.schema import ClockRecord, CostRecord, FinalRecord, ReportRecord, RunRecord
-from hpobench_fds.run.progress import Lines, Live, TimeLeft, against, outcome
+from hpobench_fds.run.progress import Lines, Live, TimeLeft, against, outcome, sparkline
 from hpobench_fds.run.spent import Spent
 from hpobench_fds.run.watcher import CellResult, RunSummary
 from hpobench_fds.suite.cell import BudgetConfig, Cell
@@ -162,6 +163,35 @@ def test_on_a_terminal_every_running_cell_is_seen() -> None:
     assert "1 of 4" in shown(live)
     told = live.live.console.file.getvalue()  # type: ignore[attr-defined]
     assert "[1/4] digits/fds/seed-0: failed: [red]of woe[/red]\n" in told  # no markup is read in it
+
+
+def test_a_cell_says_how_long_it_may_yet_take_and_how_its_incumbents_rose() -> None:
+    """Of its budget a quarter is used, and 30 s are gone with the referee's."""
+    live, one = Live(Console(width=120, file=io.StringIO())), cell("fds", seconds=60)
+    used = replace(spent(15.0, 60), clock=ClockRecord(method=15.0, referee=15.0, elapsed=30.0))
+    live.plan([one], [one], 1)
+    live.begin(one, lambda: used)
+    for accuracy in (0.5, 0.7, 0.9):
+        live.report(one, report(accuracy))
+    line = shown(live).splitlines()[1]
+    assert line == "digits/fds/seed-0 15 s of 60 s 1 min 30 s left incumbent val 90.0 %, test 89.0 % ▁▄█"
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        ([], ""),
+        ([0.5], ""),
+        ([0.0, 1.0], "▁█"),
+        ([2.0, 2.0], "▁▁"),
+        ([float("-inf"), 0.0, 7.0, 1.0], "▁█▂"),
+        ([float(i) for i in range(100)], "▁▂▂▃▄▄▅▅▆▇▇█"),
+    ],
+)
+def test_a_line_of_blocks_shows_the_last_values_between_their_lowest_and_highest(
+    values: list[float], line: str
+) -> None:
+    assert sparkline(values) == line
 
 
 def test_a_cell_that_was_never_begun_can_end() -> None:

@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
-import importlib
 import shlex
 import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from hpobench_fds.errors import HpobenchError, InputError
-from hpobench_fds.wording import printable
+from hpobench_fds.cli import completion
+from hpobench_fds.cli.printing import (
+    KINDS,
+    analysis,
+    console,
+    defaults,
+    kind_of,
+    names,
+    print_plan,
+    print_summary,
+    print_table,
+    try_to_draw,
+)
+from hpobench_fds.errors import InputError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from hpobench_fds.method import Method
     from hpobench_fds.run.backends.ray_cluster import Cluster
-    from hpobench_fds.run.watcher import RunSummary
-    from hpobench_fds.suite.plan import Plan
 
 app = typer.Typer(
     help="Compare hyperparameter-optimisation methods, gradient-based and black-box, on one shared trainer.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 EXIT_FAILED, EXIT_INPUT, EXIT_INTERRUPTED = 1, 2, 130
@@ -54,7 +59,10 @@ def _common(
 
 
 SuiteArgument = Annotated[
-    str, typer.Argument(metavar="SUITE", help="A TOML file, or a built-in suite's name.")
+    str,
+    typer.Argument(
+        metavar="SUITE", help="A TOML file, or a built-in suite's name.", autocompletion=completion.suites
+    ),
 ]
 ResultsArgument = Annotated[Path, typer.Argument(metavar="DIR", help="A results folder.")]
 
@@ -110,7 +118,7 @@ def run(
         planned = make_plan(
             suite, out, methods=methods, seeds=seeds, part=part, retry_failed=retry_failed, extend=extend
         )
-        _print_plan(planned, jobs)
+        print_plan(planned, jobs)
         return
     from hpobench_fds.run.progress import watcher
     from hpobench_fds.run.suite_run import run_suite
@@ -129,9 +137,9 @@ def run(
         typer.echo(f"interrupted; this goes on from there: {again}", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
     if not quiet:
-        _print_table(summary.folder)
-    drawn = _try_to_draw(summary.folder) if figures else None
-    _print_summary(summary, drawn)
+        print_table(summary.folder)
+    drawn = try_to_draw(summary.folder) if figures else None
+    print_summary(summary, drawn)
     raise typer.Exit(summary.exit_code)
 
 
@@ -156,14 +164,24 @@ ReferenceOption = Annotated[
 def show(
     folder: ResultsArgument,
     form: Annotated[str, typer.Option("--format", help="terminal, markdown or latex.")] = "terminal",
+    watch: Annotated[bool, typer.Option("--watch", help="Again and again, while runs go on.")] = False,
+    every: Annotated[float, typer.Option(metavar="SECONDS", min=0.1, help="With --watch.")] = 10.0,
 ) -> None:
     """Print the table of results."""
+    if watch:
+        if form != "terminal":
+            raise InputError(f"got {form!r} with --watch", key="--format", allowed="terminal")
+        from hpobench_fds.cli.watching import watch_folder
+
+        with suppress(KeyboardInterrupt):
+            watch_folder(folder, every)
+        return
     if form == "terminal":
-        _print_table(folder)
+        print_table(folder)
         return
     if form not in ("markdown", "latex"):
         raise InputError(f"got {form!r}", key="--format", allowed="terminal, markdown, latex")
-    tables, loaded = _analysis("reports.tables"), _analysis("loading").load(folder)
+    tables, loaded = analysis("reports.tables"), analysis("loading").load(folder)
     typer.echo(tables.in_form(form, loaded.reports, loaded.runs, loaded.retrained), nl=False)
 
 
@@ -177,9 +195,9 @@ def figures(
     reference: ReferenceOption = "fds",
 ) -> None:
     """Draw the figures into DIR/figures, or elsewhere."""
-    chosen = None if only is None else _names(only)
-    drawn = _analysis("figures").draw_all(
-        folder, only=chosen, formats=tuple(_names(formats)), style=style, reference=reference, out=out
+    chosen = None if only is None else names(only)
+    drawn = analysis("figures").draw_all(
+        folder, only=chosen, formats=tuple(names(formats)), style=style, reference=reference, out=out
     )
     for path in drawn:
         typer.echo(str(path))
@@ -195,10 +213,28 @@ def report(
     show_it: Annotated[bool, typer.Option("--open", help="Open it in a browser.")] = False,
 ) -> None:
     """Write one HTML page: verdict, tables, every figure, and how to run it again."""
-    path: Path = _analysis("reports.page").write(folder, out, reference=reference)
+    path: Path = analysis("reports.page").write(folder, out, reference=reference)
     typer.echo(str(path))
     if show_it:
         typer.launch(str(path))
+
+
+@app.command()
+def doctor(
+    folder: Annotated[Path, typer.Option(help="Where records would be written.")] = Path("results"),
+    data_root: Annotated[Path | None, typer.Option(help="Folder of the data sets.")] = None,
+) -> None:
+    """Say what this machine has for runs, and what would spoil their times: threads, load, memory, disk."""
+    from hpobench_fds.cli.doctor import examined
+
+    findings = examined(folder, data_root)
+    for finding in findings:
+        typer.echo(str(finding))
+    bad = sum(finding.level == "bad" for finding in findings)
+    doubts = sum(finding.level == "doubt" for finding in findings)
+    typer.echo(f"{bad} bad, {doubts} doubtful" if bad or doubts else "all is well")
+    if bad:
+        raise typer.Exit(EXIT_FAILED)
 
 
 @app.command("methods")
@@ -209,7 +245,7 @@ def methods_command() -> None:
 
     from hpobench_fds.method.registry import methods
 
-    known, groups, broken = methods(), {kind: Table() for kind in _KINDS}, Table("Method", "What is wrong")
+    known, groups, broken = methods(), {kind: Table() for kind in KINDS}, Table("Method", "What is wrong")
     for table in groups.values():
         for column in ("Method", "Options and defaults", "Paper"):
             table.add_column(column)
@@ -221,12 +257,12 @@ def methods_command() -> None:
             broken.add_row(Text(name), Text(str(error), style="red"))
         else:
             # Text, since square brackets would be read as markup.
-            options = "\n".join(_defaults(method.Options))
-            groups[_kind(method)].add_row(*map(Text, (name, options, method.paper)))
+            options = "\n".join(defaults(method.Options))
+            groups[kind_of(method)].add_row(*map(Text, (name, options, method.paper)))
     for title, table in {**groups, "cannot be loaded": broken}.items():
         if table.row_count:
             table.title = Text(title.capitalize(), style="bold")
-            _console().print(table)
+            console().print(table)
 
 
 @app.command()
@@ -249,7 +285,7 @@ def problems(
         numbers = [f"{number:,}" for number in (one.classes, *one.sizes)]
         numbers[1] = "no end" if one.endless else numbers[1]
         table.add_row(*map(Text, (one.name, shape, *numbers, here, one.needs)))
-    _console().print(table)
+    console().print(table)
     typer.echo(f"ROOT is {root_of(data_root)}: --data-root or HPOBENCH_DATA. Of your own: {FORMS}.\n")
     table = Table("Model", "Parameters", "Takes")
     for model in models_for(known):
@@ -257,7 +293,7 @@ def problems(
         size = " to ".join(dict.fromkeys(f"{count:,}" for count in (*counts[:1], *counts[-1:])))
         every = len(model.parameters) == len(known)
         table.add_row(*map(Text, (model.name, size, "any" if every else ", ".join(model.parameters))))
-    _console().print(table)
+    console().print(table)
     typer.echo(
         "Of your own: FILE.py:FUNCTION, which is given the shape of an example and the number of classes."
     )
@@ -280,7 +316,14 @@ def new_method(
 
 @app.command()
 def check(
-    method: Annotated[str, typer.Argument(metavar="METHOD", help="A method's name, or FILE.py:CLASS.")],
+    method: Annotated[
+        str,
+        typer.Argument(
+            metavar="METHOD",
+            help="A method's name, or FILE.py:CLASS.",
+            autocompletion=completion.methods,
+        ),
+    ],
     seconds: Annotated[
         float, typer.Option(help="A method that takes longer is killed and has broken the rule.")
     ] = 120.0,
@@ -432,9 +475,9 @@ def theorem(
     seed: Annotated[int, typer.Option(help="Of the simulation.")] = 0,
 ) -> None:
     """Check by simulation the bound on the error of hypergradients shared over W steps, and the best W."""
-    checks, tables = _analysis("stats.theorem"), _analysis("reports.theorem_tables")
+    checks, tables = analysis("stats.theorem"), analysis("reports.theorem_tables")
     bound, width = checks.check(draws, seed), checks.check_best_width(draws, seed)
-    _console().print(tables.to_rich(bound), tables.best_to_rich(width))
+    console().print(tables.to_rich(bound), tables.best_to_rich(width))
     for case in bound.failed:
         typer.echo(f"above the bound: {case}", err=True)
     for case in width.failed:
@@ -442,130 +485,6 @@ def theorem(
     typer.echo(tables.verdict(draws, bound, width))
     if bound.failed or width.failed:
         raise typer.Exit(EXIT_FAILED)
-
-
-# -------------------------------------------------------------------------------------------- printing
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    console = Console()
-    # Into a file or a pipe a table keeps its columns whole.
-    return console if console.is_terminal else Console(width=200)
-
-
-def _analysis(module: str) -> Any:
-    """A module of the analysis, which only the commands that draw may need."""
-    return importlib.import_module(f"hpobench_fds.analysis.{module}")
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
-
-
-_KINDS = (
-    "gradient-based, through whole trainings",
-    "gradient-based and greedy, during one training",
-    "black box",
-    "black box, of several fidelities",
-    "baselines, set by hand",
-)
-
-
-def _kind(method: type[Method]) -> str:
-    """Of which kind a method is, as its class says."""
-    if method.family == "gradient":
-        return _KINDS[bool(method.greedy)]
-    return _KINDS[4] if method.family == "baseline" else _KINDS[2 + bool(method.multi_fidelity)]
-
-
-def _defaults(options: type[Any]) -> list[str]:
-    """``outer.kind = "sign"``, one line an option."""
-    from hpobench_fds.method.registry import options_as_data
-    from hpobench_fds.typed import shown, validated
-
-    def flat(data: dict[str, Any], prefix: str) -> Iterator[str]:
-        for key, value in data.items():
-            if isinstance(value, dict) and value:
-                yield from flat(value, f"{prefix}{key}.")
-            else:
-                yield f"{prefix}{key} = {'none' if value is None else shown(value)}"
-
-    try:
-        return list(flat(options_as_data(options()), ""))
-    except ValueError:
-        if any(one.is_required() for one in options.model_fields.values()):
-            return [f"{name} (required)" for name in options.model_fields]
-        # The defaults are good in themselves, and something else is missing: a package.
-        try:
-            validated(options, {})
-        except InputError as error:
-            return [*flat(options_as_data(options.model_construct()), ""), f"({error})"]
-        raise
-
-
-def _print_table(folder: Path) -> None:
-    loaded = _analysis("loading").load(folder)
-    if loaded.runs.empty:
-        typer.echo(f"{folder}: no runs yet")
-        return
-    tables = _analysis("reports.tables")
-    _console().print(tables.on_terminal(loaded.reports, loaded.runs, loaded.retrained))
-
-
-def _print_plan(planned: Plan, jobs: int) -> None:
-    from rich.table import Table
-
-    from hpobench_fds.wording import duration
-
-    table = Table("Cell", "Status", "Method time at most")
-    for one in planned.cells:
-        table.add_row(str(one.cell), one.status, "unknown" if one.seconds is None else f"{one.seconds:g} s")
-    _console().print(table)
-    beside = "" if planned.overhead is None else f", with {100 * planned.overhead:.0f} % for the referee"
-    retraining = " plus final retrainings" if planned.overhead is None else ""
-    typer.echo(f"{len(planned.todo)} of {len(planned.cells)} cells to run into {planned.folder}")
-    seconds = planned.seconds(jobs)
-    time = "unknown: a budget in steps, and no run on record" if seconds is None else duration(seconds)
-    typer.echo(f"time at most: {time}{beside}{retraining}")
-    for line in planned.referee():
-        typer.echo(line)
-
-
-def _try_to_draw(folder: Path) -> int:
-    """Draw everything; the records are safe by now, so that a figure's fault is told and no more."""
-    try:
-        return len(_analysis("figures").draw_all(folder))
-    except InputError as error:
-        typer.echo(f"figures: not drawn: {error}", err=True)
-        return 0
-    except Exception as error:
-        typer.echo(f"figures: not all were drawn: {type(error).__name__}: {error}", err=True)
-        return 0
-
-
-def _print_summary(summary: RunSummary, drawn: int | None) -> None:
-    failed = [r for r in summary.results if r.verdict in ("failed", "failed before") and r.record]
-    for result in failed:
-        reason = result.record.reason if result.record else ""
-        typer.echo(printable(f"failed: {result.cell}: {reason}"), err=True)
-    for result in summary.results:
-        if result.verdict in ("complete", "failed") and result.why:
-            typer.echo(f"note: {result.cell}: {result.why}", err=True)
-    if summary.count("failed before"):
-        typer.echo("failed before and not run again: add --retry-failed", err=True)
-    for result in summary.results:
-        if result.verdict == "interrupted":
-            typer.echo(f"interrupted by a signal: {result.cell}: run it again to go on", err=True)
-    for result in summary.results:
-        if result.verdict == "refused":
-            typer.echo(f"refused: {result.cell}: {result.why}", err=True)
-    if held := summary.count("held"):
-        typer.echo(f"left alone, another runner has them: {held} cells", err=True)
-    typer.echo(f"records: {summary.folder}")
-    if drawn:
-        typer.echo(f"figures: {summary.folder / 'figures'}")
 
 
 @contextmanager
@@ -580,36 +499,3 @@ def _terminated_is_interrupted() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-# ------------------------------------------------------------------------------------------------ main
-
-
-def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """The console script: bad input, or a disk that is full or read-only, is one line and exit code 2."""
-    try:
-        given = None if arguments is None else list(arguments)
-        code = app(args=given, prog_name="hpobench", standalone_mode=False)
-    except InputError as error:
-        _fail(str(error), EXIT_INPUT)
-    except HpobenchError as error:
-        _fail(str(error), EXIT_FAILED)
-    except OSError as error:
-        place = "" if error.filename is None else f"{error.filename}: "
-        _fail(f"{place}{error.strerror or error}", EXIT_INPUT)
-    except Exception as error:
-        # Typer's own complaints about the command line, by whichever name this version has for them.
-        complaint = getattr(error, "format_message", None)
-        if complaint is None:
-            raise
-        _fail(complaint(), EXIT_INPUT)
-    sys.exit(code if isinstance(code, int) else 0)
-
-
-def _fail(message: str, code: int) -> NoReturn:
-    typer.echo(printable(f"error: {' '.join(message.split())}"), err=True)
-    sys.exit(code)
-
-
-if __name__ == "__main__":
-    main()
