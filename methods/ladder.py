@@ -24,10 +24,10 @@ class Ladder(ModeLoop):
     Six outer steps there, three at three tenths, the rest over the whole; hypergradients by reverse mode,
     whose cost the number of windows does not change; steps by Rprop. A hypergradient is not followed, and the
     search retreats along its path, where the adjoint has grown so much on its way that rounding decides where
-    it points, and where the validation loss is far above the best one so far of horizons no longer: a
-    divergence that did not reach infinity. Both limits are raised with each retreat in a row. Over the whole
-    horizon every second vector that was stepped from makes an answer too, the mean of the last
-    ``average``, which sign steps go on bouncing about: it is trained and reported.
+    it points, and where the validation loss is far above the best one so far of horizons no longer, or half
+    the way back to that of guessing: a divergence that did not reach infinity. The limits are raised with
+    each retreat in a row. Over the whole horizon every second vector that was stepped from makes an answer
+    too, the mean of the last ``average``, which sign steps go on bouncing about: it is trained and reported.
 
     worse : times the best loss from which a loss is far above it; and again as much for each retreat.
     growth : of the adjoint (``hypergradient.conditioning``) that is followed; ten times as much for each.
@@ -71,10 +71,13 @@ class Ladder(ModeLoop):
         return result.gradient
 
     def _limit(self, task: Task, horizon: int) -> float:
+        """The validation loss up to which a hypergradient is followed."""
         best = min((loss for at, loss in self._best if at <= horizon), default=math.inf)
         guessing = task.problem.objective.guessing(task.problem.classes)[0]
         worse = float(self.options.worse) ** (1 + self._fallen)
-        return max(best * worse, best + MARGIN * guessing)
+        # Where most is left to learn, half of what was learnt is less than half of the loss.
+        half = best + max(0.0, guessing - best) / 2 * worse / float(self.options.worse)
+        return max(min(best * worse, half), best + MARGIN * guessing * (1 + self._fallen))
 
     def between(self, task: Task, trial: int) -> bool:
         count, of = len(self._followed), self.options.average

@@ -225,10 +225,13 @@ class Rprop(Sign):
 
     def back_off(self, vector: Vector) -> Vector:
         del self._path[len(self._path) - min(2**self._fallen // 2, len(self._path) - 1) :]
-        self._fallen += 1
-        self._good = self._path[-1]
+        self._good, steps = self._path[-1], self.steps
         self._signs = self.array(np.zeros(self.space.size))
-        return super().back_off(vector)
+        moved = super().back_off(vector)
+        if self._fallen:  # it is the way back that is made shorter from now on, not the steps to come
+            self.steps = steps
+        self._fallen += 1
+        return moved
 
     def state_dict(self) -> dict[str, Any]:
         most = None if self._most is None else self._most.tolist()
