@@ -1,16 +1,20 @@
 """How methods are called, how they are drawn, and of which kind they are; needs no drawing library.
 
 A method wears the same colour, marker and line style in all figures, and no two known methods share
-both marker and line style, so that a greyscale print can still be read. The palette is that of Okabe
-and Ito (2008), which stays distinct under the common colour-vision deficiencies.
+their colour, or both marker and line style, so that a greyscale print can still be read. The hue tells the
+kind of a method (FDS has one of its own), the shade which it is; the hues are those of Okabe and Ito (2008)
+and of Tol (2021), which stay distinct under the common colour-vision deficiencies. Figures colour a few
+methods and leave the others grey, with a name each, so that shades need not be told apart alone.
 
 A method that is not known here looks as its class says (the columns ``label``, ``color`` and ``marker`` of
-the runs), and as far as that says nothing, as a stable rule says from its name; a built-in one under a label
-of the suite's keeps its colour, if no other label has it.
+the runs), and as far as that says nothing, as a stable rule says from its name, but in a colour that no other
+method of the results has, while there is one; a built-in one under a label of the suite's keeps its colour, if
+no other label has it.
 """
 
 from __future__ import annotations
 
+import colorsys
 import re
 import zlib
 from collections.abc import Iterable, Mapping
@@ -26,7 +30,13 @@ BLUE, VERMILION, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#7F7F7F"
 PALETTE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK, GREY)
 """Okabe and Ito's colours, with a grey for their yellow, which a white page swallows."""
 
-_DASHES: dict[str, Any] = {"-": "-", "--": (0, (5, 2)), ":": (0, (1, 1.4)), "-.": (0, (5, 1.5, 1, 1.5))}
+REST = "#8A8A8A"
+"""Of the methods that a figure does not colour: their lines and their names."""
+
+_DASHES: dict[str, Any] = {
+    "-": "-", "--": (0, (5, 2)), ":": (0, (1, 1.4)), "-.": (0, (5, 1.5, 1, 1.5)), "__": (0, (9, 2.5)),
+    "-..": (0, (5, 1.5, 1, 1.5, 1, 1.5)),
+}  # fmt: skip
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p", "h")
 LONGEST_LABEL = 40
 
@@ -38,36 +48,91 @@ class Look:
     label: str
     color: str
     marker: str
-    dash: str  # "-", "--", ":" or "-."
+    dash: str  # "-", "--", ":", "-.", "__" or "-.."
 
     def line(self) -> dict[str, Any]:
         """Keyword arguments of matplotlib's ``Axes.plot`` for this method's line."""
         return {"color": self.color, "linestyle": _DASHES[self.dash]}
 
+    @property
+    def dark(self) -> str:
+        """The same hue, light enough for a dark page (WCAG contrast 4.5 or more)."""
+        if self.color == BLACK:
+            return "#F2F2F2"  # unlike the grey of the rest
+        hue, light, full = colorsys.rgb_to_hls(*_rgb(self.color))
+        shade = self.color
+        while contrast(shade, DARK_PAGE) < 4.5:
+            light += 0.02
+            shade = "#" + "".join(
+                f"{round(255 * part):02x}" for part in colorsys.hls_to_rgb(hue, light, full)
+            )
+        return shade
+
+
+DARK_PAGE = "#16181c"
+
+
+def _rgb(color: str) -> tuple[float, float, float]:
+    red, green, blue = (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    return red, green, blue
+
+
+def contrast(one: str, other: str) -> float:
+    """Contrast ratio of two colours ``#rrggbb`` by WCAG 2, from 1 to 21."""
+    parts = [
+        [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in _rgb(color)]
+        for color in (one, other)
+    ]
+    low, high = sorted(0.2126 * r + 0.7152 * g + 0.0722 * b for r, g, b in parts)
+    return (high + 0.05) / (low + 0.05)
+
 
 KNOWN: dict[str, Look] = {
     "fds": Look("FDS", VERMILION, "o", "-"),
+    # Hypergradients and estimates of them: purples.
     "reverse_sharing": Look("Reverse (shared)", PURPLE, "D", "-"),
-    "reverse": Look("Reverse", PURPLE, "s", "--"),
-    "truncated_reverse": Look("Truncated reverse", PURPLE, "v", "-."),
-    "implicit": Look("Implicit", PURPLE, "*", ":"),
+    "reverse": Look("Reverse", "#AA4499", "s", "--"),
+    "truncated_reverse": Look("Truncated reverse", "#882255", "v", "-."),
+    "sliding_reverse": Look("Sliding reverse", "#7A3EB1", "<", "-"),
+    "implicit": Look("Implicit", "#5B3B8C", "*", ":"),
+    "forward_gradient": Look("Forward gradient", "#B086D9", "P", "-"),
+    "finite_differences": Look("Finite differences", "#E0609F", "X", "-"),
+    "pes": Look("PES", "#9C6B98", "p", "-"),
+    "es_single": Look("ES-Single", "#5E2750", "p", "-."),
+    # Greedy ones: blues.
     "hd": Look("HD (greedy)", BLUE, "^", "--"),
-    "rtho": Look("RTHO", BLUE, "P", ":"),
-    "marthe": Look("MARTHE", BLUE, "X", "-."),
-    "one_pass": Look("One-pass", BLUE, "h", "-"),
+    "rtho": Look("RTHO", SKY, "P", ":"),
+    "marthe": Look("MARTHE", "#1B3A6B", "X", "-."),
+    "one_pass": Look("One-pass", "#6F8FD6", "h", "-"),
+    # Black box: greens, and black for drawing at random.
     "random_search": Look("Random search", BLACK, "s", ":"),
-    "grid": Look("Grid", BLACK, "p", "--"),
     "tpe": Look("TPE", GREEN, "D", "--"),
-    "optuna_tpe": Look("TPE (Optuna)", GREEN, "v", ":"),
-    "gp": Look("Gaussian process", GREEN, "<", "-."),
-    "cmaes": Look("CMA-ES", GREEN, "*", "-"),
-    "hyperband": Look("Hyperband", ORANGE, "^", "-."),
-    "asha": Look("ASHA", ORANGE, "X", "--"),
+    "optuna_tpe": Look("TPE (Optuna)", "#57A55A", "v", ":"),
+    "optuna": Look("Optuna", "#6B8E23", "^", ":"),
+    "smac": Look("SMAC3", "#00695C", "h", "--"),
+    "gp": Look("Gaussian process", "#44AA99", "<", "-."),
+    "cmaes": Look("CMA-ES", "#117733", "*", "-"),
+    "es": Look("(1+1)-ES", "#8BA63A", "p", ":"),
+    "random_signs": Look("Random signs", "#999933", ">", "-"),
+    "spsa": Look("SPSA", "#4B5D2A", "h", ":"),
+    # Several fidelities: oranges and browns.
+    "hyperband": Look("Hyperband", "#B27700", "^", "-."),
+    "asha": Look("ASHA", "#CFA43A", "X", "--"),
     "bohb": Look("BOHB", ORANGE, "s", "-"),
-    "pbt": Look("PBT", SKY, "o", "--"),
-    "default": Look("Default", GREY, "o", ":"),
-    "cosine": Look("Cosine", GREY, "P", "--"),
+    "dehb": Look("DEHB", "#8C6D46", "D", "-."),
+    "priorband": Look("PriorBand", "#A6611A", "v", "--"),
+    "pbt": Look("PBT", "#6B4A00", "o", "--"),
+    "pb2": Look("PB2", "#5C4326", "o", "-."),
+    # Methods that search nothing, or a grid: greys.
+    "default": Look("Default", "#9A9A9A", "o", ":"),
+    "cosine": Look("Cosine", "#5A5A5A", "P", "--"),
     "one_cycle": Look("One-cycle", GREY, "*", "-."),
+    "grid": Look("Grid", "#3A3A3A", "p", "--"),
+    "schedule_free_sgd": Look("Schedule-free SGD", "#6C7A89", "^", "-"),
+    "schedule_free_adamw": Look("Schedule-free AdamW", "#94A3B2", "v", "-"),
+    "prodigy": Look("Prodigy", "#8A7878", "D", ":"),
+    "dadapt_sgd": Look("D-Adapt SGD", "#6E5F5F", "s", "-."),
+    "dadapt_adam": Look("D-Adapt Adam", "#A99B8F", "h", "-."),
 }
 """The one palette: looks of the built-in methods by name."""
 
@@ -116,8 +181,8 @@ class Shown:
 
     @property
     def loss_unit(self) -> str:
-        """`` (nats)`` of a cross-entropy, whose metric is an accuracy or bits."""
-        return "" if self.name == R_SQUARED.name else " (nats)"
+        """`` (nats)`` of a cross-entropy, whose metric is an accuracy or bits; of others their square's."""
+        return " (squared error)" if self.name == R_SQUARED.name else " (nats)"
 
     def words(self, text: str) -> str:
         """A sentence that speaks of accuracy, of this metric."""
@@ -156,6 +221,7 @@ class Looks:
         rows = runs.drop_duplicates("method").to_dict("records")
         adapters = [row["adapter"] for row in rows]
         looks = {str(row["method"]): _look(row, adapters.count(row["adapter"]) == 1) for row in rows}
+        looks = _apart(looks)
         return cls(looks, {str(row["method"]): _kind(row) for row in rows}, _metrics(runs))
 
     def shown(self, problem: object = None) -> Shown:
@@ -200,6 +266,32 @@ def _look(row: Mapping[Any, Any], alone: bool) -> Look:
     # Whatever its marker, it has to be told from the known methods without colour.
     dash = next((dash for dash in (rule.dash, *_DASHES) if (marker, dash) not in _TAKEN), rule.dash)
     return Look(label or method, color, marker, dash)
+
+
+_MORE = (
+    "#AA4499",
+    "#117733",
+    "#882255",
+    "#44AA99",
+    "#B27700",
+    "#1B3A6B",
+    "#999933",
+    "#7A3EB1",
+    "#7A4F01",
+    "#00695C",
+)
+
+
+def _apart(looks: dict[str, Look]) -> dict[str, Look]:
+    """The same looks, but no unknown method in the colour of another one, while there are colours."""
+    taken = {look.color for method, look in looks.items() if method in KNOWN}
+    for method in sorted(set(looks) - set(KNOWN)):
+        own = looks[method]
+        if own.color in taken:
+            color = next((c for c in (*PALETTE, *_MORE) if c not in taken), own.color)
+            looks[method] = Look(own.label, color, own.marker, own.dash)
+        taken.add(looks[method].color)
+    return looks
 
 
 def _label(text: object) -> str | None:

@@ -16,7 +16,7 @@ from .layout import handle, legend_below
 from .saving import Figure
 from .style import Page, page_of, panels
 
-METRICS = {"relative": "relative difference", "signs": "equal signs (%)"}
+METRICS = {"relative": "relative difference", "signs": "equal signs"}
 FLOOR = 1e-9  # where a difference of nothing is drawn
 
 
@@ -34,8 +34,9 @@ def draw(reports: pd.DataFrame, runs: pd.DataFrame, style: str = "paper") -> Fig
             for ax, metric in zip(row, METRICS, strict=True):
                 _panel(ax, own[own["metric"] == metric], metric, names, page)
                 ax.set_title(f"{problem}\n" * (ax is row[0]) + METRICS[metric], loc="left")
+                ax.set_ylabel("(ratio)" if metric == "relative" else "(%)")
         for ax in axes[-1]:
-            ax.set_xlabel("outer step")
+            ax.set_xlabel("outer step (number)")
         legend_below(canvas, [handle(_look(name, names), page) for name in names])
     return Figure("agreement", canvas, numbers, _caption(table, Looks.of(runs)))
 

@@ -1,25 +1,27 @@
-"""The incumbent while the clock runs: median over seeds, with its interval.
+"""What the incumbent is worth while the clock runs, in the unit of a loss or metric: median, with its interval.
 
 How seeds that have not reported, failed or stopped early enter the median stands in ``stats``.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from ..looks import MIXED, Look, Looks
+from ..looks import MIXED, Looks
 from ..stats.bands import Spread, bands, largest_shown
 from ..stats.curves import AXES, METRICS, metric_of
-from ..stats.frames import NoAnswer, numbers, settled, split
+from ..stats.frames import NoAnswer, flag, numbers, settled, split
+from ..stats.way import chosen
 from . import captions
-from .layout import Plan, legend_of, plan
+from .ends import label_ends, panels_with_names
+from .layout import legend_below, method_handles, rest_handle
 from .saving import Figure
-from .style import Page, in_grey, label_outer, page_of, panels, shade_steps, share_scale
+from .step_lines import line_ends, step_lines
+from .style import Page, grid_shape, label_outer, page_of, panels, plain_log
 
 
 def draw(
@@ -32,7 +34,7 @@ def draw(
     spread: Spread = "interval",
     style: str = "paper",
 ) -> Figure:
-    """One panel a problem, one line a method; hollow markers: median test accuracy after retraining.
+    """One panel a problem; a few methods in colour, the others grey, with their names at the ends of lines.
 
     Parameters
     ----------
@@ -47,37 +49,70 @@ def draw(
     shown = table.dropna(subset="median")
     if shown.empty:
         raise NoAnswer(f"no method has a median {METRICS[metric].label} over its finished seeds")
-    whose = looks.shown()
-    error = error and metric.endswith("metric") and whose.factor > 0
-    methods = _best_first(shown, metric)
+    error = error and metric.endswith("metric") and looks.shown().factor > 0
     marks = _retrained(settled(runs)) if final and metric == "test_metric" else pd.Series(dtype=float)
     drawn = shown.assign(median=1 - shown["median"], low=1 - shown["high"], high=1 - shown["low"])
     drawn, marks = (drawn, 1 - marks) if error else (shown, marks)
-    made = plan(list(dict.fromkeys(shown["problem"])), methods, looks)
+    problems = list(dict.fromkeys(shown["problem"]))
+    methods = _best_first(shown, metric)
+    coloured = [m for m in chosen(reports, runs, looks.kind_of, most=5) if m in methods] or methods[:5]
+    floors = _floors(runs)
+    few = len(problems) <= FEW
     with page_of(style) as page:
-        height = page.panel * (made.tall * made.rows + 0.2)
-        canvas, axes = panels(made.rows, made.columns, page.width * made.wide, height)
-        for ax, panel in zip((ax for row in axes for ax in row), made.panels, strict=False):
-            here = drawn[drawn["problem"] == panel.problem]
-            _frame(ax, here, metric, error, looks.shown(panel.problem).factor)
-            rest = here[~here["method"].isin(panel.methods)].groupby("method", sort=False)
-            in_grey(ax, [(own["at"], own["median"]) for _, own in rest], page)
-            _panel(ax, here, {m: looks[m] for m in methods if m in panel.methods}, marks, page, made.tall)
-            own = looks.shown(panel.problem)
-            ax.set_title(
-                panel.title + (f": {own.axis}" if whose == MIXED and own != whose else ""), loc="left"
-            )
-        quantity = METRICS[metric].label
-        if metric.endswith("metric"):
-            quantity = quantity.replace("accuracy", "error (%)" if error else whose.axis)
+        canvas, axes = _pages(problems, methods, floors, looks, page)
+        for ax, problem in zip((ax for row in axes for ax in row), problems, strict=False):
+            here = drawn[drawn["problem"] == problem]
+            step_lines(ax, here, coloured, None, looks, page)
+            _marks(ax, here, coloured, looks, marks, page)
+            _frame(ax, here, metric, error, looks.shown(problem).factor)
+            _panel_title(ax, problem, metric, looks, few, page)
+        label_outer(axes, len(problems), AXES[against], _quantity(metric, error, looks))
+        unnamed: list[str] = []
+        if few:
+            for (ax,), problem in zip(axes, problems, strict=True):
+                here = drawn[drawn["problem"] == problem]
+                unnamed += label_ends(canvas, ax, line_ends(here, coloured, None, looks, several=False), page)
         else:
-            quantity += whose.loss_unit
-        if made.kinds:
-            share_scale(axes)
-        label_outer(axes, len(made.panels), AXES[against], quantity)
-        legend_of(canvas, made, methods, looks, page)
+            there = [m for m in coloured if m in methods]
+            handles = method_handles(there, looks, page, markers=False)
+            legend_below(canvas, [*handles, *rest_handle(drawn, coloured, [], page)], columns=3)
     name = _name(metric, against, error)
-    return Figure(name, canvas, table, _caption(table, reports, runs, metric, spread, made, len(marks) > 0))
+    caption = _caption(table, reports, runs, metric, spread, len(marks) > 0, unnamed)
+    return Figure(name, canvas, table, caption)
+
+
+FEW = 3
+"""Of more problems than these each has a small panel, and one legend names the lines."""
+
+
+def _pages(
+    problems: list[str], methods: list[str], floors: list[str], looks: Looks, page: Page
+) -> tuple[Canvas, list[list[Axes]]]:
+    if len(problems) <= FEW:
+        height = page.panel * (1.4 if len(problems) == 1 else 1.15) * len(problems)
+        names = [looks.label(m) for m in methods]
+        return panels_with_names(len(problems), 1, page, height, names)
+    rows, columns = grid_shape(len(problems))
+    return panels(rows, columns, page.width, page.panel * (0.75 * rows + 0.3))
+
+
+def _panel_title(ax: Axes, problem: str, metric: str, looks: Looks, few: bool, page: Page) -> None:
+    own, whose = looks.shown(problem), looks.shown()
+    unlike = metric.endswith("metric") and whose == MIXED and own != whose
+    words = problem + (f"{': ' if few else chr(10)}{own.axis}" if unlike else "")
+    ax.set_title(words, loc="left", fontsize=page.font if few else page.small)
+
+
+def _quantity(metric: str, error: bool, looks: Looks) -> str:
+    quantity, whose = METRICS[metric].label, looks.shown()
+    if metric.endswith("metric"):
+        return quantity.replace("accuracy", "error (%)" if error else whose.axis)
+    return quantity + whose.loss_unit
+
+
+def _floors(runs: pd.DataFrame) -> list[str]:
+    done = settled(runs)
+    return [str(m) for m in dict.fromkeys(done.loc[~flag(done, "searches"), "method"])]
 
 
 def _name(metric: str, against: str, error: bool) -> str:
@@ -102,28 +137,17 @@ def _retrained(runs: pd.DataFrame) -> pd.Series[float]:
     return median[np.isfinite(median)]
 
 
-def _panel(
-    ax: Axes, table: pd.DataFrame, methods: dict[str, Look], marks: pd.Series[float], page: Page, tall: float
+def _marks(
+    ax: Axes, table: pd.DataFrame, methods: list[str], looks: Looks, marks: pd.Series[float], page: Page
 ) -> None:
-    """Lines and bands of one panel; its markers are the smaller the lower it is."""
-    size = page.marker * min(1.0, tall)
-    for method, kind in methods.items():
+    """Hollow markers of what the retrained incumbents came to."""
+    for method in methods:
         own = table[table["method"] == method]
-        if own.empty:
-            continue
-        steps: dict[str, Any] = {"drawstyle": "steps-post", **kind.line()}
-        shade_steps(ax, own["at"], own["low"], own["high"], kind.color)
-        live = own[~own["held"]]
-        ax.plot(live["at"], live["median"], marker=kind.marker, markersize=size, markevery=(0.0, 0.2),
-                label=kind.label, gid=f"median:{method}", **steps)  # fmt: skip
-        if len(live) < len(own):
-            rest = own.iloc[len(live) - 1 :]
-            ax.plot(rest["at"], rest["median"], alpha=0.45, linewidth=page.line * 0.6, **steps)
-        value = marks.get((own["problem"].iloc[0], method), np.nan)
+        value = marks.get((own["problem"].iloc[0], method), np.nan) if len(own) else np.nan
         if np.isfinite(value):
-            ax.plot(live["at"].iloc[-1], value, marker=kind.marker, markersize=size * 1.5,
-                    color=kind.color, markerfacecolor="white", zorder=4, clip_on=False,
-                    gid=f"final:{method}")  # fmt: skip
+            live = own[~own["held"].astype(bool)]
+            ax.plot(live["at"].iloc[-1], value, marker=looks[method].marker, color=looks[method].color,
+                    markerfacecolor="white", zorder=4, clip_on=False, gid=f"final:{method}")  # fmt: skip
 
 
 def _frame(ax: Axes, table: pd.DataFrame, metric: str, error: bool, factor: float) -> None:
@@ -146,7 +170,8 @@ def _frame(ax: Axes, table: pd.DataFrame, metric: str, error: bool, factor: floa
             ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{factor * y:g}"))
     positive = table.loc[table["at"] > 0, "at"]
     if len(positive) and positive.max() > positive.min():
-        ax.set_xlim(positive.min() / 1.2, positive.max() * 1.15)  # which also ends its looking at the data
+        ax.set_xlim(positive.min() / 1.15, positive.max())  # which also ends its looking at the data
+    plain_log(ax.xaxis, 6)
 
 
 def _caption(
@@ -155,16 +180,14 @@ def _caption(
     runs: pd.DataFrame,
     metric: str,
     spread: Spread,
-    made: Plan,
     marked: bool,
+    unnamed: list[str],
 ) -> str:
     counts = table["seeds"].unique()
-    of = (
-        "Line: median" if made.kinds is None else "Line in colour: median (grey: the methods of other panels)"
-    )
     words = [
-        f"{METRICS[metric].label.capitalize()} of the incumbent by validation. {of} over "
-        f"{captions.seeds(counts)}. Band: "
+        f"{METRICS[metric].label.capitalize()} of the incumbent by validation. Line: median over "
+        f"{captions.seeds(counts)}; in colour FDS and the methods of each kind that came furthest, in grey the "
+        "others. Band: "
         + (captions.interval(counts) if spread == "interval" else "between the quartiles of the seeds."),
         "A seed without a report yet counts as the worst, so a line starts where more than half have one; a "
         "failed run keeps what it had. Thin ends: all runs had stopped.",
@@ -178,6 +201,8 @@ def _caption(
         words.append(f"Larger losses lie above the axis's end: {named}.")
     if metric.startswith("test"):
         words.append(captions.curve(reports))
+    if unnamed:
+        words.append(f"Grey, without room for a name: {', '.join(dict.fromkeys(unnamed))}.")
     if marked:
         words.append("Hollow markers: median test accuracy after retraining on training and validation data.")
     return " ".join([*words, *captions.protocol_and_rest(runs)])

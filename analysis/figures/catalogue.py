@@ -25,7 +25,7 @@ from . import (
     anytime,
     conditioning,
     cost,
-    duels,
+    effects,
     engine,
     greediness_loss,
     greediness_schedules,
@@ -39,7 +39,9 @@ from . import (
     schedules,
     speedup,
     speedup_curve,
+    times,
     truncation,
+    way,
 )
 from .saving import Figure, check_formats, file_name, save
 from .style import STYLES
@@ -51,14 +53,26 @@ def _anytime(**what: Any) -> Draw:
     return lambda reports, runs, style: anytime.draw(reports, runs, style=style, **what)
 
 
+def _way(name: str, *axes: str) -> Draw:
+    """How far methods came; in the metric's unit where nobody came further than the start."""
+
+    def drawn(reports: pd.DataFrame, runs: pd.DataFrame, style: str) -> Figure:
+        try:
+            return way.draw(reports, runs, axes, style=style, name=name)
+        except NoAnswer:
+            figure = anytime.draw(reports, runs, against=axes[0], style=style)
+            return replace(figure, name=name)
+
+    return drawn
+
+
 def _plain(draw: Callable[..., Figure]) -> Draw:
     return lambda reports, runs, style: draw(reports, runs, style=style)
 
 
 def _in_hand(reports: pd.DataFrame, runs: pd.DataFrame, style: str) -> Figure:
     """The secondary curve, beside ``anytime``'s retrained one."""
-    figure = anytime.draw(in_hand(reports), runs, style=style)
-    return replace(figure, name="anytime_in_hand")
+    return _way("anytime_in_hand", *BOTH)(in_hand(reports), runs, style)
 
 
 def _regret(reports: pd.DataFrame, runs: pd.DataFrame, style: str) -> Figure:
@@ -68,15 +82,20 @@ def _regret(reports: pd.DataFrame, runs: pd.DataFrame, style: str) -> Figure:
     return replace(figure, name="regret")
 
 
+BOTH = ("gradient_equivalents", "seconds")
+
 FIGURES: dict[str, Draw] = {
-    "anytime": _anytime(),
+    "anytime": _way("anytime", *BOTH),
+    "times": _plain(times.draw),
+    "times_seconds": _plain(partial(times.draw, against="seconds", name="times_seconds")),
+    "effects": _plain(effects.draw),
     "anytime_error": _anytime(error=True),
     "anytime_in_hand": _in_hand,
     "speedup": _plain(speedup.draw),
     "speedup_curve": _plain(speedup_curve.draw),
     "schedules": _plain(schedules.draw),
-    "anytime_inner_steps": _anytime(against="inner_steps"),
-    "anytime_gradient_equivalents": _anytime(against="gradient_equivalents"),
+    "anytime_inner_steps": _way("anytime_inner_steps", "inner_steps"),
+    "anytime_gradient_equivalents": _way("anytime_gradient_equivalents", "gradient_equivalents"),
     "anytime_val_loss": _anytime(metric="val_loss"),
     "anytime_val_loss_inner_steps": _anytime(metric="val_loss", against="inner_steps"),
     "anytime_val_loss_gradient_equivalents": _anytime(metric="val_loss", against="gradient_equivalents"),
@@ -84,7 +103,6 @@ FIGURES: dict[str, Draw] = {
     "cost": _plain(cost.draw),
     "ranks": _plain(ranks.draw),
     "profile": _plain(profiles.draw),
-    "duels": _plain(duels.draw),
     "greediness_schedules": _plain(greediness_schedules.draw),
     "greediness_loss": _plain(greediness_loss.draw),
     "noise_steps": _plain(noise_steps.draw),
@@ -99,7 +117,9 @@ FIGURES: dict[str, Draw] = {
 
 REFERENCE = "fds"
 ELSEWHERE = "choose another folder: hpobench figures DIR --out FOLDER"
-_COMPARED: dict[str, Callable[..., Figure]] = {"speedup": speedup.draw, "speedup_curve": speedup_curve.draw}
+_COMPARED: dict[str, Callable[..., Figure]] = {
+    "effects": effects.draw, "speedup": speedup.draw, "speedup_curve": speedup_curve.draw,
+}  # fmt: skip
 """Figures that compare the other methods with one of them, the reference."""
 
 

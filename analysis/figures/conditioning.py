@@ -17,7 +17,7 @@ from .saving import Figure
 from .style import Page, grid_shape, label_outer, page_of, panels
 
 BOUND = 30.0  # growth from which on one in single precision is ill conditioned
-X, Y = "outer step", "growth of a difference"
+X, Y = "outer step (number)", "growth of a difference (ratio)"
 
 
 def draw(reports: pd.DataFrame, runs: pd.DataFrame, style: str = "paper") -> Figure:

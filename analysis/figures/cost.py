@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.collections import PolyCollection
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ..looks import Looks
 from ..stats.costs import spent
 from ..stats.frames import NoAnswer
 from . import captions
+from .dots import name_rows, stripes
 from .saving import Figure
 from .style import Page, page_of, panels, plain_log, short
 
@@ -31,7 +31,7 @@ QUANTITIES = {
     "seconds": Quantity("clock", "s"),
     "inner_steps": Quantity("inner steps", "steps"),
     "gradient_equivalents": Quantity("gradients", "equivalents"),
-    "products": Quantity("products", "Hessian-vector"),
+    "products": Quantity("products", "number"),
     "equivalents_per_second": Quantity("pace", "equivalents / s"),
     "training_share": Quantity("training", "% of clock", 100.0),
     "memory_bytes": Quantity("memory", "MB", 1e-6),
@@ -53,44 +53,41 @@ def draw(reports: pd.DataFrame, runs: pd.DataFrame, style: str = "paper") -> Fig
         p: [m for m in order if ((table["problem"] == p) & (table["method"] == m)).any()] for p in problems
     }
     with page_of(style) as page:
-        bars = [len(methods) + 0.8 for methods in here.values()]
-        height = page.panel * (0.075 * sum(bars) + 0.25 * len(problems) + 0.1)
-        canvas, axes = panels(
-            len(problems), len(names), page.width * 1.35, height, height_ratios=bars, sharey="row"
-        )
-        for row, problem in zip(axes, problems, strict=True):
-            for ax, name in zip(row, names, strict=True):
+        lines = -(-len(names) // ACROSS)
+        bars = [len(here[p]) + 0.8 for p in problems for _ in range(lines)]
+        height = page.panel * (0.068 * sum(bars) + 0.27 * len(bars) + 0.05)
+        columns = min(len(names), ACROSS)
+        canvas, axes = panels(len(bars), columns, page.width, height, height_ratios=bars, sharey="row")
+        for i, row in enumerate(axes):
+            problem, part = problems[i // lines], names[(i % lines) * ACROSS : (i % lines + 1) * ACROSS]
+            for ax, name in zip(row, part, strict=False):
                 own = table[(table["problem"] == problem) & (table["quantity"] == name)]
                 _panel(ax, own.set_index("method"), here[problem], looks, QUANTITIES[name], page)
-                if problem == problems[-1]:
-                    ax.set_xlabel(QUANTITIES[name].unit)
-            for ax, name in zip(row, names, strict=True):
+                ax.set_xlabel(f"({QUANTITIES[name].unit})")
                 head = QUANTITIES[name].title
-                ax.set_title(f"{problem}\n{head}" if ax is row[0] else head, loc="left")
+                ax.set_title(f"{problem}\n{head}" if ax is row[0] and i % lines == 0 else head, loc="left")
+            for ax in row[len(part) :]:
+                ax.set_axis_off()
     return Figure("cost", canvas, table, _caption(table, runs))
+
+
+ACROSS = 4
+"""Panels beside each other, so that texts keep their size on a page."""
 
 
 def _panel(
     ax: Axes, own: pd.DataFrame, methods: list[str], looks: Looks, quantity: Quantity, page: Page
 ) -> None:
     """One quantity on one problem, the first method on top."""
-    # Stripes, to read across the panels.
-    stripes = [[(0, y - 0.5), (1, y - 0.5), (1, y + 0.5), (0, y + 0.5)] for y in range(0, len(methods), 2)]
-    across = ax.get_yaxis_transform()
-    ax.add_collection(
-        PolyCollection(stripes, color="#F3F3F3", zorder=0, linewidth=0, transform=across), autolim=False
-    )
+    stripes(ax, len(methods))
     for y, method in enumerate(methods):
         if method not in own.index:
             continue
         kind = looks[method]
         middle, low, high = (quantity.scale * float(own.loc[method, c]) for c in ("median", "low", "high"))  # type: ignore[arg-type]
         ax.plot([low, high], [y, y], color=kind.color, linewidth=page.line)
-        ax.plot(middle, y, marker=kind.marker, color=kind.color, linestyle="", gid=f"spent:{method}")
-    ax.set_yticks(range(len(methods)), [looks.label(m) for m in methods])
-    ax.set_ylim(len(methods) - 0.5, -0.5)
-    ax.tick_params(axis="y", length=0)
-    ax.grid(axis="y", visible=False)
+        ax.plot(middle, y, marker="o", color=kind.color, linestyle="", clip_on=False, gid=f"spent:{method}")
+    name_rows(ax, [looks.label(m) for m in methods])
     values = quantity.scale * own[["low", "high"]].to_numpy(np.float64)
     positive = values[values > 0]
     if len(positive) and positive.max() > 30 * positive.min():

@@ -1,4 +1,4 @@
-"""The schedules that gradient-based methods end with, beside those of the best method of any kind."""
+"""The schedules that gradient-based methods end with, beside that of the best method of any kind."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from ..looks import BLACK, Looks
-from ..stats.greediness import KINDS, median_schedules
+from ..stats.greediness import KINDS, typical_schedules
 from ..stats.schedules import final_schedules
 from . import captions
 from .captions import kinds_named
@@ -21,7 +21,7 @@ from .style import Page, page_of, panels
 
 def draw(reports: pd.DataFrame, runs: pd.DataFrame, style: str = "paper") -> Figure:
     """The schedules that gradient-based methods end with beside the best of any: a row a problem."""
-    table, looks = median_schedules(reports, runs), Looks.of(runs)
+    table, looks = typical_schedules(reports, runs), Looks.of(runs)
     problems, names = list(table["problem"].unique()), list(table["hyperparameter"].unique())
     methods = [
         m for kind in reversed(KINDS) for m in dict.fromkeys(table.loc[table["kind"] == kind, "method"])
@@ -37,7 +37,7 @@ def draw(reports: pd.DataFrame, runs: pd.DataFrame, style: str = "paper") -> Fig
                 schedule_axes(ax, name)
             row[0].set_title(problem, loc="left")
         for ax in axes[-1]:
-            ax.set_xlabel("inner step / horizon")
+            ax.set_xlabel("part of the training\n(share of its steps)")
         best = Line2D([], [], label="best of all methods", **_wide(page))
         legend_below(canvas, [best, *method_handles(methods, looks, page, markers=False)], columns=3)
     shown = final_schedules(reports, runs)
@@ -45,21 +45,25 @@ def draw(reports: pd.DataFrame, runs: pd.DataFrame, style: str = "paper") -> Fig
 
 
 def _panel(ax: Axes, table: pd.DataFrame, looks: Looks, page: Page) -> None:
-    for (method, kind), own in table.groupby(["method", "kind"], sort=False):
-        line = looks[str(method)].line() | {"linewidth": page.line}
+    drawn = list(table.groupby(["method", "kind"], sort=False))
+    # Methods may have ended with one schedule: each line is thinner than those below it, and FDS the last.
+    drawn.sort(key=lambda item: (item[0][1] != "best", item[0][0] == "fds"))
+    for i, ((method, kind), own) in enumerate(drawn):
+        line = looks[str(method)].line() | {"linewidth": page.line * (2.4 - 1.5 * i / max(len(drawn) - 1, 1))}
         stairs(ax, own, **(_wide(page) if kind == "best" else line))
 
 
 def _wide(page: Page) -> dict[str, Any]:
-    return {"color": BLACK, "alpha": 0.35, "linewidth": page.line * 3}
+    return {"color": BLACK, "alpha": 0.2, "linewidth": page.line * 5}
 
 
 def _caption(table: pd.DataFrame, shown: pd.DataFrame, looks: Looks) -> str:
     best = table[table["kind"] == "best"].drop_duplicates("problem")
     named = ", ".join(f"{looks.label(row.method)} on {row.problem}" for row in best.itertuples())
     words = (
-        "The schedule that each gradient-based method ended with and the referee trained again: median over "
-        f"n = {captions.span(table['seeds'])} seeds of each window's value.{kinds_named(table, looks)} Wide "
+        "The schedule that each gradient-based method ended with and the referee trained again: of the run "
+        "whose final test accuracy is the middle one (the lower of two) of "
+        f"n = {captions.span(table['seeds'])} seeds, so that it is one that was run.{kinds_named(table, looks)} Wide "
         f"grey: the method with the best median final test accuracy over seeds, {named}."
     )
     there = table[["problem", "method"]].drop_duplicates()

@@ -1,70 +1,16 @@
-"""How methods and problems are spread over panels, and the legends that go with it."""
+"""Legends: one entry a method, below the panels, where they hide no data."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-
 import matplotlib as mpl
+import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 
 from ..looks import Look, Looks
-from .style import Page, grid_shape
-
-CROWD = 8
-"""Of more methods than these every kind has a panel of its own."""
-
-
-@dataclass(frozen=True)
-class Panel:
-    """What one of several like panels shows: these methods in colour, the others of the problem in grey."""
-
-    problem: str
-    methods: list[str]
-    title: str
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How methods and problems are spread over panels.
-
-    One panel a problem; with more than ``CROWD`` methods one a problem and kind of method, so that lines can
-    be followed. ``kinds`` is None unless they are spread.
-    """
-
-    panels: list[Panel]
-    rows: int
-    columns: int
-    kinds: dict[str, list[str]] | None
-
-    @property
-    def wide(self) -> float:
-        """The page's width, over the usual one."""
-        return 1.35 if self.kinds and self.columns > 3 else 1.0
-
-    @property
-    def tall(self) -> float:
-        """A panel's height, over the usual one."""
-        return 0.72 if self.kinds else 1.15 if self.columns < 3 else 0.9
-
-
-def plan(problems: Sequence[str], methods: Sequence[str], looks: Looks) -> Plan:
-    """Panels for these problems and methods, in their order."""
-    if len(methods) <= CROWD:
-        rows, columns = grid_shape(len(problems))
-        return Plan([Panel(p, list(methods), p) for p in problems], rows, columns, None)
-    spread = looks.kinds(methods)
-    rows, columns = grid_shape(len(spread)) if len(problems) == 1 else (len(problems), len(spread))
-    panels = []
-    for i, problem in enumerate(problems):
-        for j, (kind, members) in enumerate(spread.items()):
-            # Kinds stand over the columns once; a problem's name over its row, where it has room.
-            words = [problem] if j == 0 and problem else []
-            words += [kind] if i == 0 else []
-            panels.append(Panel(problem, members, "\n".join(words)))
-    return Plan(panels, rows, columns, spread)
+from .style import GREY_LINE, Page
 
 
 def handle(kind: Look, sizes: Page, marker: bool = True) -> Artist:
@@ -96,21 +42,15 @@ def legend_below(canvas: Canvas, handles: Sequence[Artist], columns: int = 4) ->
     canvas.legend(handles=list(handles), loc="outside lower center", ncols=columns)
 
 
-def legend_of(
-    canvas: Canvas, made: Plan, methods: Sequence[str], looks: Looks, sizes: Page, markers: bool = True
-) -> None:
-    """The legend of a figure laid out by ``plan``: a column a kind, where they fit beside each other."""
-    if made.kinds is None:
-        legend_below(canvas, method_handles(methods, looks, sizes, markers))
-        return
-    columns = [method_handles(members, looks, sizes, markers) for members in made.kinds.values()]
-    font = float(mpl.rcParams["legend.fontsize"])
-    longest = [max(len(str(h.get_label())) for h in column) for column in columns]
-    if sum(0.62 * n + 5 for n in longest) * font > 72 * canvas.get_figwidth():
-        legend_below(canvas, [handle for column in columns for handle in column])
-        return
-    rows = max(map(len, columns))
-    filled = [column + [Line2D([], [], linestyle="", label="")] * (rows - len(column)) for column in columns]
-    canvas.set_figheight(canvas.get_figheight() + max(rows - 2, 0) * 1.5 * font / 72)
-    blank = [handle for column in filled for handle in column]
-    canvas.legend(blank, [str(h.get_label()) for h in blank], loc="outside lower center", ncols=len(columns))
+def rest_handle(
+    table: pd.DataFrame, coloured: Sequence[str], floors: Sequence[str], sizes: Page
+) -> list[Artist]:
+    """Legend entries of what has no colour of its own: the other methods in grey, and the level of the floor."""
+    others = set(table["method"]) - set(coloured)
+    found: list[Artist] = []
+    if others - set(floors):
+        found.append(Line2D([], [], label="other methods", color=GREY_LINE, linewidth=sizes.line * 0.6))
+    if others & set(floors):
+        found.append(Line2D([], [], label="best without a search", color="#5A5A5A", linestyle=(0, (5, 2)),
+                            linewidth=sizes.line * 0.8))  # fmt: skip
+    return found

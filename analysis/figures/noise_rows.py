@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ..looks import BLUE, PURPLE, VERMILION, Look
+from ..looks import BLUE, VERMILION, Look
 from ..stats.frames import CELL, has_hypergradient, settled
 from ..stats.noise_samples import Sample, Windows, samples, windows_of
 from . import captions
@@ -16,9 +17,9 @@ from .saving import Figure
 from .style import Page, page_of, panels
 
 LOOKS = {
-    "not shared": Look("not greedy, not shared", PURPLE, "", "--"),
+    "not shared": Look("not greedy, not shared", "#6B6B6B", "", "-"),
     "shared": Look("not greedy, shared", VERMILION, "", "-"),
-    "greedy": Look("greedy", BLUE, "", ":"),
+    "greedy": Look("greedy", BLUE, "", "--"),
 }
 
 DrawRow = Callable[[Sequence[Axes], Sample, Windows, Page], tuple[pd.DataFrame, str]]
@@ -33,13 +34,23 @@ def draw_rows(
     columns: int,
     draw_row: DrawRow,
     looks: list[Look],
+    down: bool = False,
+    **keywords: Any,
 ) -> Figure:
-    """One row of panels a problem; the caption has what holds for all, then what for each."""
+    """One row of panels a problem; the caption has what holds for all, then what for each.
+
+    ``down`` puts the panels of a problem below each other, on one axis of steps; ``keywords`` are ``panels``'.
+    """
     found = samples(reports)
     tables, words = [], []
     with page_of(style) as page:
-        height = page.panel * (1.1 * len(found) + 0.35)
-        canvas, axes = panels(len(found), columns, page.width, height)
+        if down:
+            height = page.panel * (0.8 * columns * len(found) + 0.4)
+            canvas, each = panels(columns * len(found), 1, page.width, height, sharex="col", **keywords)
+            axes = [[ax for (ax,) in each[i * columns : (i + 1) * columns]] for i in range(len(found))]
+        else:
+            height = page.panel * (1.2 * len(found) + 0.35)
+            canvas, axes = panels(len(found), columns, page.width, height, **keywords)
         for row, sample in zip(axes, found, strict=True):
             table, said = draw_row(row, sample, windows_of(sample), page)
             tables.append(table)

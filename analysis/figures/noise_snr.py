@@ -41,8 +41,8 @@ def _snr_panel(row: Sequence[Axes], sample: Sample, windows: Windows, page: Page
     ax.set_ylim(bottom=max(ax.get_ylim()[0], known / 20))  # how near to zero says nothing any more
     ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
     ax.yaxis.set_minor_formatter(NullFormatter())
-    ax.set_xlabel(sample.step_name)
-    ax.set_ylabel("|mean| / standard deviation")
+    ax.set_xlabel(f"{sample.step_name} (number)")
+    ax.set_ylabel("|mean| / standard deviation (ratio)")
     ax.set_xlim(0, sample.steps)
     medians = table.groupby("series", sort=False)["signal_to_noise"].median()
     said = ", ".join(f"{LOOKS[str(name)].label} {value:.2g}" for name, value in medians.items())

@@ -55,7 +55,7 @@ def draw(reports: pd.DataFrame, runs: pd.DataFrame, method: str, style: str = "p
             block[0][0].set_title(f"{problem}, seed {here['seed'].iloc[0]}", loc="left")
         bar = canvas.colorbar(shade, ax=[ax for row in axes for ax in row], aspect=40, pad=0.02)
         bar.ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))
-        bar.set_label("outer step")
+        bar.set_label("outer step (number)")
         if signed:
             legend_below(canvas, _sign_handles())
     return Figure(f"schedules_{method}", canvas, table, _caption(looks.label(method), signed, stepped, runs))
@@ -64,11 +64,13 @@ def draw(reports: pd.DataFrame, runs: pd.DataFrame, method: str, style: str = "p
 def _labels(block: list[list[Axes]], signed: bool, stepped: bool) -> None:
     """Labels of one problem's panels, where they do not repeat each other."""
     if signed:
-        block[1][0].set_ylabel("outer step")
+        block[1][0].set_ylabel("outer step\n(number)")
     if stepped:
-        block[-1][0].set_ylabel("step size")
-        block[-1][(len(block[0]) - 1) // 2].set_xlabel("outer step")
-    block[-2 if stepped else -1][(len(block[0]) - 1) // 2].set_xlabel("inner step / horizon")
+        block[-1][0].set_ylabel("step size\n(value)")
+        block[-1][(len(block[0]) - 1) // 2].set_xlabel("outer step (number)")
+    block[-2 if stepped else -1][(len(block[0]) - 1) // 2].set_xlabel(
+        "part of the training (share of its steps)"
+    )
 
 
 def _panels(

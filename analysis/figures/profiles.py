@@ -7,13 +7,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from ..looks import Looks
+from ..looks import REST, Looks
 from ..stats.frames import NoAnswer, seed_counts
 from ..stats.profiles import WIDEST, profile, scores, times
+from ..stats.way import chosen
 from . import captions
-from .layout import legend_of, plan
+from .ends import End, label_ends, panels_with_names
 from .saving import Figure
-from .style import Page, in_grey, label_outer, page_of, panels, share_scale
+from .style import Page, in_grey, page_of
 
 
 def draw(reports: pd.DataFrame, runs: pd.DataFrame, style: str = "paper") -> Figure:
@@ -23,20 +24,21 @@ def draw(reports: pd.DataFrame, runs: pd.DataFrame, style: str = "paper") -> Fig
         raise NoAnswer("a profile needs two methods, and one run that reaches a target of its problem")
     data = profile(table)
     last = data.groupby("method", sort=False)["share"].last().sort_values(ascending=False, kind="stable")
-    right = float(data["factor"].max()) * 1.3
+    right = float(data["factor"].max()) * 1.15
     methods = [str(m) for m in last.index]
-    made = plan([""], methods, looks)
+    coloured = [m for m in chosen(reports, runs, looks.kind_of) if m in methods]
+    ends = [
+        End(float(last[m]), looks.label(m), looks[m].color if m in coloured else REST, m in coloured)
+        for m in [*coloured, *(m for m in methods if m not in coloured)]
+    ]
     with page_of(style) as page:
-        height = page.panel * (1.3 if made.kinds is None else made.tall * made.rows)
-        canvas, axes = panels(made.rows, made.columns, page.width * made.wide, height)
-        for ax, panel in zip((ax for row in axes for ax in row), made.panels, strict=False):
-            _panel(ax, data, methods, panel.methods, looks, right, page)
-            ax.set_title(panel.title if made.kinds else "", loc="left")
-        x, y = "time over that of the fastest method", "share of problems, targets and seeds"
-        if made.kinds:
-            share_scale(axes)
-        label_outer(axes, len(made.panels), x, y)
-        legend_of(canvas, made, methods, looks, page)
+        canvas, axes = panels_with_names(1, 1, page, page.panel * 1.4, [end.text for end in ends])
+        ax = axes[0][0]
+        _panel(ax, data, methods, coloured, looks, right, page)
+        ax.set_title("How often each method is among the soonest, within a factor", loc="left")
+        ax.set_xlabel("time over that of the fastest method (times)")
+        ax.set_ylabel("targets reached by then (%)")
+        unnamed = label_ends(canvas, ax, ends, page)
     caption = (
         f"Share of the {data['instances'].iloc[0]} instances (problem, target and seed; "
         f"{captions.seeds(seed_counts(runs))} a method and problem) on which a method reached the target "
@@ -44,6 +46,8 @@ def draw(reports: pd.DataFrame, runs: pd.DataFrame, style: str = "paper") -> Fig
         "the count. "
         f"{_scores(table, looks)} {captions.curve(reports)}"
     )
+    if unnamed:
+        caption += f" Grey, without room for a name: {', '.join(unnamed)}."
     words = [caption, *captions.protocol_and_rest(runs)]
     return Figure("profile", canvas, data, " ".join(words))
 
@@ -71,19 +75,18 @@ def _panel(
     right: float,
     page: Page,
 ) -> None:
-    """Steps of the shown methods over those of the others, in grey."""
+    """Steps of the methods in colour, the first on top, over those of the others in grey."""
     curves = {}
     for method in methods:
         own = data[data["method"] == method]
         curves[method] = [*own["factor"], right], [*own["share"], own["share"].iloc[-1]]
     in_grey(ax, [curve for method, curve in curves.items() if method not in shown], page)
-    for method in shown:
-        kind = looks[method]
-        ax.plot(*curves[method], drawstyle="steps-post", marker=kind.marker, markevery=(0.0, 0.25),
-                gid=method, **kind.line())  # fmt: skip
+    for method in reversed(shown):
+        ax.plot(*curves[method], drawstyle="steps-post", gid=method, **looks[method].line())
     ax.set_xscale("log")
-    ax.set_xlim(1, right)
-    ax.set_ylim(-0.04, 1.04)
-    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if right < 30 else (1,), numticks=6))
+    ax.set_xlim(1, max(right, 1.1))
+    ax.set_ylim(-0.03, 1.03)
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:.0f}"))
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if right < 300 else (1,), numticks=9))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}x"))
     ax.xaxis.set_minor_formatter(NullFormatter())

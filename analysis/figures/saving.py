@@ -13,13 +13,11 @@ from typing import Any
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure as Canvas
-from matplotlib.text import Text
 
 from hpobench_fds.errors import InputError
 from hpobench_fds.records.safe_files import write_atomic
 
-# What matplotlib itself writes at a logarithmic axis.
-_OF_AN_AXIS = re.compile(r"\$\\mathdefault\{([-0-9.^{}\u2212]|\\times)*\}\$")
+from .style import literal_dollars
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,11 +30,7 @@ class Figure:
     caption: str
 
     def __post_init__(self) -> None:
-        for text in self.figure.findobj(Text):
-            assert isinstance(text, Text)
-            # A name may hold two dollars, between which matplotlib would read mathematics.
-            if "$" in text.get_text() and not _OF_AN_AXIS.fullmatch(text.get_text()):
-                text.set_parse_math(False)
+        literal_dollars(self.figure)
 
     def _repr_png_(self) -> bytes:
         """What a notebook shows."""

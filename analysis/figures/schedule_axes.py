@@ -18,10 +18,15 @@ def stairs(ax: Axes, own: pd.DataFrame, **line: Any) -> None:
     ax.stairs(own["value"].to_numpy(np.float64), edges, baseline=None, **line)
 
 
+def value_axis(name: str) -> str:
+    """How the axis of a hyperparameter's values is named."""
+    return f"{NAMES.get(name, name)} (value)"
+
+
 def schedule_axes(ax: Axes, name: str) -> None:
     """Axes of one hyperparameter over the horizon."""
     ax.set_xlim(0, 1)
     ax.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
     ax.yaxis.set_major_locator(MaxNLocator(4))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:.3g}"))
-    ax.set_ylabel(NAMES.get(name, name))
+    ax.set_ylabel(value_axis(name))

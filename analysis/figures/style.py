@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure as Canvas
+from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from hpobench_fds.errors import InputError
@@ -76,24 +78,33 @@ def panels(
     rows: int, columns: int, width: float, height: float, **keywords: Any
 ) -> tuple[Canvas, list[list[Axes]]]:
     """A figure without pyplot's global state, and its axes as rows of columns."""
+    canvas = bare(width, height)
+    return canvas, canvas.subplots(rows, columns, squeeze=False, **keywords).tolist()
+
+
+def bare(width: float, height: float) -> Canvas:
+    """A figure without axes and without pyplot's global state."""
     canvas = Canvas(figsize=(width, height))
     FigureCanvasAgg(canvas)
-    return canvas, canvas.subplots(rows, columns, squeeze=False, **keywords).tolist()
+    return canvas
+
+
+# What matplotlib itself writes at a logarithmic axis.
+_OF_AN_AXIS = re.compile(r"\$\\mathdefault\{([-0-9.^{}\u2212]|\\times)*\}\$")
+
+
+def literal_dollars(canvas: Canvas) -> None:
+    """A name may hold two dollars, between which matplotlib would read mathematics: it shall not."""
+    for text in canvas.findobj(Text):
+        assert isinstance(text, Text)
+        if "$" in text.get_text() and not _OF_AN_AXIS.fullmatch(text.get_text()):
+            text.set_parse_math(False)
 
 
 def grid_shape(count: int, widest: int = 3) -> tuple[int, int]:
     """Rows and columns for ``count`` small multiples, at most ``widest`` beside each other."""
     columns = min(count, 2 if count == 4 else widest)
     return -(-count // columns), columns
-
-
-def share_scale(axes: list[list[Axes]]) -> None:
-    """Ticks of panels whose limits are the same along each row: numbers at the left alone, none minor."""
-    for row in axes:
-        for ax in row:
-            ax.minorticks_off()
-        for ax in row[1:]:
-            ax.tick_params(axis="y", labelleft=False)
 
 
 def label_outer(axes: list[list[Axes]], used: int, x: str, y: str) -> None:
@@ -117,6 +128,10 @@ def label_outer(axes: list[list[Axes]], used: int, x: str, y: str) -> None:
     canvas.supylabel(y, fontsize=float(mpl.rcParams["axes.labelsize"]))
 
 
+GREY_LINE = "#BDBDBD"
+"""Of lines of methods that are not in colour."""
+
+
 def in_grey(ax: Axes, curves: Iterable[tuple[Any, Any]], sizes: Page, steps: bool = True) -> None:
     """The curves (x, y) of methods that have their colour in another panel."""
     lines = []
@@ -128,7 +143,7 @@ def in_grey(ax: Axes, curves: Iterable[tuple[Any, Any]], sizes: Page, steps: boo
     if not lines:
         return
     # One collection, not a line each: twenty methods on five problems are hundreds.
-    ax.add_collection(LineCollection(lines, colors="#D0D0D0", linewidths=sizes.line * 0.5, zorder=1.2))
+    ax.add_collection(LineCollection(lines, colors=GREY_LINE, linewidths=sizes.line * 0.6, zorder=1.2))
 
 
 def shade_steps(ax: Axes, x: Any, low: Any, high: Any, color: str) -> None:
@@ -141,7 +156,7 @@ def shade_steps(ax: Axes, x: Any, low: Any, high: Any, color: str) -> None:
     edge = np.repeat(x, 2)[1:]
     there, back = np.repeat(low, 2)[:-1], np.repeat(high, 2)[:-1]
     outline = np.column_stack([np.append(edge, edge[::-1]), np.append(there, back[::-1])])
-    ax.add_collection(PolyCollection([outline], color=color, alpha=0.18, linewidth=0))
+    ax.add_collection(PolyCollection([outline], color=color, alpha=0.11, linewidth=0))
 
 
 def plain_log(axis: Any, ticks: int) -> None:

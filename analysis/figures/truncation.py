@@ -79,8 +79,9 @@ def _line(ax: Axes, table: pd.DataFrame, kind: Look, page: Page) -> None:
 
 def _frame(ax: Axes, metric: str, table: pd.DataFrame) -> None:
     ax.set_xscale("log")
-    ax.set_xlabel("K / T")
+    ax.set_xlabel("last steps, K / T (share)")
     ax.set_title(METRICS[metric], loc="left")
+    ax.set_ylabel({"relative": "(ratio)", "cosine": "(from -1 to 1)", "signs": "(share)"}[metric])
     if metric == "relative":
         most = table.loc[table["metric"] == metric, "high"].max()
         if most > 3:  # linear where truncation lies, logarithmic where greedy ones do

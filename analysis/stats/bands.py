@@ -87,11 +87,11 @@ def bands(
     return pd.concat(pieces, ignore_index=True) if pieces else pd.DataFrame(columns=COLUMNS)
 
 
-HEADROOM = 10.0  # times the largest last loss: a schedule that nearly diverged must not hide the rest
+HEADROOM = 10.0  # times the last loss of the method in the middle: those that diverged must not hide the rest
 
 
 def largest_shown(table: pd.DataFrame, metric: str) -> float:
     """Up to which value one problem's medians are worth showing; accuracies have an end of their own."""
     if metric.endswith("metric"):
         return float("inf")
-    return HEADROOM * float(table.groupby("method")["median"].last().max())
+    return HEADROOM * float(table.groupby("method")["median"].last().median())

@@ -40,9 +40,9 @@ METRICS = {
     "regret": Metric("excess expected loss (regret)", False),
 }
 AXES = {
-    "seconds": "wall-clock of the method (s)",
-    "inner_steps": "inner steps",
-    "gradient_equivalents": "gradient evaluations or their equivalent",
+    "seconds": "the method's clock (s)",
+    "inner_steps": "inner steps (number)",
+    "gradient_equivalents": "gradients (equivalents)",
 }
 _BUDGET = {"seconds": "budget_seconds", "inner_steps": "budget_steps"}
 

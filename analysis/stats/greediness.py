@@ -51,13 +51,15 @@ def _gradient_based(accuracy: pd.DataFrame) -> pd.DataFrame:
     return own[both]
 
 
-def median_schedules(reports: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """Median over seeds of the schedules that were retrained, window by window.
+def typical_schedules(reports: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """Of each method the retrained schedule of its middle run: that with the (lower) median final accuracy.
+
+    Medians of each window's value over seeds would be a schedule that nobody ran.
 
     Returns
     -------
     problem, method, kind (of ``KINDS``, or "best": the method with the best median final test accuracy,
-    of any family), hyperparameter, window, start, end (fractions of the horizon), value, seeds.
+    of any family), hyperparameter, window, start, end (fractions of the horizon), value, seed, and over how many seeds.
 
     Raises NoAnswer where no problem has methods to be compared.
     """
@@ -70,9 +72,20 @@ def median_schedules(reports: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
         [pd.DataFrame(first, columns=["problem", "method"]).assign(kind="best"), kinds], ignore_index=True
     )
     table = long_form(final_schedules(reports, runs))
-    window = ["problem", "method", "hyperparameter", "window", "start", "end"]
-    medians = table.groupby(window, sort=False)["value"].agg(value="median", seeds="size").reset_index()
-    return wanted.merge(medians, on=["problem", "method"])
+    seeds = table.groupby(["problem", "method"])["seed"].transform("nunique")
+    own = table.assign(seeds=seeds).merge(_middle_runs(accuracy, table), on=["problem", "method", "seed"])
+    columns = ["problem", "method", "hyperparameter", "window", "start", "end", "value", "seed", "seeds"]
+    return wanted.merge(own[columns], on=["problem", "method"])
+
+
+def _middle_runs(accuracy: pd.DataFrame, schedules: pd.DataFrame) -> pd.DataFrame:
+    """problem, method, seed of the run with the (lower) median accuracy of those that have a schedule."""
+    there = schedules[["problem", "method", "seed"]].drop_duplicates()
+    own = accuracy.merge(there, on=["problem", "method", "seed"])
+    own = own.sort_values(["accuracy", "seed"], kind="stable")
+    groups = own.groupby(["problem", "method"], sort=False)
+    middle = groups.cumcount() == (groups["seed"].transform("size") - 1) // 2
+    return own.loc[middle, ["problem", "method", "seed"]]
 
 
 LOSS_COLUMNS = [

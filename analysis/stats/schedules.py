@@ -10,7 +10,7 @@ import pandas as pd
 
 from hpobench_fds.errors import InputError
 
-from .frames import CELL, has_hypergradient, numbers
+from .frames import CELL, complete, has_hypergradient, numbers
 
 LONG_COLUMNS = [
     "problem", "method", "seed", "report", "hyperparameter", "window", "start", "end", "value",
@@ -80,6 +80,19 @@ def final_schedules(reports: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     last = rest.groupby(CELL, sort=False).tail(1)
     both: pd.DataFrame = pd.concat([chosen.assign(recorded=True), last.assign(recorded=False)])
     return both.sort_values(CELL)
+
+
+def best_seeds(runs: pd.DataFrame) -> pd.DataFrame:
+    """problem, method, best_seed: of its complete runs the one whose incumbent has the best validation metric.
+
+    Without one, by validation loss; of equals the lowest seed.
+    """
+    done = complete(runs).sort_values("seed", kind="stable")
+    score = np.nan_to_num(numbers(done["incumbent_val_metric"]), nan=-np.inf)
+    loss = np.nan_to_num(numbers(done["incumbent_val_loss"]), nan=np.inf)
+    ordered = done.assign(score=-score, loss=loss).sort_values(["score", "loss"], kind="stable")
+    first = ordered.drop_duplicates(["problem", "method"])[["problem", "method", "seed"]]
+    return first.rename(columns={"seed": "best_seed"}).reset_index(drop=True)
 
 
 def gradient_methods(reports: pd.DataFrame) -> list[str]:

@@ -15,7 +15,7 @@ that a suite names, the highest. Figures have them all.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ import pandas as pd
 
 from hpobench_fds.metrics import ACCURACY, BITS, R_SQUARED
 
-from .curves import by_problem, curves_of, last_values
+from .curves import Curve, by_problem, curves_of, last_values
 from .frames import CELL, Floats, complete, numbers
 
 SHARES = (0.5, 0.8, 0.9, 0.95, 0.99)
@@ -60,17 +60,41 @@ def targets_of(reports: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
         if named:
             rows += [(problem, t, np.nan, np.nan, np.nan, t == max(named)) for t in named]
             continue
-        middles = [_low_median(last_values(curves)) for curves in methods.values()]
-        top = float(np.fmax.reduce(middles)) if middles else float("nan")
+        start, top = _way(reports[reports["problem"] == problem], runs, methods, guess[problem])
         if np.isnan(top):
             continue
-        start = _start(reports[reports["problem"] == problem], runs[runs["problem"] == problem])
-        start = guess[problem] if np.isnan(start) else max(start, guess[problem])
-        start = min(start, top)
         # Where nothing was better than the start there is one target, reached at once.
         shares = SHARES if top > start else (HEADLINE,)
         rows += [(problem, start + s * (top - start), s, start, top, s == HEADLINE) for s in shares]
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def ways(reports: pd.DataFrame, runs: pd.DataFrame) -> dict[str, tuple[float, float]]:
+    """(start, top) of every problem on which some complete run reported, whether or not its targets are named.
+
+    What a share of the way is a share of: ``(value - start) / (top - start)``.
+    """
+    runs = complete(runs)
+    guess = chance(runs)
+    found = {
+        problem: _way(reports[reports["problem"] == problem], runs, methods, guess[problem])
+        for problem, methods in by_problem(curves_of(reports, runs)).items()
+    }
+    return {problem: way for problem, way in found.items() if np.isfinite(way).all()}
+
+
+def _way(
+    reports: pd.DataFrame, runs: pd.DataFrame, methods: Mapping[str, list[Curve]], guess: float
+) -> tuple[float, float]:
+    """Start and top of one problem; a top that is NaN where no method has a median."""
+    middles = [_low_median(last_values(curves)) for curves in methods.values()]
+    top = float(np.fmax.reduce(middles)) if middles else float("nan")
+    if np.isnan(top):
+        return float("nan"), top
+    own = runs[runs["problem"].isin(reports["problem"])]
+    start = _start(reports, own)
+    start = guess if np.isnan(start) else max(start, guess)
+    return min(start, top), top
 
 
 def headline(targets: pd.DataFrame, problem: str) -> dict[str, Any] | None:

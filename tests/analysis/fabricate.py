@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 
 from hpobench_fds.records.schema import (
     APPEARANCE,
@@ -24,16 +26,37 @@ from hpobench_fds.records.searched import searched
 
 Point = tuple[float, float]  # seconds, test accuracy
 FAMILIES = {
-    **dict.fromkeys(("fds", "reverse", "reverse_sharing", "truncated_reverse", "implicit"), "gradient"),
+    **dict.fromkeys(
+        ("fds", "reverse", "reverse_sharing", "truncated_reverse", "sliding_reverse", "implicit"), "gradient"
+    ),
+    "forward_gradient": "gradient",
     **dict.fromkeys(("hd", "rtho", "marthe", "one_pass"), "gradient"),
     **dict.fromkeys(("default", "cosine", "one_cycle", "grid"), "baseline"),
+    **dict.fromkeys(
+        ("schedule_free_sgd", "schedule_free_adamw", "prodigy", "dadapt_sgd", "dadapt_adam"), "baseline"
+    ),
 }
 TRAITS_OF: dict[str, dict[str, bool]] = {
     **{method: {"exact": True} for method in ("fds", "reverse", "reverse_sharing")},
     **{method: {"greedy": True} for method in ("hd", "rtho", "marthe", "one_pass")},
     "truncated_reverse": {"truncated": True},
-    **{method: {"multi_fidelity": True} for method in ("hyperband", "asha", "bohb", "pbt")},
-    **{method: {"searches": False} for method in ("default", "cosine", "one_cycle")},
+    **{
+        method: {"multi_fidelity": True}
+        for method in ("hyperband", "asha", "bohb", "dehb", "priorband", "pbt", "pb2")
+    },
+    **{
+        method: {"searches": False}
+        for method in (
+            "default",
+            "cosine",
+            "one_cycle",
+            "schedule_free_sgd",
+            "schedule_free_adamw",
+            "prodigy",
+            "dadapt_sgd",
+            "dadapt_adam",
+        )
+    },
 }
 """What the built-in methods' classes say of themselves, as far as it is not the default."""
 
@@ -169,7 +192,7 @@ def make_study() -> Results:
 def shown_texts(figure: Figure) -> list[Text]:
     """Every text that a figure shows; ticks beyond the limits of their axis have one that it does not."""
     figure.draw_without_rendering()
-    found: list[Text] = [*figure.texts]
+    found: list[Text] = [*figure.texts, *(text for part in figure.subfigs for text in part.texts)]
     found += [text for legend in figure.legends for text in legend.get_texts()]
     for ax in figure.axes:
         found += ax.texts
@@ -177,23 +200,67 @@ def shown_texts(figure: Figure) -> list[Text]:
             continue
         found += [ax.title, ax._left_title, ax._right_title, ax.xaxis.label, ax.yaxis.label]
         for axis in (ax.xaxis, ax.yaxis):
-            low, high = sorted(axis.get_view_interval())
-            ticks = [*axis.get_major_ticks(), *axis.get_minor_ticks()]
-            found += [t.label1 for t in ticks if t.label1.get_visible() and low <= t.get_loc() <= high]
-    return [text for text in found if text.get_text() and text.get_visible()]
+            found += tick_texts(axis)
+    return [text for text in found if text.get_text().strip() and text.get_visible()]
+
+
+def tick_texts(axis: Axis) -> list[Text]:
+    """The texts at an axis' ticks that are seen."""
+    low, high = sorted(axis.get_view_interval())
+    ticks = [*axis.get_major_ticks(), *axis.get_minor_ticks()]
+    shown = [t.label1 for t in ticks if t.label1.get_visible() and low <= t.get_loc() <= high]
+    return [text for text in shown if text.get_text().strip()]
+
+
+def box_of(text: Text) -> Bbox:
+    """Where a text stands, without the arrow that an annotation may have."""
+    return Text.get_window_extent(text)
 
 
 def assert_legible(figure: Figure) -> None:
     """No text overlaps another or leaves the page."""
     texts = shown_texts(figure)
     assert texts
-    boxes = [text.get_window_extent() for text in texts]
+    boxes = [box_of(text) for text in texts]
     page = figure.bbox.padded(1)
     for i, (box, text) in enumerate(zip(boxes, texts, strict=True)):
         inside = page.contains(*box.min) and page.contains(*box.max)
         assert inside, f"{text.get_text()!r} leaves the page"
         hidden = [texts[j].get_text() for j in range(i) if box.overlaps(boxes[j])]
         assert not hidden, f"{text.get_text()!r} overlaps {hidden}"
+
+
+PAGE = 5.5  # inches of a page's text
+SMALLEST = 7.0  # points
+
+
+def assert_readable(figure: Figure) -> None:
+    """The smallest text has 7 points or more where the figure is as wide as a page."""
+    shrunk = min(1.0, PAGE / figure.get_figwidth())
+    small = {
+        t.get_text(): t.get_fontsize()
+        for t in shown_texts(figure)
+        if t.get_fontsize() * shrunk < SMALLEST - 1e-6
+    }
+    assert not small, f"too small on a page: {small}"
+
+
+def assert_units(figure: Figure) -> None:
+    """Every axis with numbers has a label, its own or one that it shares, and every label a unit in brackets."""
+    shared = [text.get_text() for part in (figure, *figure.subfigs) for text in part.texts]
+    axes = [ax for ax in figure.axes if ax.axison and ax.get_label() != "<colorbar>"]
+    for side in ("x", "y"):
+        labels = [label for ax in axes if (label := getattr(ax, f"get_{side}label")())]
+        for label in labels:
+            assert "(" in label, f"no unit: {label!r}"
+        if any(_numbers(getattr(ax, f"{side}axis")) for ax in axes):
+            assert labels or any("(" in text for text in shared), f"no {side} axis has a label"
+
+
+def _numbers(axis: Axis) -> bool:
+    return any(
+        text.get_text().strip().replace("\u2212", "-")[:1] in "-0123456789$" for text in tick_texts(axis)
+    )
 
 
 # ---- on disk ------------------------------------------------------------------------------------------

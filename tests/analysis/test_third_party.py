@@ -32,15 +32,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_folder(made, tmp_path_factory.mktemp("third") / "out")
 
 
-def test_it_is_drawn_among_the_greedy_methods(folder: Path) -> None:
+def test_it_is_drawn_in_its_colour_as_the_best_greedy_method(folder: Path) -> None:
     loaded = loading.load(folder)
     drawn = FIGURES["anytime"](loaded.reports, loaded.runs, "paper")
-    titles = {ax.get_title(loc="left").split("\n")[-1]: ax for ax in drawn.figure.axes if ax.axison}
-    (line,) = [one for one in titles["greedy"].lines if one.get_gid() == "median:mine"]
-    assert (line.get_color(), line.get_marker(), line.get_label()) == (COLOR, "<", LABEL)
-    legend = [text.get_text() for text in drawn.figure.legends[0].get_texts()]
-    assert LABEL in legend
-    assert "mine" not in legend
+    last = drawn.figure.axes[-1]
+    (line,) = [one for one in last.lines if one.get_gid() == "median:mine"]
+    assert (line.get_color(), line.get_label()) == (COLOR, LABEL)
+    names = [text.get_text() for text in last.texts]
+    assert LABEL in names
+    assert "mine" not in names
 
 
 def test_it_stands_in_the_figures_of_greediness(folder: Path) -> None:

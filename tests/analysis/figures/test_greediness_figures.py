@@ -42,7 +42,9 @@ def test_the_dots_are_in_points_filled_for_greedy_methods(made: Results) -> None
 
 def test_one_panel_a_hyperparameter(made: Results) -> None:
     drawn = greediness_schedules.draw(*made.both)
-    assert [ax.get_ylabel() for ax in drawn.figure.axes] == ["learning rate", "momentum", "weight decay"]
+    assert [ax.get_ylabel() for ax in drawn.figure.axes] == [
+        "learning rate (value)", "momentum (value)", "weight decay (value)",
+    ]  # fmt: skip
     assert [len(ax.patches) for ax in drawn.figure.axes] == [5, 5, 5]
     words = [t.get_text() for t in drawn.figure.legends[0].get_texts()]
     assert words[0] == "best of all methods"

@@ -30,13 +30,37 @@ def test_the_schedule_that_the_record_names_is_shown_not_the_incumbent(results: 
     assert "last incumbent" not in drawn.caption
 
 
-def test_one_panel_a_hyperparameter_and_one_line_a_seed(study: Results) -> None:
+def test_one_panel_a_method_and_one_line_a_seed_the_best_of_them_bold(study: Results) -> None:
     drawn = schedules.draw(*study.both)
-    assert len(drawn.figure.axes) == 6
-    assert [ax.get_ylabel() for ax in drawn.figure.axes[:3]] == ["learning rate", "momentum", "weight decay"]
-    assert [len(ax.patches) for ax in drawn.figure.axes] == [29, 29, 29, 30, 30, 30]  # one failed on digits
-    labels = [t.get_text() for t in drawn.figure.legends[0].get_texts()]
-    assert labels == ["FDS", "HD (greedy)", "BOHB", "TPE", "Random search", "Default"]
+    panels = {
+        (part.texts[-1].get_text(), ax.get_title(loc="left")): ax
+        for part in drawn.figure.subfigs for ax in part.axes if ax.get_title(loc="left")
+    }  # fmt: skip
+    methods = ["FDS", "BOHB", "HD (greedy)", "TPE", "Random search"]  # one that searches nothing has none
+    assert sorted(panels) == sorted((p, m) for p in ("digits", "fashion") for m in methods)
+    for (problem, method), ax in panels.items():
+        lines = [str(patch.get_gid()).split(":")[0] for patch in ax.patches]
+        seeds = 4 if (problem, method) == ("digits", "TPE") else 5  # one failed
+        assert sorted(lines) == ["bold", *["thin"] * (seeds - 1)]
+    best = drawn.data[drawn.data["bold"]].groupby(["problem", "method"])["seed"].nunique()
+    assert (best == 1).all()
+
+
+def test_values_that_hold_are_dots_a_seed(study: Results) -> None:
+    drawn = schedules.draw(*study.both)
+    dots = [ax for part in drawn.figure.subfigs for ax in part.axes if "momentum" in ax.get_xlabel()]
+    assert len(dots) == 2
+    fds = [line for line in dots[0].lines if line.get_gid() == "value:fds"]
+    assert sorted(len(line.get_xdata()) for line in fds) == [1, 4]
+
+
+def test_the_cosine_that_was_run_stands_beside(study: Results) -> None:
+    study.add("cosine", 0, [(1, 0.5)], problem="digits", schedules=[[0.1, 0.05, 0.9, 1e-4]])
+    drawn = schedules.draw(*study.both)
+    panel = next(ax for ax in drawn.figure.axes if ax.get_title(loc="left") == "FDS")
+    (dashed,) = (patch for patch in panel.patches if patch.get_gid() == "cosine")
+    assert list(dashed.get_data()[0]) == [0.1, 0.05]  # type: ignore[attr-defined]
+    assert "cosine" in [text.get_text() for text in drawn.figure.legends[0].get_texts()]
 
 
 def test_the_drawn_steps_are_the_values(results: Results) -> None:

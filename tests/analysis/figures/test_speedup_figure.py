@@ -1,4 +1,4 @@
-"""The bars of speedups by their structure."""
+"""The dots of speedups by their structure."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import pytest
 from fabricate import Results, assert_legible
 from hpobench_fds.analysis.figures import speedup
 from hpobench_fds.analysis.figures.captions import speedup_text
-from hpobench_fds.analysis.looks import look_by_rule
 from hpobench_fds.analysis.stats.frames import NoAnswer
-from matplotlib.patches import Rectangle
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 
 @pytest.mark.parametrize(
@@ -21,37 +21,38 @@ def test_speedup_text(value: float, bound: str, text: str) -> None:
     assert speedup_text(value, bound) == text
 
 
-def bars(ax: object) -> list[Rectangle]:
-    return list(ax.patches)  # type: ignore[attr-defined]
+def dots(ax: Axes) -> dict[str, Line2D]:
+    """The dots of a panel by method."""
+    found = {str(line.get_gid()): line for line in ax.lines}
+    return {gid.partition(":")[2]: line for gid, line in found.items() if gid.startswith("speedup:")}
 
 
-def test_bars_have_a_log_axis_a_line_at_one_and_words_for_the_direction(study: Results) -> None:
+def test_dots_have_a_log_axis_a_line_at_one_and_words_for_the_direction(study: Results) -> None:
     drawn = speedup.draw(*study.both)
     axes = drawn.figure.axes
     assert [ax.get_title(loc="left").split()[0] for ax in axes] == ["digits", "fashion"]
     for ax in axes:
         assert ax.get_xscale() == "log"
         assert any(list(line.get_xdata()) == [1, 1] for line in ax.lines)
-        assert len(bars(ax)) == 5
-    assert axes[-1].get_xlabel() == "times longer than FDS needs to reach the test accuracy above"
+        assert len(ax.get_yticklabels()) == 5
+    assert axes[-1].get_xlabel() == "time to the test accuracy above, over that of FDS (times)"
     assert not drawn.figure.legends
 
 
-def test_bars_are_as_long_as_the_numbers_and_open_where_censored(study: Results) -> None:
+def test_dots_stand_at_the_numbers_and_are_hollow_arrows_where_censored(study: Results) -> None:
     drawn = speedup.draw(*study.both)
     for ax, problem in zip(drawn.figure.axes, ["digits", "fashion"], strict=True):
         table = drawn.data[drawn.data["problem"] == problem].set_index("method")
-        names = [t.get_text() for t in ax.get_yticklabels()]
-        for bar, name in zip(bars(ax), names, strict=True):
-            row = table.loc[{look_by_rule(m).label: m for m in table.index}[name]]
-            assert bar.get_x() + bar.get_width() == pytest.approx(row["speedup"])
-            assert bool(bar.get_hatch()) == row["censored"]
+        for method, dot in dots(ax).items():
+            assert list(dot.get_xdata()) == pytest.approx([table.loc[method, "speedup"]])
+            assert (dot.get_markerfacecolor() == "white") == (table.loc[method, "bound"] != "")
+            assert (dot.get_marker() == ">") == (table.loc[method, "bound"] == ">")
     texts = [t.get_text() for t in drawn.figure.axes[0].texts if t.get_text()]
     assert any(text.startswith("> ") for text in texts)
 
 
 @pytest.mark.parametrize("style", ["paper", "slides"])
-def test_no_text_of_the_bars_overlaps_another_or_leaves_the_page(study: Results, style: str) -> None:
+def test_no_text_of_the_rows_overlaps_another_or_leaves_the_page(study: Results, style: str) -> None:
     assert_legible(speedup.draw(*study.both, style=style).figure)
 
 

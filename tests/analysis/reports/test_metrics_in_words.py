@@ -108,7 +108,7 @@ def test_r_squared_is_in_percent_and_guessed_at_nothing(results: Results, tmp_pa
     assert "40.4 (40.0 to 40.7)" in text
     assert "Highest retrained test R²: FDS 40.4 %" in " ".join(verdict(squared.reports, squared.runs))
     loss = anytime.draw(squared.reports, squared.runs, metric="val_loss").figure.axes[0]
-    assert loss.get_ylabel() == "validation loss"  # no nats
+    assert loss.get_ylabel() == "validation loss (squared error)"
 
 
 def test_problems_with_metrics_of_their_own_say_which(results: Results, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Paired tests, and wins, ties and losses that are planted."""
+"""Paired tests and their correction, and effect sizes with planted differences."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from fabricate import Results
 from hpobench_fds.analysis.stats import comparisons
+from hpobench_fds.analysis.stats.effects import effects
+from hpobench_fds.analysis.stats.frames import NoAnswer
 from planted_boards import board
 from scipy import stats
 
@@ -17,56 +19,67 @@ def test_holm_of_known_numbers() -> None:
     assert comparisons.holm(np.array([0.9, 0.8])).max() == 1.0
 
 
-def test_planted_wins_ties_and_losses(results: Results) -> None:
-    good, bad = [0.9 + e for e in NOISE], [0.5 - e for e in NOISE]
-    even = [0.9 - e for e in NOISE]
+def test_p_values_are_paired() -> None:
+    base = np.array([0.1, 0.25, 0.3, 0.5, 0.7, 0.8, 0.9])  # far apart between seeds, a point apart within
+    better = base + 0.01 + np.array([0, 1e-3, -1e-3, 5e-4, -5e-4, 2e-4, 7e-4])
+    expected = stats.wilcoxon(better, base, method="exact").pvalue
+    assert comparisons.paired_p(better - base) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("seeds", "p"), [(2, 1.0), (5, 1.0), (6, 2 / 64)])
+def test_a_constant_difference_says_no_more_than_its_signs(seeds: int, p: float) -> None:
+    assert comparisons.paired_p(np.full(seeds, 0.25)) == p
+
+
+# ---- effect sizes ---------------------------------------------------------------------------------------
+
+
+def test_planted_effects_have_their_direction_their_interval_and_their_outcome(results: Results) -> None:
+    good, bad, even = [0.9 + e for e in NOISE], [0.5 - e for e in NOISE], [0.9 - e for e in NOISE]
     board(results, {"fds": [good, good, bad], "tpe": [bad, even, good]})
-    table = comparisons.duels(*results.both)
-    assert table["result"].tolist() == ["win", "tie", "loss"]
-    assert table["difference"].iloc[0] == pytest.approx(0.4, abs=0.01)
-    counts = comparisons.matrix(table).set_index(["method", "other"])
-    assert counts.loc[("fds", "tpe")].tolist() == [1, 1, 1]
-    assert counts.loc[("tpe", "fds")].tolist() == [1, 1, 1]
+    table = effects(*results.both)
+    assert table["outcome"].tolist() == ["below", "undecided", "above"]
+    assert table["difference"].tolist() == pytest.approx([-0.4, 0.0, 0.4], abs=0.02)
+    assert (table["low"] <= table["difference"]).all()
+    assert (table["difference"] <= table["high"]).all()
+    assert (table["least"] <= table["low"]).all()
+    assert (table["high"] <= table["most"]).all()
+    assert (table["reference"] == "fds").all()
 
 
-def test_the_direction_of_a_win(results: Results) -> None:
+def test_another_reference_turns_the_effect_round(results: Results) -> None:
     board(results, {"fds": [[0.9 + e for e in NOISE]], "tpe": [[0.5 + e for e in NOISE]]})
-    counts = comparisons.matrix(comparisons.duels(*results.both)).set_index(["method", "other"])
-    assert counts.loc[("fds", "tpe")].tolist() == [1, 0, 0]
-    assert counts.loc[("tpe", "fds")].tolist() == [0, 0, 1]
+    (mine,), (its,) = (effects(*results.both, reference=m)["difference"] for m in ("fds", "tpe"))
+    assert mine == pytest.approx(-its)
 
 
-def test_p_values_are_paired(results: Results) -> None:
-    base = [0.1, 0.25, 0.3, 0.5, 0.7, 0.8, 0.9]  # far apart between seeds, always one point apart within
-    better = [b + 0.01 + e for b, e in zip(base, [0, 1e-3, -1e-3, 5e-4, -5e-4, 2e-4, 7e-4], strict=True)]
-    board(results, {"fds": [better], "tpe": [base]})
-    row = comparisons.duels(*results.both).iloc[0]
-    assert row["result"] == "win"
-    assert row["p"] == pytest.approx(stats.wilcoxon(better, base, method="exact").pvalue)
+def test_few_seeds_have_a_range_and_no_claim(results: Results) -> None:
+    board(results, {"fds": [[0.9, 0.8, 0.9]], "tpe": [[0.5, 0.5, 0.4]]})
+    (row,) = effects(*results.both).to_dict("records")
+    assert (row["outcome"], row["seeds"]) == ("few", 3)
+    assert np.isnan([row["low"], row["high"]]).all()
+    assert (row["least"], row["most"]) == pytest.approx((-0.5, -0.3))
 
 
-def test_equal_results_and_single_seeds_are_ties(results: Results) -> None:
-    board(results, {"fds": [[0.5, 0.5], [0.9]], "tpe": [[0.5, 0.5], [0.1]]})
-    assert comparisons.duels(*results.both)["result"].tolist() == ["tie", "tie"]
-
-
-@pytest.mark.parametrize(("seeds", "result", "p"), [(2, "tie", 1.0), (5, "tie", 1.0), (6, "win", 2 / 64)])
-def test_a_constant_difference_says_no_more_than_its_signs(
-    results: Results, seeds: int, result: str, p: float
-) -> None:
-    board(results, {"fds": [[0.75] * seeds], "tpe": [[0.5] * seeds]})
-    row = comparisons.duels(*results.both).iloc[0]
-    assert (row["result"], row["p"]) == (result, p)
+def test_without_the_reference_the_highest_is_it(results: Results) -> None:
+    board(results, {"bohb": [[0.5] * 3], "tpe": [[0.7] * 3]})
+    assert effects(*results.both)["reference"].tolist() == ["tpe"]
 
 
 def test_the_correction_is_over_all_problems(results: Results) -> None:
     board(results, {"fds": [[0.75] * 6, [0.75] * 6], "tpe": [[0.5] * 6, [0.5] * 6]})
-    assert comparisons.duels(*results.both)["p"].tolist() == [4 / 64, 4 / 64]
+    assert effects(*results.both)["p"].tolist() == [4 / 64, 4 / 64]
 
 
 def test_a_failed_seed_has_no_accuracy_and_one_that_ended_with_nothing_guessed(results: Results) -> None:
     board(results, {"fds": [[0.8] * 7], "tpe": [[0.9] * 5]})
     results.add("tpe", 5, [], problem="p0", status="failed").add("tpe", 6, [], problem="p0")
-    row = comparisons.duels(results.reports, results.runs.assign(classes=10.0)).iloc[0]
+    row = effects(results.reports, results.runs.assign(classes=10.0)).iloc[0]
     assert row["seeds"] == 6
-    assert row["difference"] == pytest.approx(-0.1)
+    assert row["difference"] == pytest.approx(0.1)
+
+
+def test_nothing_in_common_is_a_reason(results: Results) -> None:
+    results.add("fds", 0, [(1, 0.9)]).add("tpe", 1, [(1, 0.9)])
+    with pytest.raises(NoAnswer, match="same seeds"):
+        effects(*results.both)

@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from fabricate import Results
-from hpobench_fds.analysis.stats.comparisons import duels
 from hpobench_fds.analysis.stats.conclusions import findings
+from hpobench_fds.analysis.stats.effects import effects
 from hpobench_fds.analysis.stats.verdict_table import verdict_table
 from scipy import stats
 
@@ -42,7 +42,7 @@ def claims(studies: int, seeds: int, methods: tuple[str, ...]) -> dict[str, int]
     """In how many studies each kind of claim was made."""
     rng, found = (
         np.random.default_rng(seeds),
-        dict.fromkeys(("Speed", "Accuracy", "Group", "table", "duels"), 0),
+        dict.fromkeys(("Speed", "Accuracy", "Group", "table", "effects"), 0),
     )
     for _ in range(studies):
         made = study(rng, seeds, methods)
@@ -51,7 +51,7 @@ def claims(studies: int, seeds: int, methods: tuple[str, ...]) -> dict[str, int]
         table = verdict_table(*made.both)
         # A row without a mark is told from the best where the seeds could tell.
         found["table"] += bool((table["p"] < 0.05).any())
-        found["duels"] += bool((duels(*made.both)["result"] != "tie").any())
+        found["effects"] += bool(effects(*made.both)["outcome"].isin(["above", "below"]).any())
     return found
 
 
