@@ -168,6 +168,8 @@ class Shown:
     @property
     def axis(self) -> str:
         """``accuracy (%)``."""
+        if not self.step:  # of problems unlike each other
+            return f"{self.name} (in its unit)"
         return f"{self.name} ({self.unit.strip()})" if self.unit == " %" else self.name
 
     @property

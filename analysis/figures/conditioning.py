@@ -52,6 +52,8 @@ def _panel(ax: Axes, here: pd.DataFrame, looks: Looks, page: Page) -> None:
     seen = seen[seen > 0]
     if len(seen):
         ax.set_ylim(min(float(seen.min()), 1.0) / 2, max(float(seen.max()), BOUND) * 4)
+    reports = here["report"].to_numpy(np.float64)
+    ax.set_xlim(reports.min() - 0.5, reports.max() + 0.5)
     ax.yaxis.set_major_locator(LogLocator(numticks=6))
     ax.yaxis.set_minor_formatter(NullFormatter())
     ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))

@@ -55,7 +55,7 @@ def draw(reports: pd.DataFrame, runs: pd.DataFrame, style: str = "paper") -> Fig
     with page_of(style) as page:
         lines = -(-len(names) // ACROSS)
         bars = [len(here[p]) + 0.8 for p in problems for _ in range(lines)]
-        height = page.panel * (0.068 * sum(bars) + 0.27 * len(bars) + 0.05)
+        height = page.panel * (0.068 * sum(bars) + 0.34 * len(bars) + 0.09 * len(problems) + 0.05)
         columns = min(len(names), ACROSS)
         canvas, axes = panels(len(bars), columns, page.width, height, height_ratios=bars, sharey="row")
         for i, row in enumerate(axes):

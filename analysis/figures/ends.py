@@ -25,11 +25,11 @@ class End:
     first: bool = False
 
 
-def spread(heights: Floats, least: float) -> Floats:
+def spread(heights: Floats, least: float, most: float = 1.0) -> Floats:
     """Ascending heights moved as little as can be (least squares) so that neighbours are ``least`` apart.
 
     Pool-adjacent-violators on what is left of each height after those below it have their room; then moved
-    into [0, 1] as a whole, so far as they fit.
+    into [0, most] as a whole, so far as they fit.
     """
     room = least * np.arange(len(heights))
     blocks: list[tuple[float, int]] = []
@@ -39,7 +39,7 @@ def spread(heights: Floats, least: float) -> Floats:
             (one, n), (other, m) = blocks[-2:]
             blocks[-2:] = [((n * one + m * other) / (n + m), n + m)]
     flat = np.repeat([value for value, _ in blocks], [count for _, count in blocks])
-    top = 1.0 - (room[-1] if len(room) else 0.0)
+    top = most - (room[-1] if len(room) else 0.0)
     moved: Floats = np.clip(flat, min(0.0, top), max(0.0, top)) + room
     return moved
 
@@ -53,14 +53,14 @@ def label_ends(canvas: Canvas, ax: Axes, ends: Sequence[End], page: Page) -> lis
     scale = ax.transData + ax.transAxes.inverted()
     height = 72 * _height(canvas, ax)
     least = 1.3 * page.small / height
-    fitting = max(1, int((1.0 + least) / least))
+    fitting = max(1, int((1.0 + 0.75 * least) / least))
     order = sorted(range(len(ends)), key=lambda i: not ends[i].first)[:fitting]
     kept = sorted((ends[i] for i in order), key=lambda end: end.y)
     true = np.array([scale.transform((ax.get_xlim()[1], end.y))[1] for end in kept], np.float64)
     true = np.clip(np.nan_to_num(true, nan=0.0), 0.0, 1.0)
     ranked = np.argsort(true, kind="stable")
     at = np.empty_like(true)
-    at[ranked] = spread(true[ranked], least)
+    at[ranked] = spread(true[ranked], least, 1.0 - 0.25 * least)
     for end, here, there in zip(kept, true, at, strict=True):
         name = ax.annotate(
             shortened(end.text), (1.0, here), xytext=(1.0 + 14 / (72 * _width(canvas, ax)), there), xycoords="axes fraction",
@@ -100,12 +100,13 @@ def panels_with_names(
 
 def wide_title(ax: Axes, text: str) -> None:
     """A title that may be wider than its axes: its lines take their height, and no width."""
+    pad = 0.9 * float(mpl.rcParams["font.size"])
     # A title itself would push the axes apart: the layout keeps room at its centre.
-    name = ax.annotate(text, (0.0, 1.0), xytext=(0.0, 6.0), xycoords="axes fraction", textcoords="offset points",
+    name = ax.annotate(text, (0.0, 1.0), xytext=(0.0, pad), xycoords="axes fraction", textcoords="offset points",
                        fontsize=float(mpl.rcParams["axes.titlesize"]), annotation_clip=False, gid="title",
                        linespacing=1.15)  # fmt: skip
     name.set_in_layout(False)
-    ax.set_title("\n".join(" " for _ in text.split("\n")), loc="left")
+    ax.set_title("\n".join(" " for _ in text.split("\n")), loc="left", pad=pad)
 
 
 def _height(canvas: Canvas, ax: Axes) -> float:

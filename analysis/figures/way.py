@@ -22,13 +22,13 @@ from ..stats.target_times import target_times
 from ..stats.targets import HEADLINE, SHARES
 from ..stats.way import chosen, ranking, way_bands
 from . import captions
-from .ends import label_ends, panels_with_names, wide_title
+from .ends import label_ends, panels_with_names, shortened, wide_title
 from .layout import legend_below, method_handles, rest_handle
 from .saving import Figure
 from .step_lines import best_floor, line_ends, log_limits, step_lines
 from .style import Page, grid_shape, label_outer, page_of, panels, plain_log, short
 
-UNITS = {"gradient_equivalents": "gradients", "seconds": "s", "inner_steps": "steps"}
+UNITS = {"gradient_equivalents": "gradients", "seconds": "seconds", "inner_steps": "inner steps"}
 LOWEST, HIGHEST = -0.05, 0.995  # of the shares that the axis holds; what lies beyond stands at its end
 FEW = 3
 """Of more problems than these each has a small panel, and one legend names the lines."""
@@ -170,20 +170,20 @@ def _title(problem: str, reports: pd.DataFrame, runs: pd.DataFrame, against: str
     own = own.sort_values("median", kind="stable")
     if own.empty:
         return problem
-    shown = own.head(4)
-    if (own["method"] == "fds").any() and not (shown["method"] == "fds").any():
-        shown = pd.concat([shown.head(3), own[own["method"] == "fds"]])
-    share = own["share"].iloc[0]
-    goal = (
-        f"{100 * share:.0f} % of the way"
-        if np.isfinite(share)
-        else looks.shown(problem).text(own["target"].iloc[0])
-    )
-    told = ", ".join(
-        f"{looks.label(m)} {short(float(f'{t:.2g}'))}"
-        for m, t in zip(shown["method"], shown["median"], strict=True)
-    )
-    return f"{problem}: {goal} was reached, in the median run, after ({UNITS[against]})\n{told}"
+    shown = list(zip(own["method"], own["median"], strict=True))
+    mine = [pair for pair in shown if pair[0] == "fds"]
+    told = shown[:4] if not mine or mine[0] in shown[:4] else [*shown[:3], *mine]
+    share, target = own["share"].iloc[0], float(own["target"].iloc[0])
+    goal = f"{100 * share:.0f} % of the way" if np.isfinite(share) else looks.shown(problem).text(target)
+    words = [f"{looks.label(m)} {short(float(f'{t:.2g}'))}" for m, t in told]
+    while len(words) > 2 and len(", ".join(words)) > WIDE:
+        del words[-2 if mine else -1]
+    first = f"{shortened(problem)}: {UNITS[against]} to {goal}, in the median run"
+    return f"{first}\n{', '.join(words)}"
+
+
+WIDE = 68
+"""Characters of a title that have room on a page."""
 
 
 def _caption(

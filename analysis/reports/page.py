@@ -7,11 +7,9 @@ but for the date.
 from __future__ import annotations
 
 import base64
-import gzip
 import io
-import shlex
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,39 +17,58 @@ from typing import Any
 
 import jinja2
 import pandas as pd
+from markupsafe import Markup
 from PIL import Image
-from plotly.offline import get_plotlyjs
 
-from hpobench_fds.errors import InputError
 from hpobench_fds.records.safe_files import write_atomic, writing
 
 from .. import loading
 from ..figures.catalogue import REFERENCE, draw_frames
 from ..looks import Looks
 from ..stats.floor import floor_table as floors_of
-from ..stats.frames import NoAnswer, settled
+from ..stats.frames import failures, seed_counts, settled
+from ..stats.intervals import LEAST
 from ..stats.verdict_table import verdict_table
-from . import floor_table, sentences, tables
-from .charts import Chart, anytime_chart, speedup_chart
+from . import floor_table, lead, sentences, tables
+from .page_data import AGAINST, as_json, page_data
+from .run_again import run_again
 from .suite_toml import as_toml
 
 REPORT_FILE = "report.html"
 NO_ROOM = "choose another folder for temporary files with TMPDIR"
-_TITLES = {
-    "anytime": "The incumbent while the clock runs",
+TITLES = {
+    "anytime": "How far each method had come while it spent",
+    "times": "What each method needs to the targets, in gradients",
+    "times_seconds": "What each method needs to the targets, in seconds",
+    "effects": "How much better or worse each method ended",
+    "profile": "How often each method is among the soonest",
     "speedup": "Time to the problem's target, over the reference's",
+    "speedup_curve": "The same for every target",
+    "schedules": "The schedules that methods ended with",
+    "cost": "What each method spent",
+    "ranks": "Mean ranks over problems",
 }
+TEMPLATES = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure on the page: an image, and for some a chart with values under the pointer in its place."""
+    """A figure on the page: an image as a data URI, and what it shows."""
 
     name: str
     title: str
     caption: str
-    image: str | None = None  # a data URI; also what is seen where no script runs
-    chart: Chart | None = None
+    image: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """One problem on the page: a sentence, what is wrong with its runs, its charts, and more sentences."""
+
+    problem: str
+    lead: str
+    flags: list[str]
+    sentences: list[str]
 
 
 def write(
@@ -87,27 +104,38 @@ def render(
     loaded = loading.load(folder)
     reports, runs = loaded.reports, loaded.runs
     pictures, missing = _pictures(reports, runs, reference)
+    data = page_data(reports, runs, reference)
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    suite = as_toml(loaded.suite)
+    machines, name = loading.machines(folder), str(loaded.suite["name"])
     return environment.get_template("report.html.j2").render(
-        name=loaded.suite["name"],
+        name=name,
         date=(now or datetime.now(UTC)).strftime("%Y-%m-%d %H:%M UTC"),
+        lead=lead.lead(reports, runs, reference),
+        flags=_flags(runs, loaded.unreadable),
         facts=_facts(folder, runs),
-        sentences=sentences.verdict(reports, runs, reference),
-        findings=_findings(reports, runs, reference),
+        sentences=[s for s in sentences.verdict(reports, runs, reference) if s not in sentences.exploratory(runs)],
+        cards=_cards(reports, runs, reference),
         verdict=_verdict(reports, runs, reference, loaded.retrained),
         floor=_floor(reports, runs),
+        against=AGAINST,
         pictures=pictures,
         missing=missing,
-        cells=_cells(runs),
+        cells=_runs(runs),
         troubles=_troubles(runs, loaded.unreadable),
-        command=command or f"hpobench run {shlex.quote(loaded.suite['name'])}.toml",
-        suite=suite,
-        plotly=_packed(get_plotlyjs()) if any(picture.chart for picture in pictures) else None,
+        commands=[command] if command else run_again(name, machines),
+        suite=as_toml(loaded.suite),
+        data=as_json(data),
+        style=_file("report.css"),
+        script=_file("report.js"),
     )
+
+
+def _file(name: str) -> Markup:
+    """A part of the page that is no template."""
+    return Markup((TEMPLATES / name).read_text())
 
 
 # ------------------------------------------------------------------------------------------- what was run
@@ -139,13 +167,34 @@ def _facts(folder: Path, runs: pd.DataFrame) -> list[tuple[str, str]]:
     ]
 
 
-def _findings(reports: pd.DataFrame, runs: pd.DataFrame, reference: str) -> dict[str, list[str]]:
-    """The sentences on each problem, where there are several to be summed up."""
-    told = sentences.by_problem(reports, runs, reference)
-    return told if len(told) > 1 else {}
+def _flags(runs: pd.DataFrame, unreadable: Mapping[str, str]) -> list[str]:
+    """What a reader has to know before any number: exploratory, failed, unfinished or unreadable runs."""
+    looks = Looks.of(runs)
+    flags = sentences.exploratory(runs)
+    flags += [f"Failed: {looks.label(m)} in {count} of {all_} runs." for m, (count, all_) in failures(runs).items()]
+    unfinished = int(runs["status"].isin(["running", "interrupted"]).sum())
+    flags += [f"Unfinished, and left out: {unfinished} run{'' if unfinished == 1 else 's'}."] if unfinished else []
+    return flags + ([f"Unreadable: {len(unreadable)}, listed under the runs."] if unreadable else [])
 
 
-def _cells(runs: pd.DataFrame) -> list[dict[str, Any]]:
+def _cards(reports: pd.DataFrame, runs: pd.DataFrame, reference: str) -> list[Card]:
+    """A card a problem with runs that came to an end."""
+    done, looks = settled(runs), Looks.of(runs)
+    problems = [str(p) for p in dict.fromkeys(done["problem"])]
+    leads = lead.by_problem(reports, runs, reference) if len(problems) > 1 else {}
+    told = sentences.by_problem(reports, runs, reference) if len(problems) > 1 else {}
+    cards = []
+    for problem in problems:
+        here = done[done["problem"] == problem]
+        seeds = seed_counts(here)
+        flags = [f"{looks.label(m)}: {count} of {all_} failed" for m, (count, all_) in failures(here).items()]
+        if seeds.min() < LEAST:
+            flags.append(f"exploratory: {seeds.min()} seed{'' if seeds.min() == 1 else 's'}")
+        cards.append(Card(problem, leads.get(problem, ""), flags, told.get(problem, [])))
+    return cards
+
+
+def _runs(runs: pd.DataFrame) -> list[dict[str, Any]]:
     """A row a run."""
     rows, looks = [], Looks.of(runs)
     for row in runs.to_dict("records"):
@@ -199,7 +248,10 @@ def _floor(reports: pd.DataFrame, runs: pd.DataFrame) -> dict[str, Any] | None:
     return {
         "headings": [*(["Problem"] if several else []), "Floor", *floor_table.HEADINGS],
         "names": 2 + several,
-        "rows": [[*([problem] if several else []), own, *texts] for problem, own, texts in rows],
+        "rows": [
+            {"best": False, "texts": [*([problem] if several else []), own, *texts]}
+            for problem, own, texts in rows
+        ],
     }
 
 
@@ -209,41 +261,43 @@ def _floor(reports: pd.DataFrame, runs: pd.DataFrame) -> dict[str, Any] | None:
 def _pictures(
     reports: pd.DataFrame, runs: pd.DataFrame, reference: str
 ) -> tuple[list[Picture], dict[str, str]]:
-    """Every figure that the results can fill, those with charts first; and why the others cannot."""
-    makers: dict[str, Callable[[], Chart]] = {
-        "anytime": lambda: anytime_chart(reports, runs),
-        "speedup": lambda: speedup_chart(reports, runs, reference),
-    }
-    charts = {}
-    for name, make in makers.items():
-        try:
-            charts[name] = make()
-        except (NoAnswer, InputError):
-            continue  # drawn below, where the reason is told
+    """Every figure that the results can fill; and why the others cannot."""
     with writing(Path(tempfile.gettempdir()), NO_ROOM), tempfile.TemporaryDirectory() as folder:
         drawn = draw_frames(
             reports, runs, Path(folder), formats=("png",), reference=reference, skip_faults=True
         )
-        images = {path.stem: _data_uri(path) for path in drawn if path.suffix == ".png"}
-    names = [*charts, *(name for name in images if name not in charts)]
+        images = {path.stem: path.read_bytes() for path in drawn if path.suffix == ".png"}
+    small = {name: _webp(image) for name, image in images.items()}
+    heavy = _within(small, MOST_BYTES)
     pictures = [
         Picture(
-            name, _TITLES.get(name, name.replace("_", " ").capitalize()),
-            drawn.captions[name], images[name], charts.get(name),
+            name, TITLES.get(name, name.replace("_", " ").capitalize()), drawn.captions[name],
+            f"data:image/webp;base64,{base64.b64encode(image).decode()}",
         )
-        for name in names if name in images
+        for name, image in small.items() if name not in heavy
     ]  # fmt: skip
-    return pictures, drawn.skipped
+    too_much = "it would make the page too heavy: hpobench figures draws it"
+    return pictures, drawn.skipped | dict.fromkeys(heavy, too_much)
 
 
-def _data_uri(path: Path) -> str:
-    """A PNG in 128 colours, which a figure does not exceed to the eye: a third of its size."""
+MOST_BYTES = 1_950_000  # of all images: a third more as text, beside which the rest of the page has room in 3 MB
+
+
+def _within(images: Mapping[str, bytes], most: int) -> list[str]:
+    """Names of the images to be left off, the largest of one method's first, so that the rest has room."""
+    rest, left_off = dict(images), list[str]()
+    while sum(map(len, rest.values())) > most:
+        own = [name for name in rest if name.startswith("schedules_")] or list(rest)
+        largest = max(own, key=lambda name: len(rest[name]))
+        del rest[largest]
+        left_off.append(largest)
+    return left_off
+
+
+def _webp(image: bytes, colors: int = 128) -> bytes:
+    """A PNG without loss to the eye, which no figure's colours exceed, at a third of its size."""
     small = io.BytesIO()
-    with Image.open(path) as image:
-        image.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(small, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(small.getvalue()).decode()}"
-
-
-def _packed(script: str) -> str:
-    """A script as the page carries it, at two fifths of its size; the browser unpacks it."""
-    return base64.b64encode(gzip.compress(script.encode(), 9, mtime=0)).decode()
+    with Image.open(io.BytesIO(image)) as picture:
+        flat = picture.convert("RGB").quantize(colors, dither=Image.Dither.NONE).convert("RGB")
+        flat.save(small, "WEBP", lossless=True, quality=40)
+    return small.getvalue()

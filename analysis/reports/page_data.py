@@ -53,16 +53,18 @@ def page_data(reports: pd.DataFrame, runs: pd.DataFrame, reference: str) -> dict
 
 def _methods(reports: pd.DataFrame, runs: pd.DataFrame, looks: Looks, reference: str) -> list[dict[str, Any]]:
     """Name, label, colours, dashes, and whether it is in colour at first and searches at all."""
-    first = chosen(reports, runs, looks.kind_of, reference)
+    first = chosen(reports, runs, looks.kind_of, reference, most=4)
     done = settled(runs).drop_duplicates("method")
     searches = dict(zip(map(str, done["method"]), flag(done, "searches"), strict=True))
+    order = ranking(reports, runs)
+    floor = next((m for m in order if not searches[m]), "")  # the best of those that search nothing
     return [
         {
             "name": m, "label": looks.label(m), "light": looks[m].color, "dark": looks[m].dark,
-            "dash": _DASHES[looks[m].dash], "first": m in first or (not searches[m] and len(searches) <= 5),
+            "dash": _DASHES[looks[m].dash], "first": m in first or m == floor,
             "searches": bool(searches[m]), "kind": looks.kind_of.get(m, "others"),
         }
-        for m in ranking(reports, runs)
+        for m in order
     ]  # fmt: skip
 
 

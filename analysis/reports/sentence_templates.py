@@ -5,6 +5,22 @@ are times longer.
 """
 
 TEMPLATES = {
+    # ---- the page's first sentence
+    "lead": "On {problem}, {goal} test {metric}{share} took {parts}.",
+    "lead first": "{name} {count} gradients in the median run, the fewest of the methods that search",
+    "lead nobody": "longer than its budget in the median run of every method that searches",
+    "lead reference": "{name} {count}",
+    "lead reference never": "{name}'s median run did not get there",
+    "lead floor": "{name}, without any search, {count}",
+    "lead many": (
+        "Over {problems} problems, the first at the headline target in the median run was {firsts}."
+    ),
+    "lead times": "{name} on {count}",
+    "lead rest": "others or nobody on {count}",
+    "lead few": "{seeds} nothing: these are descriptions.",
+    "lead sure": (
+        "Of {count} comparisons with {whose}, tests tell {speed} apart in speed and {level} in accuracy."
+    ),
     # ---- what the results can carry
     "exploratory": "Exploratory, no confirmation: {reasons}.",
     "seeds": "{count} seed{s}, from which nothing is claimed ({least} are needed)",

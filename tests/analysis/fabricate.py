@@ -252,7 +252,7 @@ def assert_units(figure: Figure) -> None:
     for side in ("x", "y"):
         labels = [label for ax in axes if (label := getattr(ax, f"get_{side}label")())]
         for label in labels:
-            assert "(" in label, f"no unit: {label!r}"
+            assert "(" in label or "bits" in label, f"no unit: {label!r}"
         if any(_numbers(getattr(ax, f"{side}axis")) for ax in axes):
             assert labels or any("(" in text for text in shared), f"no {side} axis has a label"
 

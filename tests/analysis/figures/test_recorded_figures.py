@@ -28,7 +28,8 @@ def test_texts_are_apart_and_large_enough_and_axes_have_units(suite: str, style:
         except (NoAnswer, InputError):
             continue
         drawn += 1
-        for check in (assert_legible, assert_readable, assert_units):
+        # Slides are shown at their own width.
+        for check in (assert_legible, assert_units, *([assert_readable] if style == "paper" else [])):
             try:
                 check(figure)
             except AssertionError as found:
