@@ -8,7 +8,8 @@ methods and leave the others grey, with a name each, so that shades need not be 
 
 A method that is not known here looks as its class says (the columns ``label``, ``color`` and ``marker`` of
 the runs), and as far as that says nothing, as a stable rule says from its name, but in a colour that no other
-method of the results has, while there is one; a built-in one under a label of the suite's keeps its colour, if
+method of the results has, while there is one; a built-in one under a label of the suite's keeps its colour,
+if
 no other label has it.
 """
 

@@ -1,4 +1,4 @@
-"""What the incumbent is worth while the clock runs, in the unit of a loss or metric: median, with its interval.
+"""What the incumbent is worth while the clock runs, in the unit of a loss or metric, with its interval.
 
 How seeds that have not reported, failed or stopped early enter the median stands in ``stats``.
 """
@@ -186,7 +186,8 @@ def _caption(
     counts = table["seeds"].unique()
     words = [
         f"{METRICS[metric].label.capitalize()} of the incumbent by validation. Line: median over "
-        f"{captions.seeds(counts)}; in colour FDS and the methods of each kind that came furthest, in grey the "
+        f"{captions.seeds(counts)}; in colour FDS and the methods of each kind that came furthest, in "
+        "grey the "
         "others. Band: "
         + (captions.interval(counts) if spread == "interval" else "between the quartiles of the seeds."),
         "A seed without a report yet counts as the worst, so a line starts where more than half have one; a "

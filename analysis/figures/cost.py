@@ -80,18 +80,25 @@ def _panel(
 ) -> None:
     """One quantity on one problem, the first method on top."""
     stripes(ax, len(methods))
+    values = quantity.scale * own[["low", "high"]].to_numpy(np.float64)
+    positive = values[values > 0]
+    wide = len(positive) > 0 and float(positive.max()) > 30 * float(positive.min())
     for y, method in enumerate(methods):
         if method not in own.index:
             continue
         kind = looks[method]
         middle, low, high = (quantity.scale * float(own.loc[method, c]) for c in ("median", "low", "high"))  # type: ignore[arg-type]
-        ax.plot([low, high], [y, y], color=kind.color, linewidth=page.line)
-        ax.plot(middle, y, marker="o", color=kind.color, linestyle="", clip_on=False, gid=f"spent:{method}")
+        if wide and high <= 0:
+            # Nothing was spent: there is no place for it on a logarithmic axis.
+            ax.annotate("0", (0.0, y), xytext=(3, 0), xycoords=ax.get_yaxis_transform(), va="center",
+                        textcoords="offset points", fontsize=page.small, color=kind.color)  # fmt: skip
+            continue
+        ax.plot([max(low, 1e-12), high], [y, y], color=kind.color, linewidth=page.line)
+        ax.plot(middle, y, marker="o", color=kind.color, linestyle="", clip_on=wide, gid=f"spent:{method}")
     name_rows(ax, [looks.label(m) for m in methods])
-    values = quantity.scale * own[["low", "high"]].to_numpy(np.float64)
-    positive = values[values > 0]
-    if len(positive) and positive.max() > 30 * positive.min():
+    if wide:
         ax.set_xscale("log")
+        ax.set_xlim(float(positive.min()) / 1.6, float(positive.max()) * 1.6)
         plain_log(ax.xaxis, 3)
     else:
         ax.set_xlim(0, float(values.max()) * 1.15 or 1.0)

@@ -1,4 +1,4 @@
-"""Rows of dots with intervals: a row a method, arrows where an interval has no end or only a bound is known."""
+"""Rows of dots with intervals; arrows where an interval has no end or only a bound is known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Effect sizes: by how much each method ended above or below the reference, with intervals that hold together."""
+"""Effect sizes: by how much each method ended above or below the reference, with intervals."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _panel(ax: Axes, own: pd.DataFrame, looks: Looks, shown: Shown, page: Page, 
 
 
 def _limits(ax: Axes, values: Any, wide: bool) -> tuple[float, float]:
-    """Ends of the axis; with differences far beyond the middle ones it is linear about 0 and logarithmic outside."""
+    """Ends of the axis; with differences far beyond the middle ones it is linear about 0 alone."""
     known = values[np.isfinite(values)]
     if not len(known):
         return -1.0, 1.0
@@ -137,11 +137,15 @@ def _caption(table: pd.DataFrame, runs: pd.DataFrame, looks: Looks) -> str:
     whose = dict.fromkeys(looks.label(r) for _, r in named)
     seeds, compared, needed = table["seeds"], int(table["compared"].max()), int(table["needed"].max())
     words = [
-        f"By how much each method ended above {', '.join(whose)} (right of 0) or below, seed by seed: Hodges and "
+        f"By how much each method ended above {', '.join(whose)} (right of 0) or below, seed by seed: "
+        "Hodges and "
         f"Lehmann's median of the differences over {captions.seeds(seeds)} in common. Intervals are those of "
-        "signed ranks that hold together over the problem's methods at 95 %; where there are too few seeds for "
-        f"them, the thin line is the range of the seeds. Filled: told apart by a signed-rank test at the 5 % level "
-        f"with Holm's correction over {compared} comparison{'' if compared == 1 else 's'}, for which {needed} seeds "
+        "signed ranks that hold together over the problem's methods at 95 %; where there are too few "
+        "seeds for "
+        "them, the thin line is the range of the seeds. Filled: told apart by a signed-rank test at "
+        "the 5 % level "
+        f"with Holm's correction over {compared} comparison{'' if compared == 1 else 's'}, for which "
+        f"{needed} seeds "
         "are the fewest. Where the middle of an axis is shaded, it is linear there and logarithmic beyond."
     ]
     if seeds.min() < LEAST:

@@ -1,4 +1,4 @@
-"""Names at the ends of lines, in place of a legend: each beside its line, moved apart where they would overlap."""
+"""Names at the ends of lines, in place of a legend: moved apart where they would overlap."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .style import Page, literal_dollars, panels
 
 @dataclass(frozen=True)
 class End:
-    """One line's end: its height in data, its name, how it is written; ``first`` ones are named before others."""
+    """One line's end: its height in data, its name and colour; ``first`` ones are named before others."""
 
     y: float
     text: str
@@ -61,9 +61,10 @@ def label_ends(canvas: Canvas, ax: Axes, ends: Sequence[End], page: Page) -> lis
     ranked = np.argsort(true, kind="stable")
     at = np.empty_like(true)
     at[ranked] = spread(true[ranked], least, 1.0 - 0.25 * least)
+    away = 14 / (72 * _width(canvas, ax))
     for end, here, there in zip(kept, true, at, strict=True):
         name = ax.annotate(
-            shortened(end.text), (1.0, here), xytext=(1.0 + 14 / (72 * _width(canvas, ax)), there), xycoords="axes fraction",
+            shortened(end.text), (1.0, here), xytext=(1.0 + away, there), xycoords="axes fraction",
             textcoords="axes fraction", va="center", ha="left", fontsize=page.small, color=end.color,
             annotation_clip=False, gid=f"end:{end.text}",
             arrowprops={"arrowstyle": "-", "color": end.color, "linewidth": page.line * 0.4, "shrinkA": 1,
@@ -102,8 +103,9 @@ def wide_title(ax: Axes, text: str) -> None:
     """A title that may be wider than its axes: its lines take their height, and no width."""
     pad = 0.9 * float(mpl.rcParams["font.size"])
     # A title itself would push the axes apart: the layout keeps room at its centre.
-    name = ax.annotate(text, (0.0, 1.0), xytext=(0.0, pad), xycoords="axes fraction", textcoords="offset points",
-                       fontsize=float(mpl.rcParams["axes.titlesize"]), annotation_clip=False, gid="title",
+    name = ax.annotate(text, (0.0, 1.0), xytext=(0.0, pad), xycoords="axes fraction",
+                       textcoords="offset points", fontsize=float(mpl.rcParams["axes.titlesize"]),
+                       annotation_clip=False, gid="title",
                        linespacing=1.15)  # fmt: skip
     name.set_in_layout(False)
     ax.set_title("\n".join(" " for _ in text.split("\n")), loc="left", pad=pad)

@@ -63,7 +63,8 @@ def _caption(table: pd.DataFrame, shown: pd.DataFrame, looks: Looks) -> str:
     words = (
         "The schedule that each gradient-based method ended with and the referee trained again: of the run "
         "whose final test accuracy is the middle one (the lower of two) of "
-        f"n = {captions.span(table['seeds'])} seeds, so that it is one that was run.{kinds_named(table, looks)} Wide "
+        f"n = {captions.span(table['seeds'])} seeds, so that it is one that was "
+        f"run.{kinds_named(table, looks)} Wide "
         f"grey: the method with the best median final test accuracy over seeds, {named}."
     )
     there = table[["problem", "method"]].drop_duplicates()

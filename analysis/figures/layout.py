@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.artist import Artist
@@ -45,7 +46,7 @@ def legend_below(canvas: Canvas, handles: Sequence[Artist], columns: int = 4) ->
 def rest_handle(
     table: pd.DataFrame, coloured: Sequence[str], floors: Sequence[str], sizes: Page
 ) -> list[Artist]:
-    """Legend entries of what has no colour of its own: the other methods in grey, and the level of the floor."""
+    """Legend entries of what has no colour of its own: the other methods, and the level of the floor."""
     others = set(table["method"]) - set(coloured)
     found: list[Artist] = []
     if others - set(floors):

@@ -39,7 +39,8 @@ def draw_rows(
 ) -> Figure:
     """One row of panels a problem; the caption has what holds for all, then what for each.
 
-    ``down`` puts the panels of a problem below each other, on one axis of steps; ``keywords`` are ``panels``'.
+    ``down`` puts the panels of a problem below each other, on one axis of steps; ``keywords`` are
+    ``panels``'.
     """
     found = samples(reports)
     tables, words = [], []

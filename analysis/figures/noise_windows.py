@@ -1,6 +1,7 @@
-"""What sharing over windows does to the error of hypergradients: its ratio to that of not sharing, and its parts.
+"""What sharing over windows does to the error of hypergradients: its ratio to that of not sharing.
 
-The ratio stands on a linear axis, so that a dip by a third is a third of the picture; the theorem's bound, which
+The ratio stands on a linear axis, so that a dip by a third is a third of the picture; the theorem's bound,
+which
 may be hundreds of times larger, beside it on a small logarithmic one.
 """
 
@@ -31,13 +32,17 @@ MOST = 3.0
 
 
 def draw(reports: pd.DataFrame, runs: pd.DataFrame, style: str = "paper") -> Figure:
-    """Error against the steps a window, over that of one step, and its two parts; the theorem's bound beside."""
+    """Error against the steps a window, over that of one step, and its parts; the bound beside."""
     about = (
         "Mean squared error of the hypergradient, against the seed mean of each step's own, by steps a "
-        "window W, over the error at W = 1; and its two parts, variance over seeds and drift of the mean within a "
-        "window. Bars: 95 %, jackknife over seeds; the noise of the seed mean itself is not counted. Hollow: the "
-        "least error. Right, logarithmic: the same beside the bound sigma^2 (1 + c (W - 1)) / W + epsilon^2 (W^2 - "
-        "1) / 12, with sigma^2 the mean variance over seeds, c the largest correlation of two steps and epsilon "
+        "window W, over the error at W = 1; and its two parts, variance over seeds and drift of the "
+        "mean within a "
+        "window. Bars: 95 %, jackknife over seeds; the noise of the seed mean itself is not counted. "
+        "Hollow: the "
+        "least error. Right, logarithmic: the same beside the bound sigma^2 (1 + c (W - 1)) / W + "
+        "epsilon^2 (W^2 - "
+        "1) / 12, with sigma^2 the mean variance over seeds, c the largest correlation of two steps "
+        "and epsilon "
         "the largest change of the mean from one step to the next, both found in one half of the seeds and "
         "measured in the other."
     )
@@ -89,8 +94,8 @@ def _bound(ax: Axes, own: pd.DataFrame, page: Page) -> None:
     alone = float(own["mse"].iloc[0])
     for part in ("mse", "bound"):
         kind = PARTS[part]
-        ax.plot(own["width"], own[part] / alone, gid=f"{kind.label}, logarithmic" if part == "mse" else kind.label,
-                linewidth=page.line, **kind.line())  # fmt: skip
+        gid = f"{kind.label}, logarithmic" if part == "mse" else kind.label
+        ax.plot(own["width"], own[part] / alone, gid=gid, linewidth=page.line, **kind.line())  # fmt: skip
     ax.set_yscale("log")
     ax.yaxis.set_major_locator(LogLocator(numticks=5))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))

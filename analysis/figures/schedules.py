@@ -45,7 +45,7 @@ def draw(reports: pd.DataFrame, runs: pd.DataFrame, style: str = "paper") -> Fig
     with page_of(style) as page:
         heights = [_height(names, moving) for _, _, names, moving in blocks]
         canvas = bare(page.width, page.panel * (sum(heights) + 0.12))
-        parts = np.atleast_1d(canvas.subfigures(len(blocks), 1, height_ratios=heights))
+        parts = canvas.subfigures(len(blocks), 1, height_ratios=heights, squeeze=False).ravel()
         for part, (problem, hyperparameters, names, moving) in zip(parts, blocks, strict=True):
             own = table[table["problem"] == problem]
             if moving:
@@ -161,7 +161,8 @@ def _handles(table: pd.DataFrame, page: Page) -> list[Any]:
 def _caption(shown: pd.DataFrame, runs: pd.DataFrame, left_out: list[str], looks: Looks) -> str:
     count = captions.seeds(shown.groupby(["problem", "method"])["seed"].nunique())
     words = (
-        f"The schedule of each complete run that the referee trained again, a line or dot a seed ({count}); bold "
+        "The schedule of each complete run that the referee trained again, a line or dot a seed "
+        f"({count}); bold "
         "or full: of the seed whose incumbent has the best validation. Dashed: the cosine that was run."
     )
     if left_out:

@@ -104,7 +104,8 @@ def _caption(table: pd.DataFrame, reports: pd.DataFrame, runs: pd.DataFrame, nam
         )
     if (table["bound"] == ">").any():
         words.append(
-            "Hollow, pointing right: not reached in the median run within its budget, where it stands (a lower "
+            "Hollow, pointing right: not reached in the median run within its budget, where it "
+            "stands (a lower "
             "bound that says more of the budget than of the method)."
         )
     if (table["bound"] == "<").any():

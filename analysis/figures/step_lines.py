@@ -1,4 +1,4 @@
-"""Incumbents as step functions on one pair of axes: a few methods in colour with their bands, the others grey."""
+"""Incumbents as step functions: a few methods in colour with their bands, the others grey."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ def step_lines(
 ) -> None:
     """Lines of ``bands``' rows of one problem: median, low and high against ``at``.
 
-    The floor, a method that searches nothing, is a horizontal line at its last median, with a dot where it was
+    The floor, a method that searches nothing, is a horizontal line at its last median, with a dot where it
+    was
     there. The methods in colour are drawn in reverse order, so that the first lies on top.
     """
     known = table.dropna(subset=["median"])
@@ -27,7 +28,7 @@ def step_lines(
     in_grey(ax, [(own["at"], own["median"]) for _, own in rest.groupby("method", sort=False)], page)
     if floor is not None and (known["method"] == floor).any():
         _floor(ax, known[known["method"] == floor], floor, looks, page)
-    for method in reversed(coloured):
+    for i, method in reversed(list(enumerate(coloured))):
         own = known[known["method"] == method]
         if own.empty:
             continue
@@ -35,7 +36,10 @@ def step_lines(
         steps: dict[str, Any] = {"drawstyle": "steps-post", **kind.line()}
         shade_steps(ax, own["at"], own["low"], own["high"], kind.color)
         live = own[~own["held"].astype(bool)]
-        ax.plot(live["at"], live["median"], label=kind.label, gid=f"median:{method}", **steps)
+        # The first is the widest, and all have their markers, so that a grey print can be read.
+        ax.plot(live["at"], live["median"], label=kind.label, gid=f"median:{method}", marker=kind.marker,
+                markersize=page.marker * 0.9, markevery=(0.12 + 0.05 * i, 0.3),
+                linewidth=page.line * (1.4 if i == 0 else 1.0), **steps)  # fmt: skip
         if len(live) < len(own):  # all runs had stopped
             held = own.iloc[len(live) - 1 :]
             ax.plot(held["at"], held["median"], alpha=0.5, linewidth=page.line * 0.6, **steps)

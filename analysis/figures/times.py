@@ -113,10 +113,14 @@ def _caption(
         else f"the seeds' own range (fewer than {LEAST} seeds have no 95 % interval)"
     )
     words = [
-        f"What each method needs until its incumbent first has the test accuracy above ({UNITS[against]}): median "
-        f"over {captions.seeds(counts)}, and {kind}. Hollow, pointing right: the median run never got there, so "
-        "that more is needed than its budget, where it stands. An arrow at the edge: no upper end, since some "
-        "runs never got there. Targets are shares of the way from the initial schedule's accuracy (or guessing) "
+        "What each method needs until its incumbent first has the test accuracy above "
+        f"({UNITS[against]}): median "
+        f"over {captions.seeds(counts)}, and {kind}. Hollow, pointing right: the median run never got "
+        "there, so "
+        "that more is needed than its budget, where it stands. An arrow at the edge: no upper end, "
+        "since some "
+        "runs never got there. Targets are shares of the way from the initial schedule's accuracy "
+        "(or guessing) "
         "to the best median that any method came to, or those that the suite names."
     ]
     own = table[table["headline"].astype(bool) & (table["n_reached"] < table["n_seeds"])]

@@ -1,6 +1,7 @@
 """How far each method had come while it spent: share of the way to the best, against gradients and seconds.
 
-The axis of shares is logarithmic in what is left of the way, so that the last tenth, where methods differ, has
+The axis of shares is logarithmic in what is left of the way, so that the last tenth, where methods differ,
+has
 half of the picture; its lines are the problem's targets.
 """
 
@@ -193,14 +194,18 @@ def _caption(
     counts = table["seeds"].unique()
     several = table["problem"].nunique() > FEW
     words = [
-        "How far the incumbent, the best so far by validation, has come of the way from the test accuracy of the "
-        "initial schedule (or guessing) to the best median that any method came to; what is left of the way is "
+        "How far the incumbent, the best so far by validation, has come of the way from the test "
+        "accuracy of the "
+        "initial schedule (or guessing) to the best median that any method came to; what is left of "
+        "the way is "
         f"logarithmic. Lines: median over {captions.seeds(counts)}. Bands, of the methods in colour: "
         + captions.interval(counts),
         "In colour: FDS and the methods of each kind that came furthest; grey: the others"
         + ("." if several else ", named at their ends."),
-        "Dashed, level: the best method that searches nothing; its marker: when it was there. A seed without a "
-        "report yet counts as the worst, so a line starts where more than half have one; a failed run keeps what "
+        "Dashed, level: the best method that searches nothing; its marker: when it was there. A seed "
+        "without a "
+        "report yet counts as the worst, so a line starts where more than half have one; a failed "
+        "run keeps what "
         "it had. Thin ends: all runs had stopped.",
     ]
     if unnamed:

@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from rich import box
+from rich.table import Table
+from rich.text import Text
 
 from ..looks import Looks
 
@@ -25,6 +28,21 @@ def rows(table: pd.DataFrame, looks: Looks) -> list[tuple[str, str, list[str]]]:
     return [
         (str(row["problem"]), _floor(row, looks), _cells(row, looks)) for row in placed.to_dict("records")
     ]
+
+
+def to_rich(table: pd.DataFrame, looks: Looks) -> Table:
+    """For a terminal: a row a problem and method that searches."""
+    view = Table(box=box.SIMPLE_HEAD, title="Time to beat the floor", title_justify="left")
+    for i, heading in enumerate(("Problem", "Floor", *HEADINGS)):
+        view.add_column(heading, justify="left" if i < 3 else "right")
+    before = None
+    for problem, own, texts in rows(table, looks):
+        if before not in (None, problem):
+            view.add_section()
+        names = ["", ""] if problem == before else [problem, own]
+        view.add_row(*map(Text, (*names, *texts)))  # Text: a name may hold square brackets
+        before = problem
+    return view
 
 
 def _floor(row: dict[Hashable, Any], looks: Looks) -> str:

@@ -116,7 +116,9 @@ def render(
         lead=lead.lead(reports, runs, reference),
         flags=_flags(runs, loaded.unreadable),
         facts=_facts(folder, runs),
-        sentences=[s for s in sentences.verdict(reports, runs, reference) if s not in sentences.exploratory(runs)],
+        sentences=[
+            s for s in sentences.verdict(reports, runs, reference) if s not in sentences.exploratory(runs)
+        ],
         cards=_cards(reports, runs, reference),
         verdict=_verdict(reports, runs, reference, loaded.retrained),
         floor=_floor(reports, runs),
@@ -171,9 +173,13 @@ def _flags(runs: pd.DataFrame, unreadable: Mapping[str, str]) -> list[str]:
     """What a reader has to know before any number: exploratory, failed, unfinished or unreadable runs."""
     looks = Looks.of(runs)
     flags = sentences.exploratory(runs)
-    flags += [f"Failed: {looks.label(m)} in {count} of {all_} runs." for m, (count, all_) in failures(runs).items()]
+    flags += [
+        f"Failed: {looks.label(m)} in {count} of {all_} runs." for m, (count, all_) in failures(runs).items()
+    ]
     unfinished = int(runs["status"].isin(["running", "interrupted"]).sum())
-    flags += [f"Unfinished, and left out: {unfinished} run{'' if unfinished == 1 else 's'}."] if unfinished else []
+    flags += (
+        [f"Unfinished, and left out: {unfinished} run{'' if unfinished == 1 else 's'}."] if unfinished else []
+    )
     return flags + ([f"Unreadable: {len(unreadable)}, listed under the runs."] if unreadable else [])
 
 
@@ -280,7 +286,9 @@ def _pictures(
     return pictures, drawn.skipped | dict.fromkeys(heavy, too_much)
 
 
-MOST_BYTES = 1_950_000  # of all images: a third more as text, beside which the rest of the page has room in 3 MB
+MOST_BYTES = (
+    1_950_000  # of all images: a third more as text, beside which the rest of the page has room in 3 MB
+)
 
 
 def _within(images: Mapping[str, bytes], most: int) -> list[str]:

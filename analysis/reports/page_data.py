@@ -45,7 +45,7 @@ def page_data(reports: pd.DataFrame, runs: pd.DataFrame, reference: str) -> dict
     for against in AGAINST:
         _times(found["problems"], target_times(reports, runs, against), against)
     table = times(reports, runs)
-    if table["method"].nunique() > 1 and np.isfinite(table["seconds"]).any():
+    if len(set(table["method"])) > 1 and np.isfinite(table["seconds"]).any():
         for method, own in profile(table).groupby("method", sort=False):
             found["profile"][str(method)] = [_short(own["factor"]), _short(own["share"])]
     return found
@@ -137,5 +137,3 @@ def as_json(data: Any) -> Markup:
     """Data for a script element, which no text in it can end."""
     text = json.dumps(data, separators=(",", ":"), allow_nan=False)
     return Markup(text.replace("<", "\\u003c"))
-
-

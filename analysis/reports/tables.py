@@ -22,8 +22,10 @@ from hpobench_fds.records.searched import NOTHING
 
 from ..figures.captions import speedup_text
 from ..looks import Looks, Shown
+from ..stats.floor import floor_table as floors_of
 from ..stats.intervals import LEAST, LEVEL
 from ..stats.verdict_table import verdict_table
+from . import floor_table
 from .sentences import exploratory, worth
 
 MARK = "†"
@@ -261,8 +263,11 @@ def to_latex(table: pd.DataFrame, looks: Looks) -> str:
 
 def on_terminal(reports: pd.DataFrame, runs: pd.DataFrame, retrained: pd.DataFrame | None = None) -> Group:
     """The verdict table of these results for a terminal."""
-    view = to_rich(verdict_table(reports, runs, retrained=retrained), Looks.of(runs))
-    return Group(*map(Text, exploratory(runs)), view, *map(Text, worth(reports, Looks.of(runs))))
+    looks = Looks.of(runs)
+    view = to_rich(verdict_table(reports, runs, retrained=retrained), looks)
+    floors = floors_of(reports, runs)
+    below = [] if floors.empty else [floor_table.to_rich(floors, looks)]
+    return Group(*map(Text, exploratory(runs)), view, *below, *map(Text, worth(reports, looks)))
 
 
 def in_form(

@@ -36,8 +36,10 @@ def effects(reports: pd.DataFrame, runs: pd.DataFrame, reference: str = "fds") -
     found = [one for one in findings(reports, runs, reference) if isinstance(one, Accuracy)]
     rows = [
         (
-            one.problem, rival.method, one.first, one.measure, -rival.value, -rival.high, -rival.low, -rival.most,
-            -rival.least, rival.p, OUTCOMES.get(rival.outcome, rival.outcome), rival.seeds, one.needed, one.compared,
+            one.problem, rival.method, one.first, one.measure, -rival.value, -rival.high, -rival.low,
+            -rival.most,
+            -rival.least, rival.p, OUTCOMES.get(rival.outcome, rival.outcome), rival.seeds, one.needed,
+            one.compared,
         )
         for one in found
         for rival in one.rivals

@@ -59,7 +59,8 @@ def typical_schedules(reports: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame
     Returns
     -------
     problem, method, kind (of ``KINDS``, or "best": the method with the best median final test accuracy,
-    of any family), hyperparameter, window, start, end (fractions of the horizon), value, seed, and over how many seeds.
+    of any family), hyperparameter, window, start, end (fractions of the horizon), value, seed, and over how
+    many seeds.
 
     Raises NoAnswer where no problem has methods to be compared.
     """

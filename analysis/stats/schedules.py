@@ -83,7 +83,7 @@ def final_schedules(reports: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def best_seeds(runs: pd.DataFrame) -> pd.DataFrame:
-    """problem, method, best_seed: of its complete runs the one whose incumbent has the best validation metric.
+    """problem, method, best_seed: of its complete runs the one with the best incumbent by validation.
 
     Without one, by validation loss; of equals the lowest seed.
     """

@@ -2,7 +2,8 @@
 
 A run that never gets there is censored at its budget: what it needs is known to be more. So the median lies
 between two bounds; where they differ it is a lower bound. A failed run says nothing of what it would have
-needed; it is counted. Intervals are from order statistics at 95 % each (``intervals``), below six seeds there is
+needed; it is counted. Intervals are from order statistics at 95 % each (``intervals``), below six seeds
+there is
 the range of the seeds alone.
 """
 
@@ -52,8 +53,11 @@ def target_times(
                 "problem": problem, "method": method, "against": against, "searches": one,
                 "n_failed": lost.get(method, (0, 0))[0],
             }  # fmt: skip
-            targets = own[["target", "share", "headline"]].to_dict("records")
-            rows += [{**common, **target, **time} for target, time in zip(targets, found, strict=True)]
+            targets = zip(own["target"], own["share"], own["headline"], strict=True)
+            rows += [
+                {**common, "target": target, "share": share, "headline": first, **time}
+                for (target, share, first), time in zip(targets, found, strict=True)
+            ]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

@@ -70,7 +70,7 @@ def targets_of(reports: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def ways(reports: pd.DataFrame, runs: pd.DataFrame) -> dict[str, tuple[float, float]]:
-    """(start, top) of every problem on which some complete run reported, whether or not its targets are named.
+    """(start, top) of every problem on which some complete run reported, its targets named or not.
 
     What a share of the way is a share of: ``(value - start) / (top - start)``.
     """

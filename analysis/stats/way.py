@@ -1,8 +1,10 @@
 """How much of the way to the best each method has come: one scale for all problems.
 
-The way of a problem goes from where searching starts to the best median that any method came to (``targets``);
+The way of a problem goes from where searching starts to the best median that any method came to
+(``targets``);
 a value's share of it is 0 at the start, 1 at the best, below 0 for what is worse than the start. It keeps the
-order of values, so that medians and order-statistic intervals of shares are the shares of medians and intervals.
+order of values, so that medians and order-statistic intervals of shares are the shares of medians and
+intervals.
 """
 
 from __future__ import annotations
@@ -18,8 +20,8 @@ from .frames import NoAnswer, flag, settled
 from .targets import headline, targets_of, ways
 
 COLUMNS = [
-    "problem", "method", "against", "at", "share", "share_low", "share_high", "median", "low", "high", "seeds",
-    "reported", "held", "start", "top", "searches",
+    "problem", "method", "against", "at", "share", "share_low", "share_high", "median", "low", "high",
+    "seeds", "reported", "held", "start", "top", "searches",
 ]  # fmt: skip
 
 
@@ -91,11 +93,13 @@ def ranking(reports: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
     ).items():
         start, top = found.get(problem, (0.0, 0.0))
         goal = headline(goals, problem)
-        for method, curves in methods.items() if top > start and goal is not None else []:
+        if goal is None or top <= start:
+            continue
+        for method, curves in methods.items():
             last = np.median([-np.inf if np.isnan(c.last) else c.last for c in curves])
             far[method].append(float(np.clip((last - start) / (top - start), 0, 1)))
             times = [c.times_to(np.array([goal["target"]]))[0] for c in curves]
-            ends = max(c.end for c in curves) or 1.0
-            soon[method].append(float(np.minimum(np.median(times) / ends, 2.0)))
+            budget = max(c.end for c in curves) or 1.0
+            soon[method].append(float(np.minimum(np.median(times) / budget, 2.0)))
     mean = {m: (round(float(np.mean(far[m])), 2), -float(np.mean(soon[m]))) for m in far if far[m]}
     return sorted(far, key=lambda m: mean.get(m, (-1.0, 0.0)), reverse=True)

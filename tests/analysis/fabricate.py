@@ -246,7 +246,7 @@ def assert_readable(figure: Figure) -> None:
 
 
 def assert_units(figure: Figure) -> None:
-    """Every axis with numbers has a label, its own or one that it shares, and every label a unit in brackets."""
+    """Every axis with numbers has a label, its own or a shared one, and every label a unit in brackets."""
     shared = [text.get_text() for part in (figure, *figure.subfigs) for text in part.texts]
     axes = [ax for ax in figure.axes if ax.axison and ax.get_label() != "<colorbar>"]
     for side in ("x", "y"):

@@ -245,7 +245,7 @@ function timeChart(place, name) {
   rows.sort((a, b) => (a.bound !== "") - (b.bound !== "") || (a.at ?? Infinity) - (b.at ?? Infinity));
   const width = Math.max(260, place.clientWidth), row = 21, topEdge = 4, bottom = 40;
   const most = width < 520 ? 15 : 30, label = m => m.label.length > most ? m.label.slice(0, most - 1) + "\u2026" : m.label;
-  const leftEdge = 10 + 6.7 * Math.max(...rows.map(r => label(r.m).length)), right = 62;
+  const leftEdge = 14 + 6.9 * Math.max(...rows.map(r => label(r.m).length)), right = 62;
   const height = topEdge + row * rows.length + bottom;
   const known = rows.flatMap(r => [r.at, r.low, r.high]).filter(v => v !== null && v > 0);
   const low = Math.min(...known, Infinity), high = Math.max(...known, 0);

@@ -71,7 +71,7 @@ def test_all_built_in_methods_in_one_figure_are_legible(name: str, problems: int
 
 
 def named(drawn: Figure) -> list[str]:
-    """Every method that a figure names, at lines, rows or panels, in a legend or for want of room in words."""
+    """Every method that a figure names: at lines, rows or panels, or for want of room in words."""
     texts = [text for ax in drawn.figure.axes for text in ax.texts if str(text.get_gid()).startswith("end:")]
     found = [str(text.get_gid()).removeprefix("end:").removesuffix(", no search") for text in texts]
     if not found:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +62,13 @@ def test_nothing_is_wider_than_the_page(page: Any) -> None:
 def test_no_two_texts_of_a_chart_overlap(page: Any) -> None:
     overlaps = page.evaluate(
         """() => [...document.querySelectorAll(".chart svg")].flatMap(svg => {
-            const boxes = [...svg.querySelectorAll("text")].map(t => [t.textContent, t.getBoundingClientRect()]);
-            const apart = (a, b) => a.right <= b.left + 1 || b.right <= a.left + 1 || a.bottom <= b.top + 3 || b.bottom <= a.top + 3;
-            return boxes.flatMap(([one, a], i) => boxes.slice(0, i).filter(([, b]) => !apart(a, b)).map(([other]) => [one, other]));
+            const texts = [...svg.querySelectorAll("text")];
+            const boxes = texts.map(t => [t.textContent, t.getBoundingClientRect()]);
+            const beside = (a, b) => a.right <= b.left + 1 || b.right <= a.left + 1;
+            const above = (a, b) => a.bottom <= b.top + 3 || b.bottom <= a.top + 3;
+            const over = (a, b) => !beside(a, b) && !above(a, b);
+            return boxes.flatMap(([one, a], i) =>
+                boxes.slice(0, i).filter(([, b]) => over(a, b)).map(([other]) => [one, other]));
         })"""
     )
     assert overlaps == []
@@ -132,14 +137,17 @@ def test_a_dark_page_draws_in_lighter_colours(page: Any) -> None:
     page.locator("#methods button", has_text="Random search").click()
     light = line.get_attribute("stroke")
     page.emulate_media(color_scheme="dark")
-    page.wait_for_function("stroke => document.querySelector('.chart[data-chart=profile] path[data-method=random_search]').getAttribute('stroke') !== stroke", arg=light)  # noqa: E501
+    path = ".chart[data-chart=profile] path[data-method=random_search]"
+    page.wait_for_function(
+        "([path, old]) => document.querySelector(path).getAttribute('stroke') !== old", arg=[path, light]
+    )
 
 
 def test_images_have_texts_and_headings_go_down_by_one(page: Any) -> None:
     assert page.evaluate("[...document.images].every(image => image.alt.length > 20)")
     levels = page.evaluate("[...document.querySelectorAll('h1,h2,h3,h4')].map(h => +h.tagName[1])")
     assert levels[0] == 1
-    assert all(next_ - level <= 1 for level, next_ in zip(levels, levels[1:], strict=False))
+    assert all(next_ - level <= 1 for level, next_ in pairwise(levels))
 
 
 def test_it_prints(page: Any, tmp_path: Path) -> None:

@@ -184,3 +184,20 @@ def test_different_spaces_stand_in_a_column(results: Results) -> None:
     assert "| nothing |" in lines[Looks().label("cosine")]
     assert "| lr[2], momentum, weight_decay |" in lines[Looks().label("fds")]
     assert "do so over" not in text
+
+
+def test_a_terminal_shows_how_long_it_takes_to_beat_the_floor(results: Results) -> None:
+    for seed in range(6):
+        results.add("cosine", seed, [(2.0, 0.8)], used=2.0).add("fds", seed, [(30.0, 0.9)])
+    console = Console(width=200, file=io.StringIO())
+    console.print(tables.on_terminal(*results.both))
+    text = " ".join(console.file.getvalue().split())  # type: ignore[attr-defined]
+    assert "Time to beat the floor" in text
+    assert "Cosine: 80.0 % in 2.0 s FDS 30.0" in text
+
+
+def test_without_a_floor_a_terminal_shows_the_verdict_alone(results: Results) -> None:
+    results.add("fds", 0, [(30.0, 0.9)]).add("tpe", 0, [(4.0, 0.5)])
+    console = Console(width=200, file=io.StringIO())
+    console.print(tables.on_terminal(*results.both))
+    assert "floor" not in console.file.getvalue()  # type: ignore[attr-defined]
