@@ -97,9 +97,6 @@ KNOWN: dict[str, Look] = {
     "sliding_reverse": Look("Sliding reverse", "#7A3EB1", "<", "-"),
     "implicit": Look("Implicit", "#5B3B8C", "*", ":"),
     "forward_gradient": Look("Forward gradient", "#B086D9", "P", "-"),
-    "finite_differences": Look("Finite differences", "#E0609F", "X", "-"),
-    "pes": Look("PES", "#9C6B98", "p", "-"),
-    "es_single": Look("ES-Single", "#5E2750", "p", "-."),
     # Greedy ones: blues.
     "hd": Look("HD (greedy)", BLUE, "^", "--"),
     "rtho": Look("RTHO", SKY, "P", ":"),
@@ -116,6 +113,9 @@ KNOWN: dict[str, Look] = {
     "es": Look("(1+1)-ES", "#8BA63A", "p", ":"),
     "random_signs": Look("Random signs", "#999933", ">", "-"),
     "spsa": Look("SPSA", "#4B5D2A", "h", ":"),
+    "finite_differences": Look("Finite differences", "#0B7A75", "X", "-"),
+    "pes": Look("PES", "#74A65E", "p", "-"),
+    "es_single": Look("ES-Single", "#3F6C51", "p", "-."),
     # Several fidelities: oranges and browns.
     "hyperband": Look("Hyperband", "#B27700", "^", "-."),
     "asha": Look("ASHA", "#CFA43A", "X", "--"),

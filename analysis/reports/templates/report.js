@@ -209,7 +209,7 @@ function curves(place, name) {
     leftEdge: narrow => metric ? 46 : narrow ? 42 : 96,
     xText: short, xLabel: DATA.axes[state.against].label,
     tipHead: x => `${short(x)} ${DATA.axes[state.against].name}`,
-    tip: (l, i) => `${text(l.y[i])}` + (l.low[i] !== null && l.high[i] !== null ? ` (${text(l.low[i])} to ${text(l.high[i])})` : "") + `, ${Math.round(100 * l.y[i])} % of the way`,
+    tip: (l, i) => `${text(l.y[i])}` + (l.low[i] !== null && l.high[i] !== null ? ` (${text(l.low[i])} to ${text(l.high[i])})` : "") + `; ${Math.round(100 * l.y[i])}\u00a0%`,
   });
 }
 
