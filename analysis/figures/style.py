@@ -160,8 +160,14 @@ def shade_steps(ax: Axes, x: Any, low: Any, high: Any, color: str) -> None:
 
 
 def plain_log(axis: Any, ticks: int) -> None:
-    """A logarithmic axis with few ticks, in plain numbers."""
-    axis.set_major_locator(LogLocator(numticks=ticks))
+    """A logarithmic axis with few ticks, in plain numbers; of few decades not only their ends.
+
+    To be called once the axis has its limits.
+    """
+    low, high = sorted(axis.get_view_interval())
+    decades = np.log10(high / low) if low > 0 else np.inf
+    between = (1, 2, 5) if decades < 1.2 else (1, 3) if decades < 1.9 else (1,)
+    axis.set_major_locator(LogLocator(subs=between, numticks=ticks))
     axis.set_major_formatter(FuncFormatter(lambda x, _: short(x)))
     axis.set_minor_formatter(NullFormatter())
 
