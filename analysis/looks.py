@@ -92,6 +92,7 @@ KNOWN: dict[str, Look] = {
     "fds": Look("FDS", VERMILION, "o", "-"),
     # Hypergradients and estimates of them: purples.
     "reverse_sharing": Look("Reverse (shared)", PURPLE, "D", "-"),
+    "ladder": Look("Ladder", "#C2185B", "^", "__"),
     "reverse": Look("Reverse", "#AA4499", "s", "--"),
     "truncated_reverse": Look("Truncated reverse", "#882255", "v", "-."),
     "sliding_reverse": Look("Sliding reverse", "#7A3EB1", "<", "-"),
