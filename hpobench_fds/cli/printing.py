@@ -85,6 +85,8 @@ def print_table(folder: Path) -> None:
         return
     tables = analysis("reports.tables")
     console().print(tables.on_terminal(loaded.reports, loaded.runs, loaded.retrained))
+    if sentence := analysis("reports.lead").lead(loaded.reports, loaded.runs):
+        console().print(f"\n{sentence}\n", markup=False, highlight=False)
 
 
 def print_plan(planned: Plan, jobs: int) -> None:
