@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hpobench_fds.methods.hdm import HDM
 from torch import Tensor
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
@@ -22,6 +23,8 @@ from hpobench_fds.hypergradient.forward import ForwardMode
 from hpobench_fds.hypergradient.online import OnlineMode, one_value_space
 from hpobench_fds.hypergradient.outer import OuterOptions, build_outer
 from hpobench_fds.hypergradient.reverse import ReverseMode
+from hpobench_fds.method import Task
+from hpobench_fds.method.contract import Deaf
 from hpobench_fds.schedule import HyperparameterSpace
 from hpobench_fds.training.clock import Clock
 from hpobench_fds.training.inner_step import InnerStep
@@ -141,6 +144,15 @@ def test_every_model_keeps_to_one_device(looks: list[int], model: str, name: str
     with on_pretended_gpu(problem_of(model, MODELS[model], "sgd")) as trainer:
         LOOPS[name](trainer)
     assert_looks(name, looks)
+
+
+@pytest.mark.parametrize("feedback", ["training", "validation"])
+def test_heavy_ball_moves_without_a_read(looks: list[int], feedback: str) -> None:
+    with on_pretended_gpu(problem_of("mlp", MODELS["mlp"], "sgd")) as trainer:
+        method = HDM(HDM.Options(feedback=feedback, omega=0.1, tau=1.0))
+        task = Task(trainer, Deaf(), method_name="hdm")
+        method.train_online(task, method._outer(task), 0)
+    assert_looks("hdm", looks)
 
 
 MODULES = """

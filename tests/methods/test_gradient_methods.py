@@ -14,6 +14,7 @@ import torch
 from hpobench_fds.methods.fds import FDS
 from hpobench_fds.methods.forward_gradient import ForwardGradient
 from hpobench_fds.methods.hd import HD
+from hpobench_fds.methods.hdm import HDM
 from hpobench_fds.methods.implicit import Implicit
 from hpobench_fds.methods.ladder import Ladder
 from hpobench_fds.methods.marthe import MARTHE
@@ -55,6 +56,7 @@ OUTER_LOOPS: dict[str, Make] = {
 }
 GREEDY: dict[str, Make] = {
     "hd": HD,
+    "hdm": HDM,
     "rtho": RTHO,
     "marthe": lambda: MARTHE(MARTHE.Options(discount=0.9)),
     "one_pass": lambda: OnePass(OnePass.Options(every=3, terms=2)),
