@@ -55,8 +55,8 @@ SUITE: dict[str, Any] = {
     },
     "methods": {
         **{name: {} for name in (
-            "cmaes", "cosine", "default", "es", "fds", "finite_differences", "forward_gradient",
-            "gp", "grid", "hd", "implicit",
+            "autolrs", "cmaes", "cosine", "default", "es", "fds", "finite_differences", "forward_gradient",
+            "gp", "grid", "hd", "hdm", "implicit",
             "marthe", "one_cycle", "one_pass", "optuna_tpe", "random_search", "random_signs",
             "reverse",
             "reverse_sharing", "rtho", "spsa", "tpe",
@@ -78,6 +78,8 @@ SUITE: dict[str, Any] = {
                      "product_clip": 0.5},
         "reverse-short-of-memory": {"adapter": "reverse_sharing", "memory": 800_000},
         "marthe-adaptive": {"adapter": "marthe", "adaptive": True},
+        "hdm-validation": {"adapter": "hdm", "feedback": "validation", "omega": 0.1, "tau": 1.0},
+        "autolrs-validation": {"adapter": "autolrs", "losses": "validation", "candidates": 4},
         "hd-frozen": {"adapter": "hd", "frozen": True},
     },
 }  # fmt: skip
