@@ -103,6 +103,7 @@ KNOWN: dict[str, Look] = {
     "rtho": Look("RTHO", SKY, "P", ":"),
     "marthe": Look("MARTHE", "#1B3A6B", "X", "-."),
     "one_pass": Look("One-pass", "#6F8FD6", "h", "-"),
+    "hdm": Look("HDM-HB", "#3D7DD8", "<", "--"),
     # Black box: greens, and black for drawing at random.
     "random_search": Look("Random search", BLACK, "s", ":"),
     "tpe": Look("TPE", GREEN, "D", "--"),
@@ -125,6 +126,7 @@ KNOWN: dict[str, Look] = {
     "priorband": Look("PriorBand", "#A6611A", "v", "--"),
     "pbt": Look("PBT", "#6B4A00", "o", "--"),
     "pb2": Look("PB2", "#5C4326", "o", "-."),
+    "autolrs": Look("AutoLRS", "#D08A3C", "*", "__"),
     # Methods that search nothing, or a grid: greys.
     "default": Look("Default", "#9A9A9A", "o", ":"),
     "cosine": Look("Cosine", "#5A5A5A", "P", "--"),
