@@ -48,11 +48,15 @@ def test_each_problem_is_there_in_two_spaces_and_fits(name: str) -> None:
     assert foresee(suite) == []
 
 
-def test_a_black_box_method_can_run_sixty_trainings() -> None:
+FEWER = {"fashion-lenet": 32, "fashion-resnet8": 24, "shakespeare-gpt": 24}  # dear ones
+
+
+def test_a_black_box_method_can_run_so_many_trainings() -> None:
     for name, (config, budget) in load_suite("core").problems.items():
         if name.endswith(KINDS):
             assert budget.gradient_equivalents is not None
-            assert 60 <= trainings(config, budget.gradient_equivalents) < 75, name
+            wanted = FEWER.get(name.rsplit("-", 1)[0], 48)
+            assert wanted <= trainings(config, budget.gradient_equivalents) < 1.15 * wanted, name
 
 
 def test_the_quick_one_is_of_the_same_problems_with_fewer_steps() -> None:
@@ -67,7 +71,7 @@ def test_the_quick_one_is_of_the_same_problems_with_fewer_steps() -> None:
             assert config.horizon < whole.horizon
 
 
-@pytest.mark.parametrize(("name", "most"), [("core", 48 * 3600), ("core_quick", 300)])
+@pytest.mark.parametrize(("name", "most"), [("core", 6 * 24 * 3600), ("core_quick", 300)])
 def test_how_long_it_takes_is_told_before(name: str, most: float) -> None:
     seconds = plan(name).seconds(1)
     assert seconds is not None
