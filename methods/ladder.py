@@ -30,7 +30,7 @@ class Ladder(ModeLoop):
     too, the mean of the last ``average``, which sign steps go on bouncing about: it is trained and reported.
 
     worse : times the best loss from which a loss is far above it; and again as much for each retreat.
-    growth : of the adjoint (``hypergradient.conditioning``) that is followed; ten times as much for each.
+    growth : of the adjoint (``hypergradient.conditioning``) that is followed; twice as much for each.
     average : vectors in the mean; 0: none is made.
     """
 
@@ -60,7 +60,7 @@ class Ladder(ModeLoop):
         self, task: Task, vector: Vector, result: Hypergradient, horizon: int
     ) -> NDArray[np.float64] | None:
         loss, growth = result.evaluation.loss, result.conditioning.growth or 0.0
-        grown = growth > self.options.growth * 10.0**self._fallen
+        grown = growth > self.options.growth * 2.0**self._fallen
         if result.gradient is None or grown or loss > self._limit(task, horizon):
             self._fallen += 1
             return None
