@@ -15,9 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
-from markupsafe import Markup
 from PIL import Image
 
 from hpobench_fds.records.safe_files import write_atomic, writing
@@ -25,14 +23,15 @@ from hpobench_fds.records.safe_files import write_atomic, writing
 from .. import loading
 from ..figures.catalogue import REFERENCE, draw_frames
 from ..looks import Looks
-from ..stats.floor import floor_table as floors_of
 from ..stats.frames import failures, seed_counts, settled
 from ..stats.intervals import LEAST
-from ..stats.verdict_table import verdict_table
-from . import floor_table, lead, sentences, tables
-from .page_data import AGAINST, as_json, page_data
+from . import sentences
+from .grids import floor_grid, verdict_grid
+from .page_data import AGAINST, as_json
 from .run_again import run_again
 from .suite_toml import as_toml
+from .templating import contents, template
+from .worked import Worked
 
 REPORT_FILE = "report.html"
 NO_ROOM = "choose another folder for temporary files with TMPDIR"
@@ -48,7 +47,6 @@ TITLES = {
     "cost": "What each method spent",
     "ranks": "Mean ranks over problems",
 }
-TEMPLATES = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True)
@@ -98,30 +96,42 @@ def write(
 
 
 def render(
-    folder: Path, *, reference: str = REFERENCE, command: str | None = None, now: datetime | None = None
+    folder: Path,
+    *,
+    reference: str = REFERENCE,
+    command: str | None = None,
+    now: datetime | None = None,
+    home: str | None = None,
+    loaded: loading.Loaded | None = None,
+    worked: Worked | None = None,
 ) -> str:
-    """The page as text. Raises InputError for a folder without results."""
-    loaded = loading.load(folder)
+    """The page as text.
+
+    Parameters
+    ----------
+    home : address of the page of all suites, where this one is part of a site.
+    loaded, worked : the folder's content, and what is said of it, where they are known already.
+
+    Raises
+    ------
+    InputError : a folder without results.
+    """
+    loaded = loaded or loading.load(folder)
     reports, runs = loaded.reports, loaded.runs
     pictures, missing = _pictures(reports, runs, reference)
-    data = page_data(reports, runs, reference)
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+    worked = worked or Worked.of(reports, runs, reference, loaded.retrained)
     machines, name = loading.machines(folder), str(loaded.suite["name"])
-    return environment.get_template("report.html.j2").render(
+    return template("report.html.j2").render(
         name=name,
+        home=home,
         date=(now or datetime.now(UTC)).strftime("%Y-%m-%d %H:%M UTC"),
-        lead=lead.lead(reports, runs, reference),
-        flags=_flags(runs, loaded.unreadable),
+        lead=worked.lead,
+        flags=flags(runs, loaded.unreadable),
         facts=_facts(folder, runs),
-        sentences=[
-            s for s in sentences.verdict(reports, runs, reference) if s not in sentences.exploratory(runs)
-        ],
-        cards=_cards(reports, runs, reference),
-        verdict=_verdict(reports, runs, reference, loaded.retrained),
-        floor=_floor(reports, runs),
+        sentences=worked.told,
+        cards=_cards(runs, worked),
+        verdict=verdict_grid(worked.verdict, worked.looks),
+        floor=floor_grid(worked.floors, worked.looks),
         against=AGAINST,
         pictures=pictures,
         missing=missing,
@@ -129,15 +139,10 @@ def render(
         troubles=_troubles(runs, loaded.unreadable),
         commands=[command] if command else run_again(name, machines),
         suite=as_toml(loaded.suite),
-        data=as_json(data),
-        style=_file("report.css"),
-        script=_file("report.js"),
+        data=as_json(worked.data),
+        style=contents("report.css"),
+        script=contents("report.js"),
     )
-
-
-def _file(name: str) -> Markup:
-    """A part of the page that is no template."""
-    return Markup((TEMPLATES / name).read_text())
 
 
 # ------------------------------------------------------------------------------------------- what was run
@@ -169,26 +174,24 @@ def _facts(folder: Path, runs: pd.DataFrame) -> list[tuple[str, str]]:
     ]
 
 
-def _flags(runs: pd.DataFrame, unreadable: Mapping[str, str]) -> list[str]:
+def flags(runs: pd.DataFrame, unreadable: Mapping[str, str]) -> list[str]:
     """What a reader has to know before any number: exploratory, failed, unfinished or unreadable runs."""
     looks = Looks.of(runs)
-    flags = sentences.exploratory(runs)
-    flags += [
+    told = sentences.exploratory(runs)
+    told += [
         f"Failed: {looks.label(m)} in {count} of {all_} runs." for m, (count, all_) in failures(runs).items()
     ]
     unfinished = int(runs["status"].isin(["running", "interrupted"]).sum())
-    flags += (
+    told += (
         [f"Unfinished, and left out: {unfinished} run{'' if unfinished == 1 else 's'}."] if unfinished else []
     )
-    return flags + ([f"Unreadable: {len(unreadable)}, listed under the runs."] if unreadable else [])
+    return told + ([f"Unreadable: {len(unreadable)}, listed under the runs."] if unreadable else [])
 
 
-def _cards(reports: pd.DataFrame, runs: pd.DataFrame, reference: str) -> list[Card]:
+def _cards(runs: pd.DataFrame, worked: Worked) -> list[Card]:
     """A card a problem with runs that came to an end."""
     done, looks = settled(runs), Looks.of(runs)
     problems = [str(p) for p in dict.fromkeys(done["problem"])]
-    leads = lead.by_problem(reports, runs, reference) if len(problems) > 1 else {}
-    told = sentences.by_problem(reports, runs, reference) if len(problems) > 1 else {}
     cards = []
     for problem in problems:
         here = done[done["problem"] == problem]
@@ -196,7 +199,7 @@ def _cards(reports: pd.DataFrame, runs: pd.DataFrame, reference: str) -> list[Ca
         flags = [f"{looks.label(m)}: {count} of {all_} failed" for m, (count, all_) in failures(here).items()]
         if seeds.min() < LEAST:
             flags.append(f"exploratory: {seeds.min()} seed{'' if seeds.min() == 1 else 's'}")
-        cards.append(Card(problem, leads.get(problem, ""), flags, told.get(problem, [])))
+        cards.append(Card(problem, worked.leads.get(problem, ""), flags, worked.told_of.get(problem, [])))
     return cards
 
 
@@ -225,40 +228,6 @@ def _troubles(runs: pd.DataFrame, unreadable: Mapping[str, str]) -> list[tuple[s
         elif row["reason"]:
             found.append((name, str(row["stopped"]), str(row["reason"])))
     return found + [(name, "unreadable", reason) for name, reason in unreadable.items()]
-
-
-def _verdict(
-    reports: pd.DataFrame, runs: pd.DataFrame, reference: str, retrained: pd.DataFrame | None
-) -> dict[str, Any] | None:
-    """The table of results, as headings, rows and a footnote."""
-    if not len(settled(runs)):
-        return None
-    table, looks = verdict_table(reports, runs, reference, retrained=retrained), Looks.of(runs)
-    rows = tables.cells(table, looks)
-    several = len({problem for problem, _, _ in rows}) > 1  # else its column says nothing
-    return {
-        "headings": [*(["Problem"] if several else []), *tables.headings(table, looks)],
-        "names": 1 + several,  # columns of words, before those of numbers
-        "rows": [{"best": best, "texts": [*([p] if several else []), *texts]} for p, best, texts in rows],
-        "note": tables.footnote(table),
-    }
-
-
-def _floor(reports: pd.DataFrame, runs: pd.DataFrame) -> dict[str, Any] | None:
-    """The table of times to beat the floor; None where no problem has one."""
-    table = floors_of(reports, runs)
-    if table.empty:
-        return None
-    rows = floor_table.rows(table, Looks.of(runs))
-    several = len({problem for problem, _, _ in rows}) > 1
-    return {
-        "headings": [*(["Problem"] if several else []), "Floor", *floor_table.HEADINGS],
-        "names": 2 + several,
-        "rows": [
-            {"best": False, "texts": [*([problem] if several else []), own, *texts]}
-            for problem, own, texts in rows
-        ],
-    }
 
 
 # --------------------------------------------------------------------------------------------- figures

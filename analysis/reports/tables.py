@@ -7,7 +7,7 @@ says why stands with the table, whatever its form.
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -148,7 +148,7 @@ def cells(table: pd.DataFrame, looks: Looks) -> list[tuple[str, bool, list[str]]
     for row in table.to_dict("records"):
         accuracy = _accuracy(row, looks.shown(row["problem"])) + (f" {MARK}" if row["tie"] else "")
         text = [
-            looks.label(row["method"]), _count(row), accuracy, *([row["searched"]] if spaces else []),
+            looks.label(row["method"]), run_count(row), accuracy, *([row["searched"]] if spaces else []),
             *([_number(100 * row["diverged"], ".0f")] if drawn else []),
             _number(100 * row["targets_reached"], ".0f"), _to_target(row), _number(row["seconds"], ",.1f"),
             _number(row["gradient_equivalents"], ",.0f"), _number(row["fidelity"], ".2g"), _speedup(row),
@@ -157,7 +157,7 @@ def cells(table: pd.DataFrame, looks: Looks) -> list[tuple[str, bool, list[str]]
     return rows
 
 
-def _count(row: dict[Hashable, Any]) -> str:
+def run_count(row: Mapping[Any, Any]) -> str:
     """``3``, ``2 + 1 failed``, ``2 skipped``."""
     parts = [f"{row['complete']}"] if row["complete"] or not row["skipped"] else []
     parts += [f"{row[what]} {what}" for what in ("failed", "unfinished", "skipped") if row[what]]

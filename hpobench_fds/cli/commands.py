@@ -15,6 +15,7 @@ import typer
 from hpobench_fds.cli import completion
 from hpobench_fds.cli.printing import (
     KINDS,
+    about_methods,
     analysis,
     console,
     defaults,
@@ -217,6 +218,18 @@ def report(
     typer.echo(str(path))
     if show_it:
         typer.launch(str(path))
+
+
+@app.command()
+def site(
+    root: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of results folders.")],
+    out: Annotated[Path, typer.Option(help="A new folder, or that of a site, which is replaced.")],
+    reference: ReferenceOption = "fds",
+) -> None:
+    """Write a static site of many suites: scores, a page a method and a problem, every report."""
+    module = analysis("reports.site")
+    about = {name: module.About(*told) for name, told in about_methods().items()}
+    typer.echo(str(module.write(root, out, about=about, reference=reference)))
 
 
 @app.command()

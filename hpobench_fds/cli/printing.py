@@ -78,6 +78,23 @@ def defaults(options: type[Any]) -> list[str]:
         raise
 
 
+def about_methods() -> dict[str, tuple[str, str, tuple[str, ...]]]:
+    """Paper, first sentence and defaults of every method that can be loaded."""
+    from inspect import getdoc
+
+    from hpobench_fds.method.registry import methods
+
+    known, found = methods(), {}
+    for name in known:
+        try:
+            method = known[name]
+        except InputError:  # a package is missing, or broken: records tell of it all the same
+            continue
+        first = (getdoc(method) or "").partition("\n\n")[0].replace("\n", " ")
+        found[name] = (method.paper, first, tuple(defaults(method.Options)))
+    return found
+
+
 def print_table(folder: Path) -> None:
     loaded = analysis("loading").load(folder)
     if loaded.runs.empty:
