@@ -18,8 +18,8 @@ EXAMPLES = [
     pytest.param(block, id=f"{page.name}:{text[: text.index(block)].count(chr(10)) + 1}")
     for page in PAGES
     for text in [page.read_text(encoding="utf-8")]
-    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    if "class " in block
+    for block in re.findall(r"```python[^\n]*\n(.*?)```", text, re.DOTALL)
+    if re.search(r"^class \w+\((AskTell|OuterLoop|ModeLoop|OnlineLoop|Method)\)", block, re.MULTILINE)
 ]
 
 
