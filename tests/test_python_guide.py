@@ -35,15 +35,15 @@ def test_every_column_is_explained_once(heading: str, columns: list[str]) -> Non
 
 
 def test_figure_functions_take_what_is_said() -> None:
-    named = first_cells("Figures")
-    assert len(named) == 5
+    named = [name for name in first_cells("Figures") if name.endswith(".draw")]
+    assert len(named) == 8
     section = GUIDE.partition("## Figures")[2]
     for function in named:
         module, _, name = function.partition(".")
         takes = inspect.signature(
             getattr(import_module(f"hpobench_fds.analysis.figures.{module}"), name)
         ).parameters
-        (row,) = re.findall(rf"^\| `{re.escape(function)}` \| (.*?)(?::|\|)", section, re.MULTILINE)
+        (row,) = re.findall(rf"^\| `{re.escape(function)}`[^|]*\| (.*?)(?::|\|)", section, re.MULTILINE)
         assert {"reports", "runs", "style", *re.findall(r"`(\w+)`", row)} <= set(takes), function
 
 
