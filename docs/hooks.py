@@ -45,4 +45,6 @@ def executed(path: Path) -> tuple[str, dict[str, bytes]]:
     exported = {"unique_key": path.stem, "output_files_dir": "."}
     body, found = MarkdownExporter(exclude_output_prompt=True).from_notebook_node(notebook, exported)
     images = {Path(name).name: content for name, content in found["outputs"].items()}
-    return body.replace("(./", "("), images
+    # Tables of pandas in the theme's dress, which also lets wide ones scroll.
+    body = re.sub(r'<table border="1" class="dataframe">', "<table>", body).replace("(./", "(")
+    return re.sub(r"<style scoped>.*?</style>\n?", "", body, flags=re.DOTALL), images
