@@ -11,6 +11,7 @@ import platform
 from pathlib import Path
 
 import torch
+from hpobench_fds.benchmarks.engine.beside_jax import WORK, beside_jax, missing
 from hpobench_fds.benchmarks.engine.figures import cost_figure, memory_figure
 from hpobench_fds.benchmarks.engine.hypergradients import Row, forward_step, trainings
 from hpobench_fds.benchmarks.engine.models import model_costs
@@ -55,15 +56,29 @@ def measure(quick: bool) -> dict[str, list[Row]]:
     ]
     if not quick:
         tables["A learning rate for every step"] = trainings("mlp", 10_000, 10_000, MODES[1:], rounds=1)
+    if missing() is None:
+        tables["Beside JAX"] = beside_jax(models if quick else tuple(WORK), _threads())
     return tables
+
+
+def _threads() -> tuple[int, ...]:
+    """One, and as many as this process uses."""
+    return tuple(sorted({1, torch.get_num_threads()}))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("results/engine"))
     parser.add_argument("--quick", action="store_true", help="fewer models, horizons and counts")
+    parser.add_argument("--jax", action="store_true", help="print ours beside JAX, and no more")
     parser.add_argument("--models", action="store_true", help="print what each model costs, and no more")
     options = parser.parse_args()
+    if (absent := missing()) is not None:
+        print(absent)
+    if options.jax:
+        if absent is None:
+            print(markdown(beside_jax(tuple(WORK), _threads())))
+        return
     if options.models:
         print(markdown([model_costs(model) for model in SHAPES]))
         return

@@ -23,11 +23,13 @@ TANGENTS = 9
 VALUES = {"lr": 0.01, "momentum": 0.9, "weight_decay": 5e-4}
 
 
-def trainer_with(model: str, horizon: int, lr_windows: int, device: str = "cpu") -> Trainer:
+def trainer_with(
+    model: str, horizon: int, lr_windows: int, device: str = "cpu", lr: float = VALUES["lr"]
+) -> Trainer:
     """A trainer that learns ``lr_windows`` learning rates and, beside them, momentum and weight decay."""
     space = {
         name: HyperparameterSpace(windows=lr_windows if name == "lr" else 1, initial=value)
-        for name, value in VALUES.items()
+        for name, value in (VALUES | {"lr": lr}).items()
     }
     config = ProblemConfig(
         dataset="noise", model=model, horizon=horizon, batch_size=128, space=space, loss=loss_of(model)

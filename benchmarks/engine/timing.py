@@ -10,7 +10,10 @@ Block = Callable[[], object]
 
 
 def interleaved(
-    sides: Mapping[str, Block], rounds: int = 9, wait: Callable[[], None] = lambda: None
+    sides: Mapping[str, Block],
+    rounds: int = 9,
+    wait: Callable[[], None] = lambda: None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
     """Seconds of each block in each round, after one round that is not counted.
 
@@ -20,11 +23,11 @@ def interleaved(
     for number in range(rounds + 1):
         for name, block in sides.items():
             wait()
-            start = time.perf_counter()
+            start = clock()
             block()
             wait()
             if number:
-                times[name].append(time.perf_counter() - start)
+                times[name].append(clock() - start)
     return times
 
 
