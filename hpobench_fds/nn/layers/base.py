@@ -44,7 +44,7 @@ class Layer(ABC):
 
     parameters: Sequence[Parameter] = ()
     buffers: int = 0  # running statistics it keeps
-    own: bool = False  # every gradient and tangent it returns is a tensor of its own, which it does not keep
+    own: bool = False  # what it returns, gradients and tangents too, are new tensors that it does not keep
 
     @abstractmethod
     def output(self, shape: Shape) -> Shape:

@@ -104,12 +104,12 @@ class ReLU(Layer):
         return F.relu(x)
 
     def forward(self, p: Tensors, x: Tensor, running: Tensor | None, c: Any) -> Tensor:
-        c.out = F.relu(x)
+        c.out = x.relu_() if getattr(c, "after_own", False) else x.relu()
         out: Tensor = c.out
         return out
 
     def backward(self, p: Tensors, g: Tensor, c: Any, grads: Tensors) -> Tensor | None:
-        return self._masked(g, c.out)
+        return self._masked(g, c.out, g if getattr(c, "before_own", False) else None)
 
     @staticmethod
     def _masked(g: Tensor, out: Tensor, into: Tensor | None = None) -> Tensor:
