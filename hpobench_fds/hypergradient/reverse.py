@@ -8,8 +8,10 @@ other numbers of stored states.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -21,15 +23,18 @@ from hpobench_fds.hypergradient.checkpoints import next_state, states_needed, st
 from hpobench_fds.hypergradient.conditioning import from_growth, grown_backward, read_norms
 from hpobench_fds.hypergradient.interface import Hypergradient, Mode, vector_bytes
 from hpobench_fds.hypergradient.validation import validation_gradient
+from hpobench_fds.nn.network import Network
 from hpobench_fds.schedule import Schedule
-from hpobench_fds.training.inner_step import InnerStep
+from hpobench_fds.training.inner_step import InnerStep, KeptStep, constant_segments
 from hpobench_fds.training.optimisers import Step, StepRule
 from hpobench_fds.training.problem import Problem
 from hpobench_fds.training.state import Ended, Evaluation, TrainState
 from hpobench_fds.training.trainer import Trainer
 
 DEVICE_SHARE = 0.8  # of a GPU's free memory that stored states may take; more lie in the host's
+ALIGNED = 16  # numbers; products round otherwise on what begins elsewhere in a CPU's vector registers
 NOTES = 20  # of the adjoints' norms on the way back
+KEPT = 1 << 30  # bytes of gradients and tapes that full storage may take beside its states, at most
 SWEEPS = 2  # how often a step runs forward, unless memory allows one or forces more
 
 
@@ -42,7 +47,8 @@ class ReverseMode(Mode):
     last : differentiate the last K steps only (a bias); None: all.
     memory : bytes that stored states and adjoints may take; the fewest repeated steps that fit. A call
         raises InputError before training if they cannot hold even one state, and says what would do.
-    full : store every state.
+    full : store every state. On a CPU each step's gradient and tape stay too, if they take ``KEPT`` bytes
+        or less, and no gradient is computed twice; where steps are played from a recording they are.
     """
 
     exact: ClassVar[bool] = True
@@ -55,7 +61,15 @@ class ReverseMode(Mode):
     ) -> Hypergradient:
         horizon = horizon or trainer.problem.horizon
         steps, states = self._plan(trainer.problem, horizon)
-        return _Reversal(trainer, schedule, trial, horizon, steps, states).run()
+        kind = _Recalling if self._kept_bytes(trainer.problem, steps) else _Reversal
+        return kind(trainer, schedule, trial, horizon, steps, states).run()
+
+    def _kept_bytes(self, problem: Problem, steps: int) -> int:
+        """Bytes of the gradients and tapes of all steps; 0 if they are not kept."""
+        if not self.full or problem.graphs or problem.device.type != "cpu" or problem.network.random:
+            return 0
+        kept = steps * kept_bytes(problem)
+        return kept if kept <= KEPT else 0
 
     def _plan(self, problem: Problem, horizon: int) -> tuple[int, int]:
         """How many steps to reverse, and with how many stored states."""
@@ -63,12 +77,14 @@ class ReverseMode(Mode):
         return steps, steps if self.full else plan_states(problem, steps, self.memory)
 
     def held(self, problem: Problem, horizon: int) -> int:
-        _, states = self._plan(problem, horizon)
-        return states * state_bytes(problem) + working_vectors(problem.rule) * vector_bytes(problem)
+        steps, states = self._plan(problem, horizon)
+        beside = working_vectors(problem.rule) * vector_bytes(problem) + self._kept_bytes(problem, steps)
+        return states * state_bytes(problem) + beside
 
     def cost(self, problem: Problem, horizon: int) -> float:
         steps, states = self._plan(problem, horizon)
-        return horizon - steps + steps_run(steps, states) + steps * (1 + problem.network.product_cost)
+        again = 0 if self._kept_bytes(problem, steps) else steps
+        return horizon - steps + steps_run(steps, states) + again + steps * problem.network.product_cost
 
 
 @dataclass(frozen=True)
@@ -115,6 +131,23 @@ def state_bytes(problem: Problem) -> int:
     return (1 + problem.rule.slots) * vector_bytes(problem)
 
 
+def kept_bytes(problem: Problem) -> int:
+    """Bytes that a step's gradient, clipping mask and tape take: those of a first gradient."""
+    if problem.network not in _TAPES:
+        _TAPES[problem.network] = {}
+    known, size = _TAPES[problem.network], problem.batch_size
+    if size not in known:
+        w = problem.network.initial(torch.Generator().manual_seed(0)).to(problem.device, problem.dtype)
+        first = torch.zeros(size, dtype=torch.int64, device=problem.device)
+        x, y = problem.x.index_select(0, first), problem.y.index_select(0, first)
+        known[size] = problem.network.gradient(w, x, y).bytes
+    masked = problem.config.gradient_clip is not None
+    return known[size] + (1 + masked) * vector_bytes(problem)
+
+
+_TAPES: WeakKeyDictionary[Network, dict[int, int]] = WeakKeyDictionary()  # bytes of one, by batch size
+
+
 def plan_states(problem: Problem, steps: int, memory: int | None) -> int:
     """How many states to store for ``steps`` under a limit of ``memory`` bytes (None: two sweeps)."""
     if memory is None:
@@ -133,22 +166,31 @@ def plan_states(problem: Problem, steps: int, memory: int | None) -> int:
 class _Store:
     """A stack of stored states in one buffer, allocated once; in host memory if the device is short."""
 
-    def __init__(self, state: TrainState, capacity: int) -> None:
-        rows = 1 + state.slots.shape[0]
+    def __init__(self, state: TrainState, capacity: int, gradients: bool = False) -> None:
+        rows = 1 + state.slots.shape[0] + gradients
         size = capacity * rows * state.w.numel() * state.w.element_size()
         device = state.w.device
         on_host = device.type == "cuda" and size > DEVICE_SHARE * torch.cuda.mem_get_info(device)[0]
         self.capacity = capacity
+        if gradients:  # whose rows are worked on where they lie: as aligned as a vector of its own is
+            whole = -(-state.w.numel() // ALIGNED) * ALIGNED
+            self._buffer = state.w.new_empty(capacity, rows, whole)[..., : state.w.numel()]
+            self.steps: list[int] = []
+            return
         # Pinned pages of the host are copied without waiting, in the order of the GPU's work.
         self._buffer = torch.empty(
             capacity, rows, state.w.numel(), dtype=state.w.dtype,
             device="cpu" if on_host else device, pin_memory=on_host,
         )  # fmt: skip
-        self.steps: list[int] = []
+        self.steps = []
 
     @property
     def bytes(self) -> int:
         return self._buffer.numel() * self._buffer.element_size()
+
+    def row(self, at: int) -> Tensor:
+        """Room for the state that is stored as number ``at`` [1 + S, P], with a row more for its gradient."""
+        return self._buffer[at]
 
     def push(self, state: TrainState) -> None:
         row = self._buffer[len(self.steps)]
@@ -175,6 +217,8 @@ class _EarlyEndError(Exception):
 class _Reversal:
     """One forward sweep that stores states, then steps backward, replaying what was not stored."""
 
+    recalls = False  # whether steps are kept with their tapes
+
     def __init__(
         self, trainer: Trainer, schedule: Schedule, trial: int, horizon: int, steps: int, states: int
     ) -> None:
@@ -183,7 +227,7 @@ class _Reversal:
         self.first, self.end = horizon - steps, horizon  # what is differentiated
         # Checkpoints and backward steps cut windows up, whose steps stay alike.
         ahead = horizon // max(schedule.pieces(horizon), default=1)
-        self.sweep = trainer.inner(trainer.start(trial), last=horizon, ahead=ahead)
+        self.sweep = trainer.inner(trainer.start(trial), last=horizon, derived=self.recalls, ahead=ahead)
         self.replay = trainer.inner(
             _scratch(self.sweep.state), last=self.first, role="replay", derived=True, ahead=ahead
         )
@@ -262,18 +306,22 @@ class _Reversal:
         pull, notes = adjoints.pull, max(1, (self.end - self.first) // NOTES)
         self._norms = [(self.end, _norm(adjoint))]
         for index in range(self.end - 1, self.first - 1, -1):
-            self._reach(index, store)
-            hypers = self.replay.values(self.schedule, index, self.horizon)
-            self.replay.through(index, hypers, pull)
+            self._pull_back(index, store, pull)
             per_step[index] = adjoints.hypers
-            if store.steps[-1] == index:
-                store.pop()
             due = index % every == 0 or index == self.first
             if index % notes == 0 or index == self.first:
                 self._norms.append((index, _norm(adjoints.w)))
             if due and (ended := self.replay.look(adjoints.w)) is not None:
                 raise _EarlyEndError(ended)
         return per_step
+
+    def _pull_back(self, index: int, store: _Store, pull: Callable[[Step], None]) -> None:
+        """One step back, to before step ``index``."""
+        self._reach(index, store)
+        hypers = self.replay.values(self.schedule, index, self.horizon)
+        self.replay.through(index, hypers, pull)
+        if store.steps[-1] == index:
+            store.pop()
 
     def _reach(self, index: int, store: _Store) -> None:
         """Bring the replayed state to a step, storing states where there is room."""
@@ -296,6 +344,32 @@ class _Reversal:
         p = self.problem
         learned = [h for h, name in enumerate(p.rule.defaults) if name in p.space.learned]
         return p.space.summed(per_step.double().cpu().numpy()[:, learned])
+
+
+class _Recalling(_Reversal):
+    """Every step is kept with its gradient and tape on the way forward, and not run again."""
+
+    recalls = True
+
+    def _sweep_forward(self) -> _Store:
+        p, steps = self.problem, self.end - self.first
+        self._advance(self.sweep, self.first)
+        store = _Store(self.sweep.state, steps, gradients=True)
+        self._kept: list[KeptStep] = []
+        beside = steps * (kept_bytes(p) - vector_bytes(p))  # its gradients are in the store
+        self.bytes = store.bytes + beside + working_vectors(p.rule) * vector_bytes(p)
+        for begin, end in constant_segments(self.schedule, self.horizon, self.first, self.end):
+            hypers = self.sweep.values(self.schedule, begin, self.horizon)
+            for index in range(begin, end):
+                step = self.sweep.begin(index, hypers)
+                self._kept.append(self.sweep.kept(step, store.row(len(self._kept))))
+                self.sweep.take(step)
+                if (ended := self.sweep.check()) is not None:
+                    raise _EarlyEndError(ended)
+        return store
+
+    def _pull_back(self, index: int, store: _Store, pull: Callable[[Step], None]) -> None:
+        pull(self.replay.recall(self._kept.pop()))
 
 
 class _Stretches(_Reversal):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -41,13 +41,30 @@ from hpobench_fds.nn.tangents import Tangents
 class Tape:
     """A gradient and what its Hessian-vector products need.
 
-    ``gradient`` [P] is a buffer that the next call of ``gradient`` overwrites; the tape is valid
-    until then and as long as ``w`` is unchanged.
+    ``gradient`` [P] is a buffer that the next call of ``gradient`` overwrites; the rest of the tape is
+    valid as long as ``w`` is unchanged.
     """
 
     loss: Tensor  # 0-d, mean over the batch
     gradient: Tensor
     record: Any
+
+    @property
+    def bytes(self) -> int:
+        """Memory that the record holds on to."""
+        storages = (one.untyped_storage() for one in _tensors(self.record))
+        return sum({one.data_ptr(): one.nbytes() for one in storages}.values())
+
+
+def _tensors(record: Any) -> Iterator[Tensor]:
+    """All tensors in a record's namespaces and sequences."""
+    if isinstance(record, Tensor):
+        yield record
+    elif isinstance(record, SimpleNamespace):
+        yield from _tensors(list(vars(record).values()))
+    elif isinstance(record, (list, tuple)):
+        for part in record:
+            yield from _tensors(part)
 
 
 class Network(ABC):
@@ -156,10 +173,13 @@ class LayeredNetwork(Network):
         return torch.cat(parts) if parts else torch.zeros(0)
 
     def _views(self, w: Tensor) -> list[Tensor]:
-        if self._split is None or self._split[0] is not w:
-            parts = w.split_with_sizes(self._sizes)
-            self._split = (w, [part.view(s) for part, s in zip(parts, self.shapes, strict=True)])
-        return self._split[1]
+        if self._split is not None and self._split[0] is w:
+            return self._split[1]
+        parts = w.split_with_sizes(self._sizes)
+        views = [part.view(s) for part, s in zip(parts, self.shapes, strict=True)]
+        if not w._is_view():  # else a whole store would stay
+            self._split = w, views
+        return views
 
     def logits(self, w: Tensor, x: Tensor, buffers: Tensor | None = None, draw: int | None = None) -> Tensor:
         parts = [part.view(s) for part, s in zip(w.split_with_sizes(self._sizes), self.shapes, strict=True)]

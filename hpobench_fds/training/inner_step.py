@@ -46,6 +46,15 @@ class _Alike:
     play: Callable[[int, Hypers], None] | None = None
 
 
+@dataclass(slots=True)
+class KeptStep:
+    """A step as it was before it was taken, with what the derivatives of its gradient need."""
+
+    step: Step
+    tape: Tape
+    mask: Tensor | None
+
+
 class InnerStep:
     """The inner steps of one training, one after the other.
 
@@ -82,6 +91,7 @@ class InnerStep:
         self._buffers = None if self._replay else state.buffers
         # One place more than losses, for a verdict that is read together with them.
         self._kept = torch.zeros(problem.look_every + 1, device=problem.device, dtype=problem.dtype)
+        self._places = self._kept.unbind()
         self._unseen = self._counted = 0
         self._mask: Tensor | None = None
         self._tape: Tape | None = None
@@ -105,7 +115,7 @@ class InnerStep:
 
     def _keep_loss(self) -> None:
         if not self._replay:
-            self._kept[self._unseen] = self.tape.loss
+            self._places[self._unseen].copy_(self.tape.loss)
         self._unseen += 1
 
     def _clipped(self, gradient: Tensor) -> Tensor:
@@ -121,6 +131,23 @@ class InnerStep:
         """Move the state on by the step."""
         self.problem.rule.update_(step)
         self.state.took(step.index, step.hypers)
+
+    def kept(self, step: Step, into: Tensor) -> KeptStep:
+        """The step that was begun last, to be differentiated after others: a copy of what taking it changes.
+
+        into : [1 + S + 1, P], for the weights, the slots and the gradient.
+        """
+        into[0].copy_(step.w)
+        into[1:-1].copy_(step.slots)
+        into[-1].copy_(step.gradient)
+        before = Step(into[0], into[1:-1], into[-1], step.hypers, step.index)
+        return KeptStep(before, self.tape, self._mask)
+
+    def recall(self, kept: KeptStep) -> Step:
+        """A kept step as if it had just been begun; costs no gradient."""
+        self.state.w, self.state.slots, self.state.step = kept.step.w, kept.step.slots, kept.step.index
+        self._tape, self._mask = kept.tape, kept.mask
+        return kept.step
 
     def run(self, schedule: Schedule, horizon: int, until: int) -> Ended | None:
         """Take all steps up to ``until`` of a schedule that is stretched over ``horizon``."""
@@ -254,7 +281,8 @@ class InnerStep:
         """Losses since the last look, and the verdict on what is watched: one read, or none."""
         losses = 0 if self._replay else self._unseen
         if watched is not None:
-            self._kept[losses] = torch.isfinite(watched).all()
+            ends = torch.stack(torch.aminmax(watched))  # lets NaN through; far faster than asking each
+            self._kept[losses] = torch.isfinite(ends).all()
             *seen, finite = self._kept[: losses + 1].tolist()
             return seen, bool(finite)
         return self._kept[:losses].tolist() if losses else [], True

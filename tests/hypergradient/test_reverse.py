@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,14 +19,22 @@ from oracles import (
     least_steps_run,
     relative_error,
     some_schedule,
+    tiny_dataset,
     tiny_trainer,
 )
 from torch import Tensor
 
 from hpobench_fds.errors import InputError
+from hpobench_fds.hypergradient import reverse
 from hpobench_fds.hypergradient.forward import ForwardMode
 from hpobench_fds.hypergradient.interface import Hypergradient
-from hpobench_fds.hypergradient.reverse import ReverseMode, plan_states, state_bytes, working_vectors
+from hpobench_fds.hypergradient.reverse import (
+    ReverseMode,
+    kept_bytes,
+    plan_states,
+    state_bytes,
+    working_vectors,
+)
 from hpobench_fds.hypergradient.validation import validation_gradient
 from hpobench_fds.nn.network import Tape
 from hpobench_fds.nn.tangents import Tangents
@@ -205,7 +214,9 @@ def test_truncated_it_trains_the_whole_run_and_stores_the_last_states_alone() ->
     short = ReverseMode(last=4, full=True)(trainer, schedule, 0)
     assert torch.equal(short.state.w, whole.state.w)
     assert short.loss == whole.loss
-    assert whole.peak_bytes - short.peak_bytes == 26 * state_bytes(trainer.problem)
+    assert whole.peak_bytes - short.peak_bytes == 26 * (
+        state_bytes(trainer.problem) + kept_bytes(trainer.problem)
+    )
 
 
 # --------------------------------------------------------------------------------------- the training itself
@@ -322,9 +333,12 @@ def test_memory_is_that_of_the_stored_states_and_a_few_vectors() -> None:
     trainer = tiny_trainer(horizon=30)
     vector = trainer.problem.network.size * 8
     schedule = some_schedule(trainer)
-    for options, states in (({"full": True}, 30), ({}, 7), ({"memory": limit(trainer, 4)}, 4)):
+    kept = 30 * kept_bytes(trainer.problem)
+    for options, states, more in (
+        ({"full": True}, 30, kept), ({}, 7, 0), ({"memory": limit(trainer, 4)}, 4, 0),
+    ):  # fmt: skip
         result = ReverseMode(**options)(trainer, schedule, 0)
-        held = 2 * states * vector + working_vectors(trainer.problem.rule) * vector
+        held = 2 * states * vector + working_vectors(trainer.problem.rule) * vector + more
         assert result.peak_bytes == held == ReverseMode(**options).held(trainer.problem, 30)
 
 
@@ -382,6 +396,40 @@ def test_a_limit_that_no_plan_can_meet_is_refused_before_training_with_the_least
     assert result.peak_bytes == least
     with pytest.raises(InputError, match=f"at least {least} bytes"):
         ReverseMode(memory=least - 1)(trainer, schedule, 0)
+
+
+# ---------------------------------------------------------------------------------------- steps that are kept
+
+
+@pytest.mark.parametrize(("model", "shape", "batch"), LAYERED)
+def test_a_kept_step_takes_what_was_said(model: str, shape: tuple[int, ...], batch: int) -> None:
+    trainer = tiny_trainer(model, shape, windows=(1, 1, 1), horizon=2, batch_size=batch, examples=30)
+    p, state = trainer.problem, trainer.start(0)
+    tape = p.network.gradient(state.w, *trainer.data(0).batch(0), state.buffers)
+    assert kept_bytes(p) == tape.bytes + p.network.size * 8
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("clip", "optimiser"), [(None, "sgd"), (0.02, "sgd"), (None, "adam")])
+def test_kept_steps_spare_every_second_gradient_and_change_no_bit(
+    monkeypatch: pytest.MonkeyPatch, clip: float | None, optimiser: str, dtype: torch.dtype
+) -> None:
+    many = (1,) * len(RULES[optimiser].defaults)
+    data = tiny_dataset((1, 8, 8), 60)
+    data = replace(data, x_train=data.x_train.to(dtype), x_test=data.x_test.to(dtype))
+    found, gradients = {}, {}
+    for kept in (0, reverse.KEPT):
+        monkeypatch.setattr(reverse, "KEPT", kept)
+        trainer = tiny_trainer(horizon=9, windows=many, gradient_clip=clip, optimiser=optimiser, dataset=data)
+        mode = ReverseMode(full=True)
+        result = mode(trainer, some_schedule(trainer), 0)
+        found[kept], cost = gradient_of(result), trainer.clock.cost
+        gradients[kept] = mode.cost(trainer.problem, 9)
+        validation = 12 / 8 * (1 + 1 / 3)
+        assert cost.gradient_equivalents == pytest.approx(gradients[kept] + validation)
+        assert result.peak_bytes == mode.held(trainer.problem, 9)
+    assert np.array_equal(*found.values())
+    assert gradients[0] - gradients[reverse.KEPT] == 9
 
 
 # ---------------------------------------------------------------------------- when there is no hypergradient

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
+from dataclasses import replace
 
 import emulated_recording
 import numpy as np
@@ -92,18 +93,24 @@ def assert_same(one: dict[str, object], other: dict[str, object]) -> None:
             assert value == other[name], name
 
 
-def assert_played_alike(make: Callable[[], Trainer], loop: Callable[[Trainer], dict[str, object]]) -> None:
+def assert_played_alike(
+    make: Callable[[], Trainer], loop: Callable[[Trainer], dict[str, object]], again: int = 0
+) -> None:
+    """``again`` : gradients that are computed anew where steps are played, and are kept where not."""
     launched, recorded_ = make(), make()
     recorded_.problem.graphs = True
     one, other = loop(launched), loop(recorded_)
     assert_same(one, other)
-    assert recorded_.clock.cost == launched.clock.cost
+    cost = launched.clock.cost
+    spared = replace(cost, gradient_equivalents=cost.gradient_equivalents + again)
+    assert recorded_.clock.cost == spared
 
 
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("optimiser", [name for name, rule in RULES.items() if rule.alike])
 def test_every_loop_ends_in_the_same_bits(played: list[int], loop: str, optimiser: str) -> None:
-    assert_played_alike(lambda: made(optimiser=optimiser), LOOPS[loop])
+    again = HORIZON if loop == "reverse, full" else 0
+    assert_played_alike(lambda: made(optimiser=optimiser), LOOPS[loop], again)
     assert sum(played) >= HORIZON // 2
 
 
