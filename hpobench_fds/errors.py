@@ -61,5 +61,8 @@ def _names(allowed: str | Iterable[object] | None) -> list[str]:
 def _nearest(problem: str, names: list[str]) -> str | None:
     """The allowed name of which something that stands in quotes in the problem is a slip of the pen."""
     given = [one or other for one, other in re.findall(r"'([^']{2,60})'|\"([^\"]{2,60})\"", problem)]
-    near = (get_close_matches(word, names, n=1, cutoff=NEAR) for word in given if word not in names)
-    return next((str(found[0]) for found in near if found), None)
+    for word in given:
+        found = [] if word in names else get_close_matches(word, names, n=1, cutoff=NEAR)
+        if found and re.sub(r"\d", "", word) != re.sub(r"\d", "", found[0]):  # another number is no slip
+            return str(found[0])
+    return None

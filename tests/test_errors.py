@@ -22,6 +22,7 @@ from hpobench_fds.errors import InputError
             InputError('got "adm"', key="kind", allowed="'sign', 'adam' or 'plain'"),
             "kind: got \"adm\", did you mean 'adam'? (allowed: 'sign', 'adam' or 'plain')",
         ),
+        (InputError("'cuda:2'", allowed=("cpu", "cuda:1")), "'cuda:2' (allowed: cpu, cuda:1)"),
         (InputError("got 'zzz'", allowed="local, ray"), "got 'zzz' (allowed: local, ray)"),
         (
             InputError("got 'ray' without it", allowed="local, ray"),
