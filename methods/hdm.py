@@ -9,18 +9,16 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from hpobench_fds.data.splits import BatchOrder
 from hpobench_fds.hypergradient.interface import no_windows
-from hpobench_fds.hypergradient.online import OnlineResult, one_value_space
+from hpobench_fds.hypergradient.online import OnlineResult, one_value_space, validation_order
 from hpobench_fds.hypergradient.outer import Array, Outer, OuterOptions
 from hpobench_fds.hypergradient.trajectory import Trajectory
 from hpobench_fds.method import Method, OnlineLoop, Task
 from hpobench_fds.schedule import ScheduleSpace
-from hpobench_fds.seeds import derive
 from hpobench_fds.training.inner_step import Hypers
 from hpobench_fds.training.optimisers import Step
 from hpobench_fds.training.problem import Problem
-from hpobench_fds.training.state import DIVERGED, Ended
+from hpobench_fds.training.state import Ended
 from hpobench_fds.training.trainer import Trainer
 
 EPS = 1e-12  # of AdaGrad, in the authors' code
@@ -115,10 +113,7 @@ class _HeavyBall:
         self.lr_before: float | Tensor = 0.0
         self.values: list[Hypers] = []
         self._work = self._see  # one object: steps are alike by it
-        held = len(self.inner.data.y_validation)
-        size = min(options.validation_batch or self.problem.batch_size, held)
-        seed = derive(trainer.seed, "online", trial)
-        self._order = BatchOrder(torch.arange(held), size, seed, self.problem.device)
+        self._order = validation_order(trainer, self.inner, trial, options.validation_batch)
 
     def step(self, index: int) -> Ended | None:
         """One inner step, and a move of P and beta: before it by its own batch, or after it by validation."""
@@ -177,19 +172,10 @@ class _HeavyBall:
         return self.problem.network.gradient(self.inner.state.w, x, y, plain=True).gradient
 
     def finish(self, ended: Ended) -> OnlineResult:
-        state = self.inner.state
-        evaluation = self.trainer.evaluate(state) if ended.ending == "ok" else DIVERGED
-        if ended.ending == "ok" and evaluation == DIVERGED:
-            ended = Ended("diverged", state.step)
-        assert ended.ending != "overflow"
         table = torch.stack([torch.as_tensor(row, dtype=torch.float64) for row in self.values]).cpu().numpy()
         columns = [list(self.problem.rule.defaults).index(name) for name in self.learned]
         slopes = self.trajectory.history()[1]
-        lost = np.flatnonzero(~np.isfinite(slopes).all(axis=1))
-        return OnlineResult(
-            ended.ending, table[:, columns], slopes, evaluation, state, ended.diverged_at,
-            overflow_at=int(lost[0]) if len(lost) else None,
-        )  # fmt: skip
+        return OnlineResult.of(self.trainer, self.inner, ended, table[:, columns], slopes)
 
 
 def _without_decay(hypers: Hypers) -> Hypers:

@@ -58,28 +58,10 @@ def dot(ax: Axes, y: float, one: Dot, limits: tuple[float, float], page: Page, g
         ax.plot(
             [low, high], [y, y], color=one.color, linewidth=thick, solid_capstyle="butt", zorder=2, gid="line"
         )
-        if one.high > right:
-            ax.plot(
-                right,
-                y,
-                ">",
-                color=one.color,
-                markersize=page.marker * 0.8,
-                clip_on=False,
-                zorder=3,
-                gid="open",
-            )
-        if one.low < left:
-            ax.plot(
-                left,
-                y,
-                "<",
-                color=one.color,
-                markersize=page.marker * 0.8,
-                clip_on=False,
-                zorder=3,
-                gid="open",
-            )
+        for at, marker, left_it in ((right, ">", one.high > right), (left, "<", one.low < left)):
+            if left_it:
+                ax.plot(at, y, marker, color=one.color, markersize=page.marker * 0.8, clip_on=False, zorder=3,
+                        gid="open")  # fmt: skip
     if not np.isfinite(one.value):
         return
     at = min(max(one.value, left), right)

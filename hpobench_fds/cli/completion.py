@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from importlib.metadata import entry_points
-from importlib.resources import files
 from pathlib import Path
+
+from hpobench_fds.suite.built_in import builtin_suites
 
 
 def suites(incomplete: str) -> list[str]:
     """Built-in suites and TOML files here that begin so."""
     folder = Path(incomplete.rpartition("/")[0] or ("/" if incomplete.startswith("/") else "."))
     here = [str(path) for path in sorted(folder.glob("*.toml"))] if folder.is_dir() else []
-    built_in = files("hpobench_fds.benchmarks").iterdir()
-    names = sorted(Path(one.name).stem for one in built_in if one.name.endswith(".toml"))
-    return [name for name in [*names, *here] if name.startswith(incomplete)]
+    return [name for name in [*builtin_suites(), *here] if name.startswith(incomplete)]
 
 
 def methods(incomplete: str) -> list[str]:

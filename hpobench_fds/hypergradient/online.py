@@ -49,6 +49,27 @@ class OnlineResult:
     products: int = 0
     overflow_at: int | None = None  # of the hypergradients, the first that is not finite: it moved nothing
 
+    @classmethod
+    def of(
+        cls,
+        trainer: Trainer,
+        inner: InnerStep,
+        ended: Ended,
+        values: NDArray[np.float64],
+        hypergradients: NDArray[np.float64],
+    ) -> OnlineResult:
+        """Of a training that has ended: validated, if it did not diverge."""
+        state = inner.state
+        evaluation = trainer.evaluate(state) if ended.ending == "ok" else DIVERGED
+        if ended.ending == "ok" and evaluation == DIVERGED:  # the last steps lost it, after the last look
+            ended = Ended("diverged", state.step)
+        lost = np.flatnonzero(~np.isfinite(hypergradients).all(axis=1))
+        assert ended.ending != "overflow"
+        return cls(
+            ended.ending, values, hypergradients, evaluation, state, ended.diverged_at, inner.products,
+            int(lost[0]) if len(lost) else None,
+        )  # fmt: skip
+
     def schedule(self, space: ScheduleSpace) -> Schedule:
         """The trajectory as a schedule of the space: its mean over each window."""
         return space.over_windows(self.values)
@@ -119,6 +140,13 @@ class OnlineMode:
         return run.finish(Ended("ok"))
 
 
+def validation_order(trainer: Trainer, inner: InnerStep, trial: int, batch: int | None) -> BatchOrder:
+    """Which validation examples the moves of a trial see; ``batch`` None: as many as a training batch has."""
+    held, p = len(inner.data.y_validation), trainer.problem
+    size = min(batch or p.batch_size, held)
+    return BatchOrder(torch.arange(held), size, derive(trainer.seed, "online", trial), p.device)
+
+
 class _Run:
     """One such training."""
 
@@ -134,12 +162,9 @@ class _Run:
         self.tangents = StepTangents(p.network.tangents(w, k), slots, p.network.tangents(w, k))
         self.series = _Series(self.inner, mode.neumann_terms) if mode.neumann_terms else None
         self.discount = _Discount(mode.discount, w, p.rule.defaults) if mode.adaptive else None
-        data = self.inner.data
-        size = min(mode.validation_batch or p.batch_size, len(data.y_validation))
         self._moved = self._move_along  # one object: steps are alike by it
         self._slope = Played(self._slope_on, p.device, p.graphs and self.series is None)
-        everything = torch.arange(len(data.y_validation))
-        self.order = BatchOrder(everything, size, derive(trainer.seed, "online", trial), p.device)
+        self.order = validation_order(trainer, self.inner, trial, mode.validation_batch)
 
     def step(self, index: int) -> Ended | None:
         """One inner step; afterwards, if it is time to, one move of the hyperparameters."""
@@ -195,17 +220,7 @@ class _Run:
         return self.tangents.w.dot(direction).double()
 
     def finish(self, ended: Ended) -> OnlineResult:
-        state = self.inner.state
-        evaluation = self.trainer.evaluate(state) if ended.ending == "ok" else DIVERGED
-        if ended.ending == "ok" and evaluation == DIVERGED:  # the last steps lost it, after the last look
-            ended = Ended("diverged", state.step)
-        values, hypergradients = self.trajectory.history()
-        lost = np.flatnonzero(~np.isfinite(hypergradients).all(axis=1))
-        assert ended.ending != "overflow"
-        return OnlineResult(
-            ended.ending, values, hypergradients, evaluation, state, ended.diverged_at, self.inner.products,
-            int(lost[0]) if len(lost) else None,
-        )  # fmt: skip
+        return OnlineResult.of(self.trainer, self.inner, ended, *self.trajectory.history())
 
 
 class _Discount:

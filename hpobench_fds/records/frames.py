@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
+from hpobench_fds.collection import uncollected
 from hpobench_fds.errors import InputError
 from hpobench_fds.records.cell_files import RUN_FILE, TRACE_FILE, CellFiles, read_trace
 from hpobench_fds.records.crowding import crowding
@@ -105,7 +104,8 @@ def load_results(folder: str | Path) -> pd.DataFrame:
 
     Rows stand by problem, method, seed and report. Raises InputError for a folder without results.
     """
-    with _no_collection():
+    # Millions of parsed lists would have the cycle collector look through all of them, again and again.
+    with uncollected():
         columns, counts = _read_reports(folder)
     try:
         return _frame(columns, counts)
@@ -140,18 +140,6 @@ def _frame(columns: dict[str, list[Any]], counts: list[int]) -> pd.DataFrame:
         else:
             data[name] = np.array(columns[name], dtype=kind)
     return pd.DataFrame(data, columns=REPORT_COLUMNS)
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Millions of parsed lists would have the cycle collector look through all of them, again and again."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
 
 
 def _read_reports(folder: str | Path) -> tuple[dict[str, list[Any]], list[int]]:

@@ -62,6 +62,7 @@ from hpobench_fds.data.own import FORMS, find_own, is_own
 from hpobench_fds.errors import InputError
 from hpobench_fds.method.registry import options_as_data, parse_options, resolve
 from hpobench_fds.nn.zoo import find_model
+from hpobench_fds.suite.built_in import builtin_suites
 from hpobench_fds.suite.cell import BUDGETS, LEAST_RETRAINED, BudgetConfig, Cell, RefereeConfig
 from hpobench_fds.suite.code import code_of
 from hpobench_fds.suite.limits import NO_LIMITS, Limits
@@ -372,12 +373,6 @@ def suite_schema() -> dict[str, Any]:
 
 
 # --------------------------------------------------------------------------------------- reading files
-
-
-def builtin_suites() -> list[str]:
-    """Names of the suites that come with the package."""
-    folder = resources.files("hpobench_fds.benchmarks")
-    return sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
 
 
 def load_suite(path_or_name: str | Path) -> Suite:

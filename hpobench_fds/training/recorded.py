@@ -7,14 +7,15 @@ the same addresses, so its results are those of the steps taken one by one, bit 
 
 from __future__ import annotations
 
-import gc
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 
 import torch
 from torch import Tensor
+
+from hpobench_fds.collection import uncollected
 
 WORTH = 8  # steps that a stretch must have left: recording costs about two
 FIRST = 2  # steps taken one by one before: what is set up at first use must not be recorded
@@ -71,18 +72,6 @@ class Played:
         self._wanted = self._play is not None
 
 
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """No garbage is collected within: an old recording that is let go of spoils one that is being made."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
-
-
 def forget_recordings() -> None:
     """Let go of the memory that recordings have used; to be called when none is in use."""
     _studio.cache_clear()
@@ -114,6 +103,7 @@ class _Studio:
     def _capture(self, graph: torch.cuda.CUDAGraph, work: Callable[[], object]) -> None:
         current = torch.cuda.current_stream(self._device)
         self._stream.wait_stream(current)
+        # An old recording that is let go of meanwhile, as one in a cycle may be at any time, spoils this one.
         with torch.cuda.stream(self._stream), uncollected():
             graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
             try:

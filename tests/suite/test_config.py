@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpobench_fds.errors import InputError
+from hpobench_fds.suite.built_in import builtin_suites
 from hpobench_fds.suite.cell import BudgetConfig
-from hpobench_fds.suite.config import Suite, builtin_suites, load_suite, parse_seeds
+from hpobench_fds.suite.config import Suite, load_suite, parse_seeds
 
 GOOD = """
 name = "tiny"

@@ -12,7 +12,8 @@ import pytest
 from real_run import SUITE, copy_of_results
 
 from hpobench_fds.errors import InputError
-from hpobench_fds.suite.config import Suite, builtin_suites, suite_schema
+from hpobench_fds.suite.built_in import builtin_suites
+from hpobench_fds.suite.config import Suite, suite_schema
 from hpobench_fds.suite.plan import plan
 
 

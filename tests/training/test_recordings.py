@@ -12,6 +12,7 @@ import pytest
 import torch
 from oracles import LAYERED, some_schedule, tiny_trainer
 
+from hpobench_fds.collection import uncollected
 from hpobench_fds.hypergradient.forward import ForwardMode
 from hpobench_fds.hypergradient.online import OnlineMode, one_value_space
 from hpobench_fds.hypergradient.outer import Outer, OuterOptions, build_outer
@@ -184,13 +185,13 @@ def test_what_cannot_be_recorded_is_launched(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_no_garbage_is_collected_while_kernels_are_recorded() -> None:
     """A recording that is let go of then, as one in a cycle may be at any time, spoils the one being made."""
-    with recorded.uncollected():
+    with uncollected():
         assert not gc.isenabled()
-        with recorded.uncollected():
+        with uncollected():
             pass
         assert not gc.isenabled()
     assert gc.isenabled()
-    with pytest.raises(RuntimeError), recorded.uncollected():
+    with pytest.raises(RuntimeError), uncollected():
         raise RuntimeError
     assert gc.isenabled()
 
