@@ -37,6 +37,7 @@ class OuterOptions(BaseModel):
         Ba 2015) or "plain" gradient descent.
     step : step size by hyperparameter name, in place of the first step that the space states. For
         "plain" it multiplies the hypergradient. A name that a problem does not learn has no effect there.
+    step_scale : a factor on every first step, stated or given.
     decay : factor on a hyperparameter's step when its hypergradient's sign flips (sign and rprop).
     converged : the search ends when every step is below this share of its value's magnitude (likewise).
     """
@@ -45,6 +46,7 @@ class OuterOptions(BaseModel):
 
     kind: Literal["sign", "rprop", "adam", "plain"] = "sign"
     step: dict[str, float] = Field(default_factory=dict)
+    step_scale: float = Field(default=1.0, gt=0.0)
     decay: float = Field(default=0.5, gt=0.0, lt=1.0)
     converged: float = Field(default=0.05, ge=0.0)
 
@@ -80,7 +82,8 @@ class Outer:
         self._bounds = self.array(space.low), self.array(space.high)
         self._low, self._high = map(self._coordinates, self._bounds)
         firsts = zip(space.owners, space.steps.tolist(), strict=True)
-        self.steps = self.array(np.array([options.step.get(name, first) for name, first in firsts], float))
+        steps = np.array([options.step.get(name, first) for name, first in firsts], float)
+        self.steps = self.array(steps * options.step_scale)
         self._good: Array | None = None  # the last vector whose training did not diverge
         self._seen: list[NDArray[np.float64]] = []
 

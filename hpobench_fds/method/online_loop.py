@@ -26,6 +26,7 @@ class OnlineOptions(Options):
     validation_batch : validation examples for each move; None: the training batch size.
     frozen : hyperparameters do not move but follow the problem's initial schedule through one training,
         whose report has their greedy hypergradient, summed over each window.
+    trainings : stop after so many trainings; None: start over while budget is left.
     """
 
     outer: OuterOptions = OuterOptions(kind="adam")
@@ -33,6 +34,7 @@ class OnlineOptions(Options):
     every: int = Field(default=1, ge=1)
     validation_batch: int | None = Field(default=None, ge=1)
     frozen: bool = False
+    trainings: int | None = Field(default=None, ge=1)
 
     @model_validator(mode="after")
     def _every_step_if_frozen(self) -> OnlineOptions:
@@ -93,7 +95,7 @@ class OnlineLoop(Method):
     def run(self, task: Task) -> str:
         trial = 0 if task.restored is None else int(task.restored["trial"])
         while not task.budget.exhausted:
-            if self.options.frozen and trial:
+            if trial == (1 if self.options.frozen else self.options.trainings):
                 return "done"
             result = self.train_online(task, self._outer(task), trial)
             if result.ending == "out of budget":

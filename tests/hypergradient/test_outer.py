@@ -185,6 +185,17 @@ def test_a_step_size_for_what_is_not_learned_has_no_effect() -> None:
     assert build_outer(OuterOptions(step={"lr": 0.3, "momentum": 0.7}), space).steps.tolist() == [0.3, 0.3]
 
 
+@pytest.mark.parametrize("kind", ["sign", "rprop", "adam", "plain"])
+def test_step_scale_multiplies_first_steps_stated_and_given(kind: Any) -> None:
+    space = line(2, -1.0, 1.0)
+    stated = build_outer(OuterOptions(kind=kind), space).steps
+    assert build_outer(OuterOptions(kind=kind, step_scale=3.0), space).steps.tolist() == (3 * stated).tolist()
+    assert (
+        build_outer(OuterOptions(kind=kind, step={"lr": 0.1}, step_scale=0.3), space).steps.tolist()
+        == [0.1 * 0.3] * 2
+    )
+
+
 @pytest.mark.parametrize("value", [0.0, -0.1, math.nan, math.inf])
 def test_a_step_that_is_not_positive_and_finite_is_refused(value: float) -> None:
     with pytest.raises(ValidationError):

@@ -150,6 +150,14 @@ def test_moving_methods_report_no_hypergradient_and_start_from_the_first_window(
         assert np.array(report.values)[0].tolist() == [LR[0]]
 
 
+def test_moving_methods_stop_after_the_trainings_they_are_given() -> None:
+    method = HD(parse_options(HD, {"trainings": 2}))
+    stopped, ears, _ = run(method, problem())
+    assert (stopped, len(ears.reports)) == ("done", 2)
+    stopped, ears, _ = run(method, problem(), restored={"trial": 1})
+    assert (stopped, len(ears.reports)) == ("done", 1)
+
+
 @pytest.mark.parametrize(("kind", "every"), [(HD, 2), (OnePass, 10)])
 def test_every_step_is_needed(kind: type[Method], every: int) -> None:
     with pytest.raises(InputError, match=f"frozen needs every = 1.*not {every}"):
