@@ -1,0 +1,66 @@
+"""How wide an answer's retrainings spread, how often they diverge, and what becomes of it elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from hpobench_fds.analysis.figures.style import bare, page_of
+from hpobench_fds.benchmarks.transfer.retrainings import HOME
+
+
+def by_method(rows: pd.DataFrame) -> pd.DataFrame:
+    """A row a method and target: over seeds, of each seed's mean over draws.
+
+    ``median``, ``low``, ``high`` (the seeds' ends) and ``spread`` (the median over seeds of the standard
+    deviation over draws that did not diverge) are in points of test accuracy, ``diverged`` a share of all
+    retrainings.
+    """
+    points = rows.assign(accuracy=100.0 * rows["test_metric"])
+    keys = ["target", "method"]
+    seeds = points.groupby([*keys, "seed"], sort=False)["accuracy"].mean().groupby(keys, sort=False)
+    sound = points[~points["diverged"]].groupby([*keys, "seed"], sort=False)["accuracy"].std()
+    table = seeds.agg(median="median", low="min", high="max", seeds="size")
+    table["spread"] = sound.groupby(keys, sort=False).median()
+    table["diverged"] = points.groupby(keys, sort=False)["diverged"].mean()
+    return table.reset_index()
+
+
+def markdown(table: pd.DataFrame, problem: str, draws: int) -> str:
+    """The page of a problem: a table a target, the best first."""
+    lines = [f"# Answers on {problem}, trained again", ""]
+    lines += [
+        f"Each run's last incumbent, trained from scratch in {draws} fresh draws on training and validation",
+        "data. Accuracies are means over draws, of which medians (and ends) over seeds; the spread is the",
+        "standard deviation over draws that did not diverge.",
+    ]
+    for target, own in table.groupby("target", sort=False):
+        lines += ["", f"## {str(target).capitalize()}", ""]
+        lines += ["| method | test accuracy (%) | from, to | spread (points) | diverged (%) |"]
+        lines += ["|---|---:|---:|---:|---:|"]
+        for row in own.sort_values("median", ascending=False, kind="stable").itertuples():
+            lines.append(
+                f"| {row.method} | {row.median:.1f} | {row.low:.1f} to {row.high:.1f} | {row.spread:.2f} "
+                f"| {100 * row.diverged:.0f} |"
+            )
+    return "\n".join([*lines, "", "![Answers at home and elsewhere](transfer.png)", ""])
+
+
+def draw(table: pd.DataFrame, path: Path) -> None:
+    """A panel a target, a row a method, the best at home on top: medians over seeds with their ends."""
+    home = table[table["target"] == HOME].sort_values("median", kind="stable")
+    order = {str(name): row for row, name in enumerate(home["method"])}
+    targets = list(dict.fromkeys(table["target"]))
+    with page_of() as sizes:
+        canvas = bare(1.9 + 1.9 * len(targets), 0.6 + 0.17 * len(order))
+        panels = canvas.subplots(1, len(targets), sharey=True, squeeze=False)[0]
+        for ax, target in zip(panels, targets, strict=True):
+            own = table[table["target"] == target]
+            at = own["method"].map(order)
+            ax.hlines(at, own["low"], own["high"], color="#56B4E9", linewidth=sizes.line)
+            ax.plot(own["median"], at, "o", color="#0072B2", markersize=sizes.marker)
+            floor = float(np.quantile(own["median"], 0.2)) - 5.0
+            ax.set(title=target, xlabel="test accuracy (%)", xlim=(max(0.0, floor), None))
+        panels[0].set_yticks(list(order.values()), list(order))
+        canvas.savefig(path, dpi=200)
