@@ -25,17 +25,23 @@ WIDEST = 100.0
 SCORE_COLUMNS = ["method", "score", "low", "high", "least", "most", "seeds", "instances", "failed"]
 
 
-def times(reports: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+def times(reports: pd.DataFrame, runs: pd.DataFrame, against: str = "seconds") -> pd.DataFrame:
     """Time of every run to each of its problem's targets.
+
+    Parameters
+    ----------
+    against : what time is, a key of ``curves.AXES``; the column is called ``seconds`` whatever it is.
 
     Returns
     -------
     problem, method, seed, target, share, seconds (infinite where it never gets there or failed), failed.
+
+    Raises InputError for an axis that there is not.
     """
     done, rows = settled(runs), []
     goals = dict(iter(targets_of(reports, runs).groupby("problem", sort=False)))
     failed = set(done.loc[done["status"] == "failed", CELL].itertuples(index=False, name=None))
-    for problem, methods in by_problem(curves_of(reports, done)).items():
+    for problem, methods in by_problem(curves_of(reports, done, against=against)).items():
         if problem not in goals:
             continue
         at, share = (goals[problem][name].to_numpy(np.float64) for name in ("target", "share"))

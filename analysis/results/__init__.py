@@ -1,0 +1,1 @@
+"""The project's own results: every number of RESULTS.md, worked out from the records that it speaks of."""

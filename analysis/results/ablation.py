@@ -1,0 +1,84 @@
+"""Which part of FDS does the work, and whether one setting serves all problems."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..stats.conditioning import noisy
+from ..stats.effects import effects
+from ..stats.frames import complete
+from ..stats.frames import numbers as as_numbers
+from .studies import Study, markdown, worth
+
+SHARE = 0.95
+NAMES = {
+    "fds": "FDS: seven windows, sign rule", "windows-1": "one window", "windows-3": "three windows",
+    "windows-27": "27 windows", "adam": "Adam", "plain": "plain descent", "rprop": "Rprop",
+    "steps-third": "first steps x 0.3", "steps-thrice": "first steps x 3", "whole": "no short first step",
+    "clip-1": "products clipped at 1", "reverse_sharing": "the same by reverse mode",
+}  # fmt: skip
+
+
+def numbers(folder: Path) -> dict[str, Any]:
+    """Times, ends and differences of every variant; the last iterate beside the incumbent; divergences."""
+    study = Study.of(folder)
+    against = effects(study.reports, study.runs, "fds").set_index(["problem", "method"])
+    times, gaps = [], []
+    for method, label in NAMES.items():
+        times.append([label, *(worth(study.time(problem, method, SHARE)) for problem in study.problems)])
+        if method != "fds":
+            gaps.append([label, *(_gap(against.loc[(problem, method)]) for problem in study.problems)])
+        else:
+            ends = (study.ends.loc[(problem, method), "median"] for problem in study.problems)
+            gaps.append([label, *(f"{end:.1f}" for end in ends)])
+    headings = ["", *study.problems]
+    best = {
+        problem: str(min(NAMES, key=lambda m, p=problem: study.time(p, m, SHARE))) for problem in study.problems
+    }
+    return {
+        "seeds": study.seeds, "commit": study.commit, "problems": len(study.problems),
+        "times": markdown(headings, times), "gaps": markdown(headings, gaps), "best": best,
+        "last": last_less_incumbent(study), "lost": lost(study), "told": int(against["outcome"].isin(["above", "below"]).sum()),
+        "compared": len(against), "never": {m: _never(study, m) for m in NAMES},
+        "time": {m: {p: worth(study.time(p, m, SHARE)) for p in study.problems} for m in NAMES},
+    }  # fmt: skip
+
+
+def _never(study: Study, method: str) -> int:
+    """Problems on which the median run never has ``SHARE`` of the way."""
+    return sum(not np.isfinite(study.time(problem, method, SHARE)) for problem in study.problems)
+
+
+def _gap(row: pd.Series[Any]) -> str:
+    """``-1.2*``: the median difference to FDS in points; a star where a test tells them apart."""
+    star = "*" if row["outcome"] in ("above", "below") else ""
+    return f"{100 * row['difference']:+.1f}{star}"
+
+
+def last_less_incumbent(study: Study) -> dict[str, dict[str, float]]:
+    """By problem: median, least and most over FDS's seeds of the last iterate less the incumbent, in points."""
+    found = {}
+    for problem in study.problems:
+        own = complete(study.runs)
+        own = own[(own["problem"] == problem) & (own["method"] == "fds")]
+        gaps = 100 * (as_numbers(own["last_test_metric"]) - as_numbers(own["final_test_metric"]))
+        found[problem] = {
+            "median": float(np.median(gaps)), "least": float(gaps.min()), "most": float(gaps.max()),
+        }  # fmt: skip
+    return found
+
+
+def lost(study: Study) -> dict[str, dict[str, float]]:
+    """By problem: percent of FDS's hypergradients that are ill conditioned, and that overflowed."""
+    table = noisy(study.reports)
+    own = table[table["method"] == "fds"].set_index("problem")
+    return {
+        str(problem): {"ill": 100 * float(row["ill"]), "lost": 100 * float(row["lost"])}
+        for problem, row in own.iterrows()
+    }
+
+

@@ -1,0 +1,126 @@
+"""Ten thousand inner steps: exact hypergradients beside greedy ones whose scale was searched, and black boxes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..stats.agreement import differences
+from ..stats.conditioning import conditioned
+from ..stats.frames import complete
+from ..stats.frames import numbers as as_numbers
+from ..stats.intervals import median_interval
+from ..stats.schedules import groups
+from .studies import Study, between, markdown, paired
+
+GREEDY = ("hd", "rtho", "marthe")
+SCALES = ("coarse", "middle", "fine")
+
+
+def numbers(folder: Path, forward: Path) -> dict[str, Any]:
+    """Ends, costs and divergences of all; forward mode's agreement with reverse mode."""
+    study = Study.of(folder)
+    ends = answers(study)
+    rows = [_row(study, method, own) for method, own in ends.items()]
+    rows.sort(key=lambda row: -float(row[1].split()[0]))
+    return {
+        "seeds": study.seeds, "commit": study.commit,
+        "table": markdown(["", "retrained test accuracy (%): median (95 % interval)", "trainings' worth",
+                           "trainings that diverged (%)"], rows),
+        "gap": paired({method: own["end"] for method, own in ends.items()}, "reverse_sharing"),
+        "rates": learned_rates(study), "sound": soundness(study), "chosen": chosen_scales(study),
+        "forward": _forward(forward),
+    }  # fmt: skip
+
+
+def answers(study: Study) -> dict[str, pd.DataFrame]:
+    """By method a row a seed: ``end`` (points) and ``cost`` (trainings' worth); greedy ones by their best scale.
+
+    The scale is the one of each seed whose incumbent has the least validation loss; its cost is that of all.
+    """
+    (problem,) = study.problems
+    runs = complete(study.runs).assign(
+        end=100 * as_numbers(complete(study.runs)["final_test_metric"]),
+        cost=as_numbers(complete(study.runs)["gradient_equivalents"]) / study.horizon(problem),
+    )
+    found = {}
+    for method in study.methods:
+        name = method.rpartition("-")[0]
+        if name not in GREEDY:
+            found[method] = runs[runs["method"] == method].set_index("seed")[["end", "cost"]]
+        elif name not in found:
+            own = runs[runs["method"].isin([f"{name}-{scale}" for scale in SCALES])]
+            best = own.sort_values("incumbent_val_loss").drop_duplicates("seed").set_index("seed")
+            found[name] = best[["end"]].assign(cost=own.groupby("seed")["cost"].sum()).sort_index()
+    return found
+
+
+def _row(study: Study, method: str, own: pd.DataFrame) -> list[str]:
+    values = own["end"].to_numpy(float)
+    low, high = median_interval(values)
+    end = between({"median": float(np.median(values)), "low": float(low), "high": float(high)})
+    name = f"{study.looks.label(method)}, best of {len(SCALES)} scales" if method in GREEDY else None
+    lost = 100 * diverged(study, method)
+    return [name or study.looks.label(method), end, f"{own['cost'].median():.1f}", f"{lost:.0f}"]
+
+
+def diverged(study: Study, method: str) -> float:
+    """Share of a method's trainings, those of all its scales, that ended without a finite loss."""
+    own = study.reports[study.reports["method"].str.fullmatch(rf"{method}(-({'|'.join(SCALES)}))?")]
+    return float(np.mean(~np.isfinite(as_numbers(own["val_loss"]))))
+
+
+def chosen_scales(study: Study) -> dict[str, dict[str, int]]:
+    """Greedy method, scale: how many seeds chose it."""
+    runs = complete(study.runs)
+    found = {}
+    for name in GREEDY:
+        own = runs[runs["method"].isin([f"{name}-{scale}" for scale in SCALES])]
+        best = own.sort_values("incumbent_val_loss").drop_duplicates("seed")["method"]
+        counts = best.str.rpartition("-")[2].value_counts()
+        found[name] = {scale: int(counts.get(scale, 0)) for scale in SCALES}
+    return found
+
+
+def learned_rates(study: Study, method: str = "reverse_sharing") -> list[float]:
+    """Of each window, the median over seeds of the incumbent's learning rate at the end."""
+    reports = study.reports[(study.reports["method"] == method) & study.reports["incumbent"].astype(bool)]
+    last = reports.sort_values("report").drop_duplicates("seed", keep="last")
+    at = groups(list(last["schedule_names"].iloc[0]))["lr"]
+    return [float(x) for x in np.median(np.array(last["schedule"].tolist(), float)[:, at], axis=0)]
+
+
+def soundness(study: Study, method: str = "reverse_sharing") -> dict[str, float]:
+    """Percent of hypergradients that are ill conditioned, that overflowed; outer steps whose training diverged."""
+    own = study.reports[study.reports["method"] == method]
+    kinds = conditioned(own)["soundness"]
+    lost = ~np.isfinite(as_numbers(own["val_loss"]))
+    return {
+        "ill": 100 * float((kinds == "ill conditioned").mean()), "outer_steps": len(own),
+        "overflow": 100 * float((kinds == "overflow").mean()), "diverged": 100 * float(lost.mean()),
+        "most": int(pd.Series(lost).groupby(own["seed"].to_numpy()).sum().max()),
+    }  # fmt: skip
+
+
+def _forward(folder: Path) -> dict[str, Any]:
+    """Forward beside reverse mode: differences of the hypergradients of equal trainings; memory; ends."""
+    study = Study.of(folder)
+    table = differences(study.reports)
+    memory = {
+        method: float(np.median([extra["hypergradient_bytes"] for extra in own["extra"]]))
+        for method, own in study.reports.groupby("method", sort=False)
+    }
+    return {
+        "seeds": study.seeds, "commit": study.commit, "steps": int(table["report"].nunique()),
+        "pairs": len(table), "signs": 100 * float(np.average(table["signs"], weights=table["windows"])),
+        "relative": float(table["relative"].median()), "most": float(table["relative"].max()),
+        "megabytes": {method: value / 1e6 for method, value in memory.items()},
+        "end": {m: float(study.ends.loc[(study.problems[0], m), "median"]) for m in study.methods},
+        "cost": {
+            m: float(own["gradient_equivalents"].median()) / study.horizon(study.problems[0])
+            for m, own in complete(study.runs).groupby("method", sort=False)
+        },
+    }  # fmt: skip

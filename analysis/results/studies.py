@@ -1,0 +1,141 @@
+"""Recorded suites as the questions need them: times in trainings' worth, ends in points, tables as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..loading import Loaded, load
+from ..looks import Looks
+from ..stats.comparisons import holm, paired_p
+from ..stats.frames import complete, numbers
+from ..stats.intervals import LEVEL, median_interval, signed_rank_interval
+from ..stats.retrained import in_hand, is_retrained
+from ..stats.target_times import target_times
+
+NEVER = "never"
+
+
+@dataclass(frozen=True)
+class Study:
+    """A results folder. Its curves are those of the weights in hand, which every incumbent has."""
+
+    loaded: Loaded
+
+    @classmethod
+    def of(cls, folder: Path) -> Study:
+        return cls(load(folder))
+
+    @property
+    def runs(self) -> pd.DataFrame:
+        return self.loaded.runs
+
+    @cached_property
+    def reports(self) -> pd.DataFrame:
+        reports = self.loaded.reports
+        return in_hand(reports) if is_retrained(reports) else reports
+
+    @cached_property
+    def looks(self) -> Looks:
+        return Looks.of(self.runs)
+
+    @property
+    def problems(self) -> list[str]:
+        return [str(name) for name in dict.fromkeys(self.runs["problem"])]
+
+    @property
+    def methods(self) -> list[str]:
+        return [str(name) for name in dict.fromkeys(self.runs["method"])]
+
+    @property
+    def seeds(self) -> int:
+        """The fewest that a method has on a problem."""
+        return int(complete(self.runs).groupby(["problem", "method"])["seed"].nunique().min())
+
+    @property
+    def commit(self) -> str:
+        """The one that all runs were made from. Raises ValueError of several, or of changed sources."""
+        (commit,) = set(self.runs["commit"])
+        if not commit or "dirty" in commit:
+            raise ValueError(f"{self.loaded.folder} was recorded from {commit or 'no commit'}")
+        return str(commit)
+
+    def horizon(self, problem: str) -> int:
+        """Inner steps of a whole training: gradients that a training is worth."""
+        return int(self.loaded.suite["problems"][problem]["config"]["horizon"])
+
+    @cached_property
+    def times(self) -> pd.DataFrame:
+        """``target_times`` with ``median``, ``low`` and ``high`` in trainings' worth; infinite for never."""
+        table = target_times(self.reports, self.runs)
+        worth = table["problem"].map({p: self.horizon(p) for p in self.problems}).astype(float)
+        median = np.where(table["bound"] == "", numbers(table["median"]) / worth, np.inf)
+        return table.assign(median=median, low=table["low"] / worth, high=table["high"] / worth)
+
+    def time(self, problem: str, method: str, share: float) -> float:
+        """Trainings' worth until that share of the way, in the median; infinite for never."""
+        own = self.times
+        found = own[(own["problem"] == problem) & (own["method"] == method) & np.isclose(own["share"], share)]
+        return float(found["median"].iloc[0])
+
+    @cached_property
+    def ends(self) -> pd.DataFrame:
+        """problem, method: ``median``, ``low``, ``high`` of retrained test accuracy in points; ``diverged``.
+
+        Of each seed the median over the draws of its last incumbent (a draw that diverged guesses); low and
+        high are the 95 % interval of the median over seeds, NaN below six. ``diverged``: share of all draws.
+        """
+        rows = []
+        for (problem, method), own in complete(self.runs).groupby(["problem", "method"], sort=False):
+            values = 100 * numbers(own["final_test_metric"])
+            low, high = median_interval(values)
+            rows.append((problem, method, np.median(values), low, high, values.min(), values.max()))
+        names = ["problem", "method", "median", "low", "high", "least", "most"]
+        return pd.DataFrame(rows, columns=names).set_index(["problem", "method"])
+
+
+def per_seed(runs: pd.DataFrame, problem: str, method: str) -> pd.Series[float]:
+    """Retrained test accuracy in points by seed, of complete runs."""
+    own = complete(runs)
+    own = own[(own["problem"] == problem) & (own["method"] == method)]
+    return pd.Series(100 * numbers(own["final_test_metric"]), index=own["seed"].to_numpy()).sort_index()
+
+
+def worth(trainings: float, digits: int = 1) -> str:
+    """``7.9``, or ``never``."""
+    return f"{trainings:.{digits}f}" if np.isfinite(trainings) else NEVER
+
+
+def between(row: Any, digits: int = 1) -> str:
+    """``86.3 (85.8 to 86.7)`` of a row with median, low and high; without an interval the median alone."""
+    text = f"{row['median']:.{digits}f}"
+    if not np.isfinite(row["low"]):
+        return text
+    return f"{text} ({row['low']:.{digits}f} to {row['high']:.{digits}f})"
+
+
+def markdown(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table whose first column is text."""
+    lines = [f"| {' | '.join(headings)} |", f"|---|{'---:|' * (len(headings) - 1)}"]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+def paired(ends: Mapping[str, pd.Series[float]], reference: str) -> dict[str, dict[str, Any]]:
+    """Every other method's ends less the reference's, seed by seed, in points.
+
+    ``difference`` is Hodges and Lehmann's median, ``low`` and ``high`` its 95 % interval, which holds for all
+    rivals together; ``p`` is Holm's; ``told`` says whether the test tells the two apart.
+    """
+    own, found = ends[reference], dict[str, dict[str, Any]]()
+    rivals = {method: (one - own).dropna().to_numpy(float) for method, one in ends.items() if method != reference}
+    corrected = holm(np.array([paired_p(gaps) for gaps in rivals.values()]))
+    for (method, gaps), p in zip(rivals.items(), corrected.tolist(), strict=True):
+        middle, low, high = signed_rank_interval(gaps, 1 - LEVEL / len(rivals))
+        found[method] = {"difference": middle, "low": low, "high": high, "p": p, "told": p < LEVEL}
+    return found
