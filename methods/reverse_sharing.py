@@ -11,7 +11,7 @@ from hpobench_fds.method import ModeLoop, OuterOptionsMixin
 class ReverseSharing(ModeLoop):
     """The same hypergradient as FDS at a cost that the number of hyperparameters does not change.
 
-    memory : bytes for stored states; None: about sqrt(2 T) states, each step run forward twice.
+    memory : bytes for stored states; None: about sqrt(T) states and tapes, each step run forward twice.
     """
 
     name = "reverse_sharing"

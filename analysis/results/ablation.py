@@ -37,12 +37,14 @@ def numbers(folder: Path) -> dict[str, Any]:
             gaps.append([label, *(f"{end:.1f}" for end in ends)])
     headings = ["", *study.problems]
     best = {
-        problem: str(min(NAMES, key=lambda m, p=problem: study.time(p, m, SHARE))) for problem in study.problems
+        problem: str(min(NAMES, key=lambda m, p=problem: study.time(p, m, SHARE)))
+        for problem in study.problems
     }
     return {
         "seeds": study.seeds, "commit": study.commit, "problems": len(study.problems),
         "times": markdown(headings, times), "gaps": markdown(headings, gaps), "best": best,
-        "last": last_less_incumbent(study), "lost": lost(study), "told": int(against["outcome"].isin(["above", "below"]).sum()),
+        "last": last_less_incumbent(study), "lost": lost(study),
+        "told": int(against["outcome"].isin(["above", "below"]).sum()),
         "compared": len(against), "never": {m: _never(study, m) for m in NAMES},
         "time": {m: {p: worth(study.time(p, m, SHARE)) for p in study.problems} for m in NAMES},
     }  # fmt: skip
@@ -60,7 +62,7 @@ def _gap(row: pd.Series[Any]) -> str:
 
 
 def last_less_incumbent(study: Study) -> dict[str, dict[str, float]]:
-    """By problem: median, least and most over FDS's seeds of the last iterate less the incumbent, in points."""
+    """By problem: median and range over FDS's seeds of the last iterate less the incumbent, in points."""
     found = {}
     for problem in study.problems:
         own = complete(study.runs)
@@ -80,5 +82,3 @@ def lost(study: Study) -> dict[str, dict[str, float]]:
         str(problem): {"ill": 100 * float(row["ill"]), "lost": 100 * float(row["lost"])}
         for problem, row in own.iterrows()
     }
-
-

@@ -38,7 +38,8 @@ def numbers(folder: Path) -> dict[str, Any]:
             _beaten(floors, method),
         ])  # fmt: skip
     headings = ["", "score, gradients", "score, seconds", *(f"problems at {100 * s:.0f} %" for s in SHARES),
-                *(f"trainings to {100 * s:.0f} %" for s in SHARES), "end, % of the way", "floor beaten"]  # fmt: skip
+                *(f"trainings to {100 * s:.0f} %" for s in SHARES), "end, % of the way",
+                "floor beaten"]  # fmt: skip
     return {
         "seeds": study.seeds, "commit": study.commit, "problems": len(study.problems),
         "methods": len(study.methods), "cells": len(complete(study.runs)),
@@ -111,12 +112,13 @@ def boxes(study: Study) -> str:
         for method in methods
     ]
     headings = ["", *(f"problems at 95 %, {box}" for box in BOXES),
-                *(f"trainings to 95 %, {box}" for box in BOXES), *(f"end, % of the way, {box}" for box in BOXES)]  # fmt: skip
+                *(f"trainings to 95 %, {box}" for box in BOXES),
+                *(f"end, % of the way, {box}" for box in BOXES)]  # fmt: skip
     return markdown(headings, rows)
 
 
 def ratios(study: Study, method: str, share: float = 0.95) -> dict[str, float]:
-    """Problem: trainings of a method's median run over FDS's; infinite, 0 or NaN where one or both never come."""
+    """Problem: trainings of a method's median run over FDS's; infinite, 0 or NaN where one never comes."""
     found = {}
     for problem in study.problems:
         its, own = study.time(problem, method, share), study.time(problem, "fds", share)
@@ -143,4 +145,6 @@ def ill(study: Study, methods: Sequence[str] = ("fds",)) -> dict[str, float]:
     """Problem: percent of FDS's hypergradients that are mostly rounding or overflowed."""
     table = noisy(study.reports)
     own = table[table["method"].isin(methods)]
-    return {str(p): 100 * float(a + b) for p, a, b in zip(own["problem"], own["ill"], own["lost"], strict=True)}
+    return {
+        str(p): 100 * float(a + b) for p, a, b in zip(own["problem"], own["ill"], own["lost"], strict=True)
+    }

@@ -19,7 +19,10 @@ def numbers(folder: Path) -> dict[str, Any]:
     study = Study.of(folder)
     windows = {problem: int(problem.rpartition("-")[2]) for problem in study.problems}
     ends = [
-        [study.looks.label(method), *(between(study.ends.loc[(problem, method)]) for problem in study.problems)]
+        [
+            study.looks.label(method),
+            *(between(study.ends.loc[(problem, method)]) for problem in study.problems),
+        ]
         for method in study.methods
     ]
     early = in_hand_at(study, AT)
@@ -48,10 +51,8 @@ def _budget(study: Study) -> float:
 
 
 def in_hand_at(study: Study, trainings: float) -> dict[str, dict[str, float]]:
-    """Problem, method: median test accuracy of the weights in hand after so many trainings' worth, in points."""
-    curves = by_problem(
-        curves_of(study.reports, complete(study.runs), against="gradient_equivalents")
-    )
+    """Problem, method: median test accuracy in hand after so many trainings' worth, in points."""
+    curves = by_problem(curves_of(study.reports, complete(study.runs), against="gradient_equivalents"))
     return {
         problem: {
             method: 100

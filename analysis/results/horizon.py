@@ -1,4 +1,4 @@
-"""Ten thousand inner steps: exact hypergradients beside greedy ones whose scale was searched, and black boxes."""
+"""Ten thousand inner steps: exact hypergradients, greedy ones whose scale was searched, black boxes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def numbers(folder: Path, forward: Path) -> dict[str, Any]:
 
 
 def answers(study: Study) -> dict[str, pd.DataFrame]:
-    """By method a row a seed: ``end`` (points) and ``cost`` (trainings' worth); greedy ones by their best scale.
+    """By method a row a seed: ``end`` (points), ``cost`` (trainings' worth); greedy ones by their best scale.
 
     The scale is the one of each seed whose incumbent has the least validation loss; its cost is that of all.
     """
@@ -94,7 +94,7 @@ def learned_rates(study: Study, method: str = "reverse_sharing") -> list[float]:
 
 
 def soundness(study: Study, method: str = "reverse_sharing") -> dict[str, float]:
-    """Percent of hypergradients that are ill conditioned, that overflowed; outer steps whose training diverged."""
+    """Percent of hypergradients ill conditioned, and overflowed; of outer steps whose training diverged."""
     own = study.reports[study.reports["method"] == method]
     kinds = conditioned(own)["soundness"]
     lost = ~np.isfinite(as_numbers(own["val_loss"]))

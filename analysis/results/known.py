@@ -62,7 +62,11 @@ def regrets(study: Study) -> pd.DataFrame:
             values = np.array([curve.at(np.array([at * horizon], float))[0] for curve in own])
             values = np.where(np.isnan(values), np.inf, values)
             low, high = median_interval(values)
-            row |= {f"median {at}": float(np.median(values)), f"low {at}": float(low), f"high {at}": float(high)}
+            row |= {
+                f"median {at}": float(np.median(values)),
+                f"low {at}": float(low),
+                f"high {at}": float(high),
+            }
         row["near"] = float(np.median([_for_good(curve.times, curve.values) for curve in own])) / horizon
         rows[method] = row
     return pd.DataFrame.from_dict(rows, orient="index")

@@ -17,7 +17,7 @@ FEW, MANY = 19, 50  # steps a window: near the best of all, and the paper's best
 
 
 def numbers(folder: Path) -> dict[str, Any]:
-    """Errors of shared hypergradients over those of unshared ones, over the whole training and in its parts."""
+    """Errors of shared hypergradients over those of unshared ones, in the whole training and its parts."""
     study = Study.of(folder)
     (sample,) = samples(study.reports)
     g, steps = sample.g, sample.steps
@@ -30,10 +30,12 @@ def numbers(folder: Path) -> dict[str, Any]:
     fixed = -np.sign(g.mean())
     return {
         "seeds": len(g), "steps": steps, "commit": study.commit, "few": FEW, "many": MANY,
-        "best": steps / found.best, "ratio_best": _ratio(g, found.best), "error_best": _ratio_error(g, found.best),
+        "best": steps / found.best, "ratio_best": _ratio(g, found.best),
+        "error_best": _ratio_error(g, found.best),
         "ratio_few": _ratio(g, few), "ratio_many": _ratio(g, many), "ratio_all": _ratio(g, 1),
         "last_share": float(alone[-steps // 10 :].sum() / alone.sum()),
-        "early_few": _ratio(g, few, 0, steps - steps // 10), "early_many": _ratio(g, many, 0, steps - steps // 10),
+        "early_few": _ratio(g, few, 0, steps - steps // 10),
+        "early_many": _ratio(g, many, 0, steps - steps // 10),
         "signs_alone": 100 * sign_agreement(g, g), "signs_few": 100 * sign_agreement(shared(g, few), g),
         "signs_greedy": 100 * sign_agreement(greedy, exact),
         "signs_constant": 100 * float(np.mean(-fixed * np.sign(g.mean(0)) > 0)),

@@ -1,4 +1,4 @@
-"""Recorded suites as the questions need them: times in trainings' worth, ends in points, tables as Markdown."""
+"""Recorded suites as questions need them: times in trainings' worth, ends in points, tables as Markdown."""
 
 from __future__ import annotations
 
@@ -133,7 +133,9 @@ def paired(ends: Mapping[str, pd.Series[float]], reference: str) -> dict[str, di
     rivals together; ``p`` is Holm's; ``told`` says whether the test tells the two apart.
     """
     own, found = ends[reference], dict[str, dict[str, Any]]()
-    rivals = {method: (one - own).dropna().to_numpy(float) for method, one in ends.items() if method != reference}
+    rivals = {
+        method: (one - own).dropna().to_numpy(float) for method, one in ends.items() if method != reference
+    }
     corrected = holm(np.array([paired_p(gaps) for gaps in rivals.values()]))
     for (method, gaps), p in zip(rivals.items(), corrected.tolist(), strict=True):
         middle, low, high = signed_rank_interval(gaps, 1 - LEVEL / len(rivals))

@@ -6,8 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from hpobench_fds.analysis.stats.transfer import by_method
 from hpobench_fds.benchmarks.transfer.retrainings import answers_of, retrained, targets_of
-from hpobench_fds.benchmarks.transfer.tables import by_method, draw, markdown
+from hpobench_fds.benchmarks.transfer.tables import draw, markdown
 
 from hpobench_fds.errors import InputError
 from hpobench_fds.training.problem import ProblemConfig

@@ -10,23 +10,6 @@ from hpobench_fds.analysis.figures.style import bare, page_of
 from hpobench_fds.benchmarks.transfer.retrainings import HOME
 
 
-def by_method(rows: pd.DataFrame) -> pd.DataFrame:
-    """A row a method and target: over seeds, of each seed's mean over draws.
-
-    ``median``, ``low``, ``high`` (the seeds' ends) and ``spread`` (the median over seeds of the standard
-    deviation over draws that did not diverge) are in points of test accuracy, ``diverged`` a share of all
-    retrainings.
-    """
-    points = rows.assign(accuracy=100.0 * rows["test_metric"])
-    keys = ["target", "method"]
-    seeds = points.groupby([*keys, "seed"], sort=False)["accuracy"].mean().groupby(keys, sort=False)
-    sound = points[~points["diverged"]].groupby([*keys, "seed"], sort=False)["accuracy"].std()
-    table = seeds.agg(median="median", low="min", high="max", seeds="size")
-    table["spread"] = sound.groupby(keys, sort=False).median()
-    table["diverged"] = points.groupby(keys, sort=False)["diverged"].mean()
-    return table.reset_index()
-
-
 def markdown(table: pd.DataFrame, problem: str, draws: int) -> str:
     """The page of a problem: a table a target, the best first."""
     lines = [f"# Answers on {problem}, trained again", ""]

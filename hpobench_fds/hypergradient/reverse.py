@@ -34,7 +34,9 @@ from hpobench_fds.training.trainer import Trainer
 DEVICE_SHARE = 0.8  # of a GPU's free memory that stored states may take; more lie in the host's
 ALIGNED = 16  # numbers; products round otherwise on what begins elsewhere in a CPU's vector registers
 NOTES = 20  # of the adjoints' norms on the way back
-KEPT = 1 << 30  # bytes of gradients and tapes that full storage may take beside its states, at most
+KEPT = (
+    1 << 30
+)  # bytes that states, gradients and tapes may take together where steps are kept with their tapes
 SWEEPS = 2  # how often a step runs forward, unless memory allows one or forces more
 
 
@@ -42,13 +44,15 @@ SWEEPS = 2  # how often a step runs forward, unless memory allows one or forces 
 class ReverseMode(Mode):
     """Train, then pull d(validation loss)/d(schedule) back through the training.
 
-    By default each step runs forward twice, with about sqrt(2 T) states.
+    By default each step runs forward twice. On a CPU the second time it is kept with its gradient and tape,
+    segment by segment (``segment_length``); where that takes more than ``KEPT`` bytes, and where steps are
+    played from a recording, its gradient is computed once more, with about sqrt(2 T) states.
 
     last : differentiate the last K steps only (a bias); None: all.
     memory : bytes that stored states and adjoints may take; the fewest repeated steps that fit. A call
         raises InputError before training if they cannot hold even one state, and says what would do.
-    full : store every state. On a CPU each step's gradient and tape stay too, if they take ``KEPT`` bytes
-        or less, and no gradient is computed twice; where steps are played from a recording they are.
+    full : store every state; on a CPU with gradients and tapes, as far as ``KEPT`` allows: each step runs
+        forward once.
     """
 
     exact: ClassVar[bool] = True
@@ -61,15 +65,21 @@ class ReverseMode(Mode):
     ) -> Hypergradient:
         horizon = horizon or trainer.problem.horizon
         steps, states = self._plan(trainer.problem, horizon)
-        kind = _Recalling if self._kept_bytes(trainer.problem, steps) else _Reversal
-        return kind(trainer, schedule, trial, horizon, steps, states).run()
+        if segment := self._segment(trainer.problem, steps):
+            return _Segmented(trainer, schedule, trial, horizon, steps, segment).run()
+        return _Reversal(trainer, schedule, trial, horizon, steps, states).run()
 
-    def _kept_bytes(self, problem: Problem, steps: int) -> int:
-        """Bytes of the gradients and tapes of all steps; 0 if they are not kept."""
-        if not self.full or problem.graphs or problem.device.type != "cpu" or problem.network.random:
+    def _segment(self, problem: Problem, steps: int) -> int:
+        """Steps that are kept with their tapes at a time; 0 for none."""
+        if (
+            self.memory is not None
+            or problem.graphs
+            or problem.device.type != "cpu"
+            or problem.network.random
+        ):
             return 0
-        kept = steps * kept_bytes(problem)
-        return kept if kept <= KEPT else 0
+        length = steps if self.full else segment_length(problem, steps)
+        return length if segment_bytes(problem, steps, length) <= KEPT else 0
 
     def _plan(self, problem: Problem, horizon: int) -> tuple[int, int]:
         """How many steps to reverse, and with how many stored states."""
@@ -78,13 +88,17 @@ class ReverseMode(Mode):
 
     def held(self, problem: Problem, horizon: int) -> int:
         steps, states = self._plan(problem, horizon)
-        beside = working_vectors(problem.rule) * vector_bytes(problem) + self._kept_bytes(problem, steps)
+        beside = working_vectors(problem.rule) * vector_bytes(problem)
+        if segment := self._segment(problem, steps):
+            return segment_bytes(problem, steps, segment) + beside
         return states * state_bytes(problem) + beside
 
     def cost(self, problem: Problem, horizon: int) -> float:
         steps, states = self._plan(problem, horizon)
-        again = 0 if self._kept_bytes(problem, steps) else steps
-        return horizon - steps + steps_run(steps, states) + again + steps * problem.network.product_cost
+        products = steps * problem.network.product_cost
+        if segment := self._segment(problem, steps):
+            return horizon + steps - segment + products
+        return horizon - steps + steps_run(steps, states) + steps + products
 
 
 @dataclass(frozen=True)
@@ -143,6 +157,18 @@ def kept_bytes(problem: Problem) -> int:
         known[size] = problem.network.gradient(w, x, y).bytes
     masked = problem.config.gradient_clip is not None
     return known[size] + (1 + masked) * vector_bytes(problem)
+
+
+def segment_length(problem: Problem, steps: int) -> int:
+    """Steps of a segment so that states at their beginnings and the steps of one take the fewest bytes."""
+    state = state_bytes(problem)
+    return min(steps, max(1, round(math.sqrt(steps * state / (state + kept_bytes(problem))))))
+
+
+def segment_bytes(problem: Problem, steps: int, length: int) -> int:
+    """Bytes of the states at which segments begin, but for the last one, and of the kept steps of one."""
+    state = state_bytes(problem)
+    return (steps - 1) // length * state + length * (state + kept_bytes(problem))
 
 
 _TAPES: WeakKeyDictionary[Network, dict[int, int]] = WeakKeyDictionary()  # bytes of one, by batch size
@@ -217,17 +243,22 @@ class _EarlyEndError(Exception):
 class _Reversal:
     """One forward sweep that stores states, then steps backward, replaying what was not stored."""
 
-    recalls = False  # whether steps are kept with their tapes
-
     def __init__(
-        self, trainer: Trainer, schedule: Schedule, trial: int, horizon: int, steps: int, states: int
+        self,
+        trainer: Trainer,
+        schedule: Schedule,
+        trial: int,
+        horizon: int,
+        steps: int,
+        states: int,
+        derived: bool = False,
     ) -> None:
         self.trainer, self.schedule, self.horizon = trainer, schedule, horizon
         self.problem, self.states = trainer.problem, states
         self.first, self.end = horizon - steps, horizon  # what is differentiated
         # Checkpoints and backward steps cut windows up, whose steps stay alike.
         ahead = horizon // max(schedule.pieces(horizon), default=1)
-        self.sweep = trainer.inner(trainer.start(trial), last=horizon, derived=self.recalls, ahead=ahead)
+        self.sweep = trainer.inner(trainer.start(trial), last=horizon, derived=derived, ahead=ahead)
         self.replay = trainer.inner(
             _scratch(self.sweep.state), last=self.first, role="replay", derived=True, ahead=ahead
         )
@@ -346,29 +377,54 @@ class _Reversal:
         return p.space.summed(per_step.double().cpu().numpy()[:, learned])
 
 
-class _Recalling(_Reversal):
-    """Every step is kept with its gradient and tape on the way forward, and not run again."""
+class _Segmented(_Reversal):
+    """States at the beginnings of segments, the first of which is cut short if they do not come out even.
 
-    recalls = True
+    The last segment is kept with its gradients and tapes on the way forward, the others when they are come to
+    on the way back.
+    """
+
+    def __init__(
+        self, trainer: Trainer, schedule: Schedule, trial: int, horizon: int, steps: int, length: int
+    ) -> None:
+        states = (steps - 1) // length
+        super().__init__(trainer, schedule, trial, horizon, steps, states, derived=True)
+        self.length = length
+        # Recalling leaves the replayed state among what is kept; it is run elsewhere.
+        self._again = trainer.inner(_scratch(self.sweep.state), role="replay", derived=True)
+        self._kept: list[KeptStep] = []
 
     def _sweep_forward(self) -> _Store:
-        p, steps = self.problem, self.end - self.first
+        state, p = self.sweep.state, self.problem
         self._advance(self.sweep, self.first)
-        store = _Store(self.sweep.state, steps, gradients=True)
-        self._kept: list[KeptStep] = []
-        beside = steps * (kept_bytes(p) - vector_bytes(p))  # its gradients are in the store
-        self.bytes = store.bytes + beside + working_vectors(p.rule) * vector_bytes(p)
-        for begin, end in constant_segments(self.schedule, self.horizon, self.first, self.end):
-            hypers = self.sweep.values(self.schedule, begin, self.horizon)
-            for index in range(begin, end):
-                step = self.sweep.begin(index, hypers)
-                self._kept.append(self.sweep.kept(step, store.row(len(self._kept))))
-                self.sweep.take(step)
-                if (ended := self.sweep.check()) is not None:
-                    raise _EarlyEndError(ended)
+        store = _Store(state, self.states)
+        self._rows = _Store(state, self.length, gradients=True)
+        tapes = self.length * (kept_bytes(p) - vector_bytes(p))  # gradients are in the rows
+        self.bytes = store.bytes + self._rows.bytes + tapes + working_vectors(p.rule) * vector_bytes(p)
+        for _ in range(self.states):
+            store.push(state)
+            left = self.end - state.step
+            self._advance(self.sweep, state.step + (left - 1) % self.length + 1)
+        self._keep(self.sweep, self.end)
         return store
 
+    def _keep(self, inner: InnerStep, until: int) -> None:
+        """Run to ``until``; each step is kept with its gradient and tape."""
+        for begin, end in constant_segments(self.schedule, self.horizon, inner.state.step, until):
+            hypers = inner.values(self.schedule, begin, self.horizon)
+            for index in range(begin, end):
+                step = inner.begin(index, hypers)
+                self._kept.append(inner.kept(step, self._rows.row(len(self._kept))))
+                inner.take(step)
+                if (ended := inner.check()) is not None:
+                    raise _EarlyEndError(ended)
+
     def _pull_back(self, index: int, store: _Store, pull: Callable[[Step], None]) -> None:
+        if not self._kept:
+            store.load(self._again.state)
+            store.pop()
+            self._keep(self._again, index + 1)
+            self._again.count()
         pull(self.replay.recall(self._kept.pop()))
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from hpobench_fds.analysis.stats.transfer import by_method
 from hpobench_fds.benchmarks.transfer.__main__ import main
 from hpobench_fds.benchmarks.transfer.retrainings import answers_of, retrained, targets_of
-from hpobench_fds.benchmarks.transfer.tables import by_method
 
 from hpobench_fds import run_suite
 from hpobench_fds.errors import InputError

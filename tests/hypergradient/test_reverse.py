@@ -32,6 +32,8 @@ from hpobench_fds.hypergradient.reverse import (
     ReverseMode,
     kept_bytes,
     plan_states,
+    segment_bytes,
+    segment_length,
     state_bytes,
     working_vectors,
 )
@@ -313,9 +315,10 @@ def test_it_runs_the_steps_of_the_best_plan_and_no_other(
 
 
 @pytest.mark.parametrize("horizon", [10, 100, 400])
-def test_by_default_no_step_runs_forward_more_than_twice_but_for_a_few_at_the_end(
+def test_without_tapes_no_step_runs_forward_more_than_twice_but_for_a_few_at_the_end(
     monkeypatch: pytest.MonkeyPatch, horizon: int
 ) -> None:
+    monkeypatch.setattr(reverse, "KEPT", 0)
     trainer = tiny_trainer(horizon=horizon, windows=(1, 1, 1))
     watched = Watched(trainer, monkeypatch)
     ReverseMode()(trainer, some_schedule(trainer, lr=0.01), 0)
@@ -329,14 +332,21 @@ def test_by_default_no_step_runs_forward_more_than_twice_but_for_a_few_at_the_en
 # ---------------------------------------------------------------------------------------------------- memory
 
 
-def test_memory_is_that_of_the_stored_states_and_a_few_vectors() -> None:
+def test_memory_is_that_of_the_stored_states_and_a_few_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = tiny_trainer(horizon=30)
     vector = trainer.problem.network.size * 8
     schedule = some_schedule(trainer)
-    kept = 30 * kept_bytes(trainer.problem)
-    for options, states, more in (
-        ({"full": True}, 30, kept), ({}, 7, 0), ({"memory": limit(trainer, 4)}, 4, 0),
-    ):  # fmt: skip
+    kept, length = kept_bytes(trainer.problem), segment_length(trainer.problem, 30)
+    assert 1 < length < 30
+    for allowed, options, states, steps in (
+        (reverse.KEPT, {"full": True}, 30, 30),
+        (reverse.KEPT, {}, 29 // length + length, length),
+        (0, {}, 7, 0),
+        (0, {"full": True}, 30, 0),
+        (reverse.KEPT, {"memory": limit(trainer, 4)}, 4, 0),
+    ):
+        monkeypatch.setattr(reverse, "KEPT", allowed)
+        more = steps * kept
         result = ReverseMode(**options)(trainer, schedule, 0)
         held = 2 * states * vector + working_vectors(trainer.problem.rule) * vector + more
         assert result.peak_bytes == held == ReverseMode(**options).held(trainer.problem, 30)
@@ -411,25 +421,50 @@ def test_a_kept_step_takes_what_was_said(model: str, shape: tuple[int, ...], bat
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize(("clip", "optimiser"), [(None, "sgd"), (0.02, "sgd"), (None, "adam")])
-def test_kept_steps_spare_every_second_gradient_and_change_no_bit(
-    monkeypatch: pytest.MonkeyPatch, clip: float | None, optimiser: str, dtype: torch.dtype
+@pytest.mark.parametrize("length", [1, 2, 4, 8, 9])
+def test_kept_steps_spare_gradients_and_change_no_bit(
+    monkeypatch: pytest.MonkeyPatch, length: int, clip: float | None, optimiser: str, dtype: torch.dtype
 ) -> None:
+    """Whatever the segments' length is; all steps in one are full storage."""
     many = (1,) * len(RULES[optimiser].defaults)
     data = tiny_dataset((1, 8, 8), 60)
     data = replace(data, x_train=data.x_train.to(dtype), x_test=data.x_test.to(dtype))
+    monkeypatch.setattr(reverse, "segment_length", lambda problem, steps: min(steps, length))
+    mode = ReverseMode(full=length == 9)
     found, gradients = {}, {}
     for kept in (0, reverse.KEPT):
         monkeypatch.setattr(reverse, "KEPT", kept)
         trainer = tiny_trainer(horizon=9, windows=many, gradient_clip=clip, optimiser=optimiser, dataset=data)
-        mode = ReverseMode(full=True)
+        kept_bytes(trainer.problem)  # is found out by a gradient, once
+        watched = Watched(trainer, monkeypatch)
         result = mode(trainer, some_schedule(trainer), 0)
         found[kept], cost = gradient_of(result), trainer.clock.cost
-        gradients[kept] = mode.cost(trainer.problem, 9)
-        validation = 12 / 8 * (1 + 1 / 3)
-        assert cost.gradient_equivalents == pytest.approx(gradients[kept] + validation)
+        declared = mode.cost(trainer.problem, 9)
+        gradients[kept] = watched.gradients - 1  # that of the validation loss
+        assert declared == pytest.approx(gradients[kept] + 9 * trainer.problem.network.product_cost)
+        assert cost.gradient_equivalents == pytest.approx(declared + 12 / 8 * (1 + 1 / 3))
+        assert cost.inner_steps == 9
         assert result.peak_bytes == mode.held(trainer.problem, 9)
     assert np.array_equal(*found.values())
-    assert gradients[0] - gradients[reverse.KEPT] == 9
+    assert gradients[reverse.KEPT] == 9 + 9 - length
+    assert gradients[0] > gradients[reverse.KEPT]
+
+
+def test_segments_are_as_long_as_takes_the_fewest_bytes() -> None:
+    p = tiny_trainer(horizon=400).problem
+    best = min(range(1, 401), key=lambda length: segment_bytes(p, 400, length))
+    assert segment_bytes(p, 400, segment_length(p, 400)) <= 1.1 * segment_bytes(p, 400, best)
+    assert segment_length(p, 1) == 1
+
+
+@pytest.mark.parametrize("last", [1, 4, 6])
+def test_truncated_segments_are_those_of_the_last_steps(monkeypatch: pytest.MonkeyPatch, last: int) -> None:
+    monkeypatch.setattr(reverse, "segment_length", lambda problem, steps: min(steps, 3))
+    trainer = tiny_trainer(windows=(3, 2, 1), horizon=9)
+    schedule = some_schedule(trainer)
+    found = gradient_of(ReverseMode(last=last)(trainer, schedule, 0))
+    truth = autograd_hypergradient(trainer, schedule, last=last)
+    np.testing.assert_allclose(found, truth, rtol=1e-8, atol=1e-14)
 
 
 # ---------------------------------------------------------------------------- when there is no hypergradient
