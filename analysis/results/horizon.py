@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +81,8 @@ def chosen_scales(study: Study) -> dict[str, dict[str, int]]:
     for name in GREEDY:
         own = runs[runs["method"].isin([f"{name}-{scale}" for scale in SCALES])]
         best = own.sort_values("incumbent_val_loss").drop_duplicates("seed")["method"]
-        counts = best.str.rpartition("-")[2].value_counts()
-        found[name] = {scale: int(counts.get(scale, 0)) for scale in SCALES}
+        counts = Counter(name.rpartition("-")[2] for name in best)
+        found[name] = {scale: counts[scale] for scale in SCALES}
     return found
 
 

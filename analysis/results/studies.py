@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hpobench_fds.errors import InputError
+
 from ..loading import Loaded, load
 from ..looks import Looks
 from ..stats.comparisons import holm, paired_p
@@ -60,11 +62,12 @@ class Study:
 
     @property
     def commit(self) -> str:
-        """The one that all runs were made from. Raises ValueError of several, or of changed sources."""
-        (commit,) = set(self.runs["commit"])
-        if not commit or "dirty" in commit:
-            raise ValueError(f"{self.loaded.folder} was recorded from {commit or 'no commit'}")
-        return str(commit)
+        """The one that all runs were made from. Raises InputError of several, or of changed sources."""
+        found = sorted(set(self.runs["commit"]))
+        if len(found) != 1 or not found[0] or "dirty" in found[0]:
+            told = ", ".join(found) or "no commit"
+            raise InputError(f"recorded from {told}", where=self.loaded.folder, allowed="one clean commit")
+        return str(found[0])
 
     def horizon(self, problem: str) -> int:
         """Inner steps of a whole training: gradients that a training is worth."""

@@ -1,0 +1,50 @@
+"""RESULTS.md from its template and the numbers; the numbers as lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from . import ablation, dimension, horizon, known, noise
+
+TEMPLATE = "RESULTS.md.jinja"
+
+
+def everything(results: Path) -> dict[str, Any]:
+    """The numbers of every question, by its name; ``results`` holds ``recorded`` and what stands beside it.
+
+    Raises InputError for a folder without results, or with results of several commits or changed sources.
+    """
+    recorded = results / "recorded"
+    return {
+        "ablation": ablation.numbers(recorded / "ablation"),
+        "horizon": horizon.numbers(recorded / "long_horizon", recorded / "long_horizon_forward"),
+        "noise": noise.numbers(recorded / "noise"),
+        "dimension": dimension.numbers(recorded / "dimension"),
+        "known": known.numbers(recorded / "known_optimum"),
+    }
+
+
+def rendered(numbers: Mapping[str, Any]) -> str:
+    """The page. Raises jinja2.UndefinedError where it speaks of a number that there is not."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), undefined=jinja2.StrictUndefined,
+        autoescape=False, keep_trailing_newline=True, trim_blocks=True,
+    )  # fmt: skip
+    environment.filters["d"] = lambda value, digits=1: f"{value:,.{digits}f}"
+    return environment.get_template(TEMPLATE).render(**numbers)
+
+
+def lines(numbers: Mapping[str, Any], before: str = "") -> Iterator[str]:
+    """``noise.ratio_few = 0.67`` for every number; tables as they are."""
+    for name, value in numbers.items():
+        path = f"{before}{name}"
+        if isinstance(value, Mapping):
+            yield from lines({str(k): v for k, v in value.items()}, f"{path}.")
+        elif isinstance(value, str) and "\n" in value:
+            yield f"{path}:\n\n{value}\n"
+        else:
+            yield f"{path} = {value:.6g}" if isinstance(value, float) else f"{path} = {value}"
