@@ -52,6 +52,7 @@ class HDM(OnlineLoop):
 
     feedback : whose f(x+) they are moved by. omega, tau : see above, in units of f / |x|^2 and (f / |x|^2)^2.
     step_scale : factor on AdaGrad's step sizes. validation_batch : examples; None: the training batch size.
+    trainings : stop after so many; None: start over while budget is left.
     """
 
     name = "hdm"
@@ -68,6 +69,7 @@ class HDM(OnlineLoop):
         tau: float = Field(default=0.0, ge=0.0)
         step_scale: float = Field(default=1.0, gt=0.0)
         validation_batch: int | None = Field(default=None, ge=1)
+        trainings: int | None = Field(default=None, ge=1)
 
     def skip(self, problem: Problem) -> str | None:
         if problem.rule.name != "sgd":

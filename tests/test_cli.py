@@ -284,6 +284,11 @@ BAD: dict[str, tuple[tuple[str, str], list[str], list[str]]] = {
         ["--methods", "fsd"],
         ["methods", "'fsd'", "did you mean 'fds'", "random_search"],
     ),
+    "bad --problems": (
+        ("", ""),
+        ["--problems", "tiiny"],
+        ["problems", "'tiiny'", "did you mean 'tiny'"],
+    ),
     "batch too large": (
         ("batch_size = 16", "batch_size = 999"),
         [],

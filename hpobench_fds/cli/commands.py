@@ -72,6 +72,7 @@ ResultsArgument = Annotated[Path, typer.Argument(metavar="DIR", help="A results 
 def run(
     suite: SuiteArgument,
     out: Annotated[Path | None, typer.Option(help="Results folder; results/NAME if not given.")] = None,
+    problems: Annotated[str | None, typer.Option(help="Only these problems of the suite: a,b.")] = None,
     methods: Annotated[str | None, typer.Option(help="Only these methods of the suite: a,b.")] = None,
     seeds: Annotated[str | None, typer.Option(help="Seeds in place of the suite's: 0-4 or 0,2.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
@@ -117,8 +118,9 @@ def run(
         for line in foresee(load_suite(suite)):
             typer.echo(f"warning: {line}", err=True)
         planned = make_plan(
-            suite, out, methods=methods, seeds=seeds, part=part, retry_failed=retry_failed, extend=extend
-        )
+            suite, out, problems=problems, methods=methods, seeds=seeds, part=part,
+            retry_failed=retry_failed, extend=extend,
+        )  # fmt: skip
         print_plan(planned, jobs)
         return
     from hpobench_fds.run.progress import watcher
@@ -127,8 +129,8 @@ def run(
     try:
         with _terminated_is_interrupted(), watcher(quiet) as watch:
             summary = run_suite(
-                suite, out, methods=methods, seeds=seeds, part=part, device=device, jobs=jobs,
-                isolate=not in_process, cell_seconds=cell_seconds, cell_memory=cell_memory,
+                suite, out, problems=problems, methods=methods, seeds=seeds, part=part, device=device,
+                jobs=jobs, isolate=not in_process, cell_seconds=cell_seconds, cell_memory=cell_memory,
                 retry_failed=retry_failed, mixed_clock=mixed_clock, extend=extend,
                 data_root=data_root, download=download, watch=watch,
                 cluster=_cluster(backend, address, cpus, gpus),

@@ -117,7 +117,7 @@ class OnlineLoop(Method):
         frozen = self.options.frozen
         extra: dict[str, Any] = {} if result.diverged_at is None else {"diverged_at": result.diverged_at}
         if result.overflow_at is not None:
-            extra["conditioning"] = {"soundness": "overflow", "since": result.overflow_at}
+            extra["overflow_at"] = result.overflow_at
         sound = result.ending == "ok" and result.overflow_at is None
         task.report(
             task.space.initial if frozen else result.schedule(task.space),

@@ -36,6 +36,7 @@ def run_suite(
     suite: Suite | Mapping[str, Any] | str | Path,
     out: str | Path | None = None,
     *,
+    problems: str | Iterable[str] | None = None,
     methods: str | Iterable[str] | None = None,
     seeds: object = None,
     part: str | tuple[int, int] | None = None,
@@ -61,7 +62,7 @@ def run_suite(
     ----------
     suite : a Suite, what a TOML file holds, the path of one, or a built-in suite's name.
     out : the results folder; results/NAME if not given.
-    methods : labels of the suite to run, as a list or "a,b"; all if not given.
+    problems, methods : labels of the suite to run, as a list or "a,b"; all if not given.
     seeds : in place of the suite's, as a list or "0-4".
     part : (i, n) or "i/n": only the i-th of n parts of the cells, i from 1 to n: every n-th cell from
         the i-th. The parts are disjoint, and together they are all cells.
@@ -93,7 +94,7 @@ def run_suite(
     devices = find_devices(device or suite.device, where="--device" if device else f"{suite.where}: device")
     limits = suite.limits.replaced(cell_seconds, cell_memory)
     apart = _apart(isolate, jobs, limits)
-    planned = suite.cells(methods=methods, seeds=seeds)
+    planned = suite.cells(problems=problems, methods=methods, seeds=seeds)
     cells = part_of(planned, part)
     description = {**suite.describe(), "seeds": sorted({cell.seed for cell in planned})}
     folder = Path(out) if out is not None else Path("results") / suite.name

@@ -242,13 +242,19 @@ class Suite:
             targets={name: one.targets for name, one in table.problems.items() if one.targets},
         )
 
-    def cells(self, *, methods: str | Iterable[str] | None = None, seeds: object = None) -> list[Cell]:
+    def cells(
+        self,
+        *,
+        problems: str | Iterable[str] | None = None,
+        methods: str | Iterable[str] | None = None,
+        seeds: object = None,
+    ) -> list[Cell]:
         """Every cell in a fixed order: by problem, then seed, then method, so that methods stay abreast.
 
-        ``methods`` keeps those labels only; ``seeds`` (a list, or "0-4") stand in place of the suite's. The
-        digests of users' files are those of now.
+        ``problems`` and ``methods`` keep those only; ``seeds`` (a list, or "0-4") stand in place of the suite's.
+        The digests of users' files are those of now.
         """
-        labels = self._labels(methods)
+        labels = self._among("method", methods, self.methods)
         wanted = self.seeds if seeds is None else [seeds] if isinstance(seeds, int) else seeds
         try:
             numbers = parse_seeds(wanted)
@@ -256,7 +262,7 @@ class Suite:
             raise InputError(str(error), key="seeds") from error
         return [
             self._cell(problem, label, seed)
-            for problem in self.problems
+            for problem in self._among("problem", problems, self.problems)
             for seed in numbers
             for label in labels
         ]
@@ -270,15 +276,16 @@ class Suite:
             code_of(adapter, config.model, config.dataset, self.base),
         )  # fmt: skip
 
-    def _labels(self, wanted: str | Iterable[str] | None) -> list[str]:
+    def _among(self, kind: str, wanted: str | Iterable[str] | None, known: Mapping[str, Any]) -> list[str]:
+        """Those of its problems or methods that are wanted, in the suite's order. Raises InputError."""
         if wanted is None:
-            return list(self.methods)
+            return list(known)
         names = [name.strip() for name in wanted.split(",")] if isinstance(wanted, str) else list(wanted)
         for name in names:
-            if name not in self.methods:
-                problem = f"{unknown('method', name, self.methods)} in {self.where}"
-                raise InputError(problem, key="methods", allowed=self.methods)
-        return [label for label in self.methods if label in names]
+            if name not in known:
+                text = f"{unknown(kind, name, known)} in {self.where}"
+                raise InputError(text, key=f"{kind}s", allowed=known)
+        return [name for name in known if name in names]
 
     def describe(self) -> dict[str, Any]:
         """What decides the outcome of its cells, as plain data; ``suite.json`` keeps it."""

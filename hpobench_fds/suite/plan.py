@@ -61,6 +61,7 @@ def plan(
     suite: Suite | str | Path,
     out: str | Path | None = None,
     *,
+    problems: str | Iterable[str] | None = None,
     methods: str | Iterable[str] | None = None,
     seeds: object = None,
     part: str | tuple[int, int] | None = None,
@@ -79,7 +80,8 @@ def plan(
     on_record = folder.is_dir() and any(folder.iterdir())
     taken, overhead = _history(folder) if on_record else ({}, None)
     cells = []
-    for cell in with_earlier_budgets(part_of(suite.cells(methods=methods, seeds=seeds), part), known):
+    wanted = part_of(suite.cells(problems=problems, methods=methods, seeds=seeds), part)
+    for cell in with_earlier_budgets(wanted, known):
         record = files_of_cell(folder, cell.problem, cell.method, cell.seed).record() if on_record else None
         if record is not None and (record.status != "failed" or not retry_failed):
             refuse_edited(cell, record.sources, cell.sources, folder)

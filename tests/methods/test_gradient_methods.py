@@ -26,7 +26,7 @@ from hpobench_fds.methods.sliding_reverse import SlidingReverse
 from hpobench_fds.methods.truncated_reverse import TruncatedReverse
 
 from hpobench_fds.errors import InputError
-from hpobench_fds.hypergradient.reverse import ReverseMode, kept_bytes
+from hpobench_fds.hypergradient.reverse import ReverseMode, kept_bytes, segment_length, state_bytes
 from hpobench_fds.method import Method, OuterLoop, Report, Task
 from hpobench_fds.schedule import HyperparameterSpace
 from hpobench_fds.training.clock import Budget, Clock, Cost
@@ -192,11 +192,14 @@ def test_reverse_mode_with_sharing_goes_where_forward_mode_with_sharing_goes(nam
         np.testing.assert_allclose(one.hypergradient, other.hypergradient, rtol=1e-3, atol=1e-5)
 
 
-def test_reverse_stores_every_state_with_what_its_gradient_left_and_with_sharing_few_states_alone() -> None:
-    names = ("reverse", "reverse_sharing")
+def test_reverse_stores_every_step_and_with_sharing_a_segment_of_them() -> None:
+    """States at the segments' beginnings beside it; a step's tape and gradient go with its state."""
+    names, state = ("reverse", "reverse_sharing"), state_bytes(digits())
     every, few = (heard(name).reports[0].extra["hypergradient_bytes"] for name in names)
-    states = (HORIZON - 7) * 2 * digits().network.size * 4  # weights and velocity
-    assert every - few == states + HORIZON * kept_bytes(digits())
+    length = segment_length(digits(), HORIZON)
+    assert 1 < length < HORIZON
+    beside = (HORIZON - 1) // length * state
+    assert every - few == (HORIZON - length) * (state + kept_bytes(digits())) - beside
 
 
 def test_a_memory_limit_is_passed_on() -> None:

@@ -96,8 +96,12 @@ def test_epochs_of_a_budget_are_counted_in_inner_steps() -> None:
     assert BudgetConfig(seconds=7).inner_steps(steps_per_epoch=10) is None
 
 
-def test_methods_and_seeds_can_be_chosen() -> None:
+def test_problems_methods_and_seeds_can_be_chosen() -> None:
     loaded = Suite.from_dict(suite())
+    assert {c.problem for c in loaded.cells(problems="two")} == {"two"}
+    assert {c.problem for c in loaded.cells(problems=["two", "one"])} == {"one", "two"}
+    with pytest.raises(InputError, match=r"problems: unknown problem 'tow', did you mean 'two'\?"):
+        loaded.cells(problems="tow")
     assert {c.method for c in loaded.cells(methods="fds-adam")} == {"fds-adam"}
     assert {c.seed for c in loaded.cells(seeds="5-6")} == {5, 6}
     assert {c.seed for c in loaded.cells(seeds=[0])} == {0}
