@@ -251,8 +251,8 @@ class Suite:
     ) -> list[Cell]:
         """Every cell in a fixed order: by problem, then seed, then method, so that methods stay abreast.
 
-        ``problems`` and ``methods`` keep those only; ``seeds`` (a list, or "0-4") stand in place of the suite's.
-        The digests of users' files are those of now.
+        ``problems`` and ``methods`` keep those only; ``seeds`` (a list, or "0-4") stand in place of the
+        suite's. The digests of users' files are those of now.
         """
         labels = self._among("method", methods, self.methods)
         wanted = self.seeds if seeds is None else [seeds] if isinstance(seeds, int) else seeds
