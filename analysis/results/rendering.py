@@ -8,7 +8,7 @@ from typing import Any
 
 import jinja2
 
-from . import ablation, dimension, horizon, known, noise
+from . import ablation, dimension, horizon, known, noise, truncation, worth
 
 TEMPLATE = "RESULTS.md.jinja"
 
@@ -25,6 +25,8 @@ def everything(results: Path) -> dict[str, Any]:
         "noise": noise.numbers(recorded / "noise"),
         "dimension": dimension.numbers(recorded / "dimension"),
         "known": known.numbers(recorded / "known_optimum"),
+        "truncation": truncation.numbers(recorded / "truncation"),
+        "worth": worth.numbers(recorded / "trust"),
     }
 
 
