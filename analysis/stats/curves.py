@@ -37,7 +37,7 @@ METRICS = {
     "val_metric": Metric("validation accuracy", True),
     "test_loss": Metric("test loss", False),
     "val_loss": Metric("validation loss", False),
-    "regret": Metric("excess expected loss (regret)", False),
+    "regret": Metric("regret: excess expected loss", False),
 }
 AXES = {
     "seconds": "the method's clock (s)",
