@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from ..stats.conditioning import noisy
-from ..stats.effects import effects
 from ..stats.frames import complete
 from ..stats.frames import numbers as as_numbers
-from .studies import Study, markdown, worth
+from .studies import Study, markdown, paired, per_seed, worth
 
 SHARE = 0.95
 NAMES = {
@@ -26,12 +24,15 @@ NAMES = {
 def numbers(folder: Path) -> dict[str, Any]:
     """Times, ends and differences of every variant; the last iterate beside the incumbent; divergences."""
     study = Study.of(folder)
-    against = effects(study.reports, study.runs, "fds").set_index(["problem", "method"])
+    against = {
+        problem: paired({method: per_seed(study.runs, problem, method) for method in NAMES}, "fds")
+        for problem in study.problems
+    }
     times, gaps = [], []
     for method, label in NAMES.items():
         times.append([label, *(worth(study.time(problem, method, SHARE)) for problem in study.problems)])
         if method != "fds":
-            gaps.append([label, *(_gap(against.loc[(problem, method)]) for problem in study.problems)])
+            gaps.append([label, *(_gap(against[problem][method]) for problem in study.problems)])
         else:
             ends = (study.ends.loc[(problem, method), "median"] for problem in study.problems)
             gaps.append([label, *(f"{end:.1f}" for end in ends)])
@@ -44,8 +45,8 @@ def numbers(folder: Path) -> dict[str, Any]:
         "seeds": study.seeds, "commit": study.commit, "problems": len(study.problems),
         "times": markdown(headings, times), "gaps": markdown(headings, gaps), "best": best,
         "last": last_less_incumbent(study), "lost": lost(study),
-        "told": int(against["outcome"].isin(["above", "below"]).sum()),
-        "compared": len(against), "never": {m: _never(study, m) for m in NAMES},
+        "told": sum(one["told"] for rivals in against.values() for one in rivals.values()),
+        "compared": len(NAMES) - 1, "never": {m: _never(study, m) for m in NAMES},
         "time": {m: {p: worth(study.time(p, m, SHARE)) for p in study.problems} for m in NAMES},
     }  # fmt: skip
 
@@ -55,10 +56,9 @@ def _never(study: Study, method: str) -> int:
     return sum(not np.isfinite(study.time(problem, method, SHARE)) for problem in study.problems)
 
 
-def _gap(row: pd.Series[Any]) -> str:
+def _gap(one: dict[str, Any]) -> str:
     """``-1.2*``: the median difference to FDS in points; a star where a test tells them apart."""
-    star = "*" if row["outcome"] in ("above", "below") else ""
-    return f"{100 * row['difference']:+.1f}{star}"
+    return f"{one['difference']:+.1f}{'*' if one['told'] else ''}"
 
 
 def last_less_incumbent(study: Study) -> dict[str, dict[str, float]]:
