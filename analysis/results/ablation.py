@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..stats.conditioning import noisy
-from ..stats.frames import complete
+from ..stats.frames import CELL, complete
 from ..stats.frames import numbers as as_numbers
 from .studies import Study, markdown, paired, per_seed, worth
 
@@ -28,6 +28,7 @@ def numbers(folder: Path) -> dict[str, Any]:
         problem: paired({method: per_seed(study.runs, problem, method) for method in NAMES}, "fds")
         for problem in study.problems
     }
+    gaps_to_best = behind(study)
     times, gaps = [], []
     for method, label in NAMES.items():
         times.append([label, *(worth(study.time(problem, method, SHARE)) for problem in study.problems)])
@@ -47,6 +48,8 @@ def numbers(folder: Path) -> dict[str, Any]:
         "last": last_less_incumbent(study), "lost": lost(study),
         "told": sum(one["told"] for rivals in against.values() for one in rivals.values()),
         "compared": len(NAMES) - 1, "never": {m: _never(study, m) for m in NAMES},
+        "worse": {m: max(row[p] - gaps_to_best["fds"][p] for p in row) for m, row in gaps_to_best.items()},
+        "behind": gaps_to_best, "worst": {m: max(row.values()) for m, row in gaps_to_best.items()},
         "time": {m: {p: worth(study.time(p, m, SHARE)) for p in study.problems} for m in NAMES},
     }  # fmt: skip
 
@@ -56,21 +59,34 @@ def _never(study: Study, method: str) -> int:
     return sum(not np.isfinite(study.time(problem, method, SHARE)) for problem in study.problems)
 
 
+def behind(study: Study) -> dict[str, dict[str, float]]:
+    """Variant, problem: points of its median end below that of the best variant on the problem."""
+    ends = study.ends["median"].unstack("problem")
+    gaps = ends.max() - ends.loc[list(NAMES)]
+    return {str(m): {str(p): float(gap) for p, gap in row.items()} for m, row in gaps.iterrows()}
+
+
 def _gap(one: dict[str, Any]) -> str:
     """``-1.2*``: the median difference to FDS in points; a star where a test tells them apart."""
     return f"{one['difference']:+.1f}{'*' if one['told'] else ''}"
 
 
 def last_less_incumbent(study: Study) -> dict[str, dict[str, float]]:
-    """By problem: median and range over FDS's seeds of the last iterate less the incumbent, in points."""
+    """By problem: median and range over FDS's seeds of the last iterate less the incumbent, in points.
+
+    Of runs whose last iterate came within the budget; none of a problem without one.
+    """
+    spent = study.reports.groupby(CELL)["gradient_equivalents"].max().rename("spent").reset_index()
+    own = complete(study.runs).merge(spent, on=CELL)
     found = {}
-    for problem in study.problems:
-        own = complete(study.runs)
-        own = own[(own["problem"] == problem) & (own["method"] == "fds")]
-        gaps = 100 * (as_numbers(own["last_test_metric"]) - as_numbers(own["final_test_metric"]))
-        found[problem] = {
-            "median": float(np.median(gaps)), "least": float(gaps.min()), "most": float(gaps.max()),
-        }  # fmt: skip
+    for problem, budget in study.budgets.items():
+        fds = own[(own["problem"] == problem) & (own["method"] == "fds") & (own["spent"] <= budget)]
+        gaps = 100 * (as_numbers(fds["last_test_metric"]) - as_numbers(fds["final_test_metric"]))
+        if len(gaps):
+            found[problem] = {
+                "median": float(np.median(gaps)), "least": float(gaps.min()), "most": float(gaps.max()),
+                "seeds": len(gaps),
+            }  # fmt: skip
     return found
 
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from ..stats.curves import by_problem, curves_of
 from ..stats.frames import complete
-from .studies import Study, between, markdown
+from ..stats.intervals import signed_rank_interval
+from .studies import Study, between, markdown, paired, per_seed
 
 AT = 50  # trainings' worth
 
@@ -33,21 +34,32 @@ def numbers(folder: Path) -> dict[str, Any]:
     headings = ["windows", *(str(n) for n in windows.values())]
     return {
         "seeds": study.seeds, "commit": study.commit, "at": AT,
-        "trainings": _budget(study), "ends": markdown(headings, ends), "soon": markdown(headings, soon),
+        "trainings": study.budgets[study.problems[0]] / study.horizon(study.problems[0]),
+        "ends": markdown(headings, ends), "soon": markdown(headings, soon),
         "end": {m: {windows[p]: _end(study, p, m) for p in study.problems} for m in study.methods},
+        "ahead": {windows[p]: _ahead(study, p) for p in study.problems},
+        "fall": {m: fall(study, m, *study.problems[2::2]) for m in study.methods},
         "early": {m: {windows[p]: early[p][m] for p in study.problems} for m in study.methods},
     }  # fmt: skip
 
 
+def _ahead(study: Study, problem: str) -> dict[str, dict[str, Any]]:
+    """Every method less the best black box of that problem by its median; ``than`` names it."""
+    ends = {method: per_seed(study.runs, problem, method) for method in study.methods}
+    blind = set(study.runs.loc[study.runs["family"] == "black box", "method"])
+    best = max(blind, key=lambda method: float(study.ends.loc[(problem, method), "median"]))
+    return {method: {**one, "than": best} for method, one in paired(ends, best).items()}
+
+
+def fall(study: Study, method: str, few: str, many: str) -> dict[str, float]:
+    """What a method loses from few windows to many: Hodges and Lehmann's median over seeds, 95 % interval."""
+    gaps = (per_seed(study.runs, few, method) - per_seed(study.runs, many, method)).dropna()
+    middle, low, high = signed_rank_interval(gaps.to_numpy(float))
+    return {"median": middle, "low": low, "high": high}
+
+
 def _end(study: Study, problem: str, method: str) -> dict[str, float]:
     return {str(k): float(v) for k, v in study.ends.loc[(problem, method)].items()}
-
-
-def _budget(study: Study) -> float:
-    """Trainings' worth of the budget."""
-    problem = study.problems[0]
-    budget = study.loaded.suite["problems"][problem]["budget"]["gradient_equivalents"]
-    return float(budget) / study.horizon(problem)
 
 
 def in_hand_at(study: Study, trainings: float) -> dict[str, dict[str, float]]:

@@ -34,7 +34,7 @@ def numbers(folder: Path) -> dict[str, Any]:
     rows = [
         [
             study.looks.label(name),
-            *(f"{1000 * row[f'median {at}']:.1f}" for at in AT[:-1]),
+            *(_thousandths(row[f"median {at}"]) for at in AT[:-1]),
             f"{1000 * row[f'median {AT[-1]}']:.2f} ({1000 * row[f'low {AT[-1]}']:.2f} to "
             f"{1000 * row[f'high {AT[-1]}']:.2f})",
             worth(row["near"]),
@@ -70,6 +70,10 @@ def regrets(study: Study) -> pd.DataFrame:
         row["near"] = float(np.median([_for_good(curve.times, curve.values) for curve in own])) / horizon
         rows[method] = row
     return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _thousandths(regret: float) -> str:
+    return f"{1000 * regret:.1f}" if np.isfinite(regret) else "nothing yet"
 
 
 def _for_good(times: Any, values: Any) -> float:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
-from . import ablation, dimension, horizon, known, noise, truncation, worth
+from . import ablation, dimension, known, noise, truncation, worth
 
-TEMPLATE = "RESULTS.md.jinja"
+TEMPLATE, WIDTH = "RESULTS.md.jinja", 120
+NAMES = {"bohb": "BOHB", "cmaes": "CMA-ES", "tpe": "TPE", "random_search": "random search"}
 
 
 def everything(results: Path) -> dict[str, Any]:
@@ -21,7 +24,6 @@ def everything(results: Path) -> dict[str, Any]:
     recorded = results / "recorded"
     return {
         "ablation": ablation.numbers(recorded / "ablation"),
-        "horizon": horizon.numbers(recorded / "long_horizon", recorded / "long_horizon_forward"),
         "noise": noise.numbers(recorded / "noise"),
         "dimension": dimension.numbers(recorded / "dimension"),
         "known": known.numbers(recorded / "known_optimum"),
@@ -36,8 +38,31 @@ def rendered(numbers: Mapping[str, Any]) -> str:
         loader=jinja2.FileSystemLoader(Path(__file__).parent), undefined=jinja2.StrictUndefined,
         autoescape=False, keep_trailing_newline=True, trim_blocks=True,
     )  # fmt: skip
+    environment.globals["names"] = NAMES
     environment.filters["d"] = lambda value, digits=1: f"{value:,.{digits}f}"
-    return environment.get_template(TEMPLATE).render(**numbers)
+    return wrapped(environment.get_template(TEMPLATE).render(**numbers))
+
+
+def wrapped(page: str) -> str:
+    """Markdown whose paragraphs and items are broken at ``WIDTH``; tables, headings, pictures as they are."""
+    blocks = [block if block.startswith(("#", "|", "!", ">")) else _wrapped(block) for block in _blocks(page)]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _blocks(page: str) -> list[str]:
+    return [block.strip("\n") for block in re.split(r"\n\s*\n", page.strip("\n"))]
+
+
+def _wrapped(block: str) -> str:
+    """A paragraph, or a list's items one after the other."""
+    items = re.split(r"\n(?=- )", block)
+    return "\n".join(
+        textwrap.fill(
+            " ".join(item.split()), WIDTH, subsequent_indent="  " if item.startswith("- ") else "",
+            break_long_words=False, break_on_hyphens=False,
+        )
+        for item in items
+    )  # fmt: skip
 
 
 def lines(numbers: Mapping[str, Any], before: str = "") -> Iterator[str]:

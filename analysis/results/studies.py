@@ -73,6 +73,12 @@ class Study:
         """Inner steps of a whole training: gradients that a training is worth."""
         return int(self.loaded.suite["problems"][problem]["config"]["horizon"])
 
+    @property
+    def budgets(self) -> dict[str, float]:
+        """Problem: gradient-equivalents."""
+        problems = self.loaded.suite["problems"]
+        return {name: float(problems[name]["budget"]["gradient_equivalents"]) for name in self.problems}
+
     @cached_property
     def times(self) -> pd.DataFrame:
         """``target_times`` with ``median``, ``low`` and ``high`` in trainings' worth; infinite for never."""

@@ -12,7 +12,7 @@ import pytest
 from fabricate import Results
 from hpobench_fds.analysis.loading import Loaded
 from hpobench_fds.analysis.results import horizon, known, noise
-from hpobench_fds.analysis.results.rendering import lines, rendered
+from hpobench_fds.analysis.results.rendering import lines, rendered, wrapped
 from hpobench_fds.analysis.results.studies import Study, between, markdown, paired, worth
 
 from hpobench_fds.errors import InputError
@@ -117,3 +117,15 @@ def test_texts_of_numbers() -> None:
 def test_a_page_that_speaks_of_a_number_that_there_is_not_is_refused() -> None:
     with pytest.raises(jinja2.UndefinedError):
         rendered({})
+
+
+def test_paragraphs_and_items_are_broken_and_nothing_else() -> None:
+    word = "word " * 40
+    page = f"# {word}\n\n{word}\n{word}\n\n- {word}\n- b\n  c\n\n| {word} |\n\n![{word}](x.png)\n"
+    blocks = wrapped(page).split("\n\n")
+    assert blocks[0] == f"# {word}"
+    assert all(len(line) <= 120 for line in (blocks[1] + "\n" + blocks[2]).splitlines())
+    assert blocks[1].split() == (word * 2).split()
+    assert blocks[2].splitlines()[-1] == "- b c"
+    assert all(line.startswith(("- ", "  ")) for line in blocks[2].splitlines())
+    assert (blocks[3], blocks[4]) == (f"| {word} |", f"![{word}](x.png)\n")
