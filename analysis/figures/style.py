@@ -15,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure as Canvas
 from matplotlib.text import Text
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from hpobench_fds.errors import InputError
 
@@ -159,6 +159,10 @@ def shade_steps(ax: Axes, x: Any, low: Any, high: Any, color: str) -> None:
     ax.add_collection(PolyCollection([outline], color=color, alpha=0.11, linewidth=0))
 
 
+NARROW = 0.5
+"""Decades below which an axis has evenly spaced ticks, although it is logarithmic."""
+
+
 def plain_log(axis: Any, ticks: int) -> None:
     """A logarithmic axis with few ticks, in plain numbers; of few decades not only their ends.
 
@@ -167,7 +171,11 @@ def plain_log(axis: Any, ticks: int) -> None:
     low, high = sorted(axis.get_view_interval())
     decades = np.log10(high / low) if low > 0 else np.inf
     between = (1, 2, 5) if decades < 1.2 else (1, 3) if decades < 1.9 else (1,)
-    axis.set_major_locator(LogLocator(subs=between, numticks=ticks))
+    if decades < NARROW:  # of 1, 2 and 5 there may be one alone, for which a logarithm has all between
+        axis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 5, 10]))
+        axis.set_minor_locator(NullLocator())
+    else:
+        axis.set_major_locator(LogLocator(subs=between, numticks=ticks))
     axis.set_major_formatter(FuncFormatter(lambda x, _: short(x)))
     axis.set_minor_formatter(NullFormatter())
 

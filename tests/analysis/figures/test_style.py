@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import matplotlib as mpl
 import pandas as pd
 import pytest
+from fabricate import box_of, tick_texts
 from hpobench_fds.analysis.figures import saving, style
+from hpobench_fds.analysis.figures.style import panels, plain_log
 
 from hpobench_fds.errors import InputError
 
@@ -83,3 +86,16 @@ def test_no_figure_is_left_with_pyplot() -> None:
 )
 def test_grid_shape(count: int, shape: tuple[int, int]) -> None:
     assert style.grid_shape(count) == shape
+
+
+@pytest.mark.parametrize("limits", [(12e3, 28e3), (4.1, 4.9), (900.0, 2e3), (1.0, 30.0), (1e2, 1e6)])
+def test_a_logarithmic_axis_has_few_labels_however_narrow_it_is(limits: tuple[float, float]) -> None:
+    canvas, [[ax]] = panels(1, 1, 2.0, 1.5)
+    ax.set_xscale("log")
+    ax.set_xlim(limits)
+    plain_log(ax.xaxis, 4)
+    canvas.canvas.draw()
+    shown = [text for text in tick_texts(ax.xaxis) if text.get_text()]
+    assert 2 <= len(shown) <= 6
+    ends = sorted((box.x0, box.x1) for box in map(box_of, shown))
+    assert all(one[1] < other[0] for one, other in pairwise(ends))
