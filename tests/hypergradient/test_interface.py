@@ -67,7 +67,7 @@ def test_a_call_costs_and_holds_what_was_said(name: str, optimiser: str, horizon
 def test_memory_of_forward_mode_is_the_same_at_any_horizon_that_of_full_reverse_mode_grows() -> None:
     p = tiny_trainer(horizon=9).problem
     assert ForwardMode().held(p, 100) == ForwardMode().held(p, 10_000)
-    assert ReverseMode(full=True).held(p, 10_000) > 90 * ReverseMode(full=True).held(p, 100)
+    assert ReverseMode(full=True).held(p, 5_000) > 45 * ReverseMode(full=True).held(p, 100)
     assert ReverseMode().held(p, 10_000) < ReverseMode(full=True).held(p, 200)
 
 
