@@ -64,8 +64,11 @@ def draw(reports: pd.DataFrame, runs: pd.DataFrame, style: str = "paper") -> Fig
                 own = table[(table["problem"] == problem) & (table["quantity"] == name)]
                 _panel(ax, own.set_index("method"), here[problem], looks, QUANTITIES[name], page)
                 ax.set_xlabel(f"({QUANTITIES[name].unit})")
-                head = QUANTITIES[name].title
-                ax.set_title(f"{problem}\n{head}" if ax is row[0] and i % lines == 0 else head, loc="left")
+                ax.set_title(QUANTITIES[name].title, loc="left")
+            if i % lines == 0:  # a text of its own: in the first title it would reach over the next one
+                row[0].annotate(
+                    problem, (0, 1), (0, 2.1 * page.font), "axes fraction", textcoords="offset points"
+                )
             for ax in row[len(part) :]:
                 ax.set_axis_off()
     return Figure("cost", canvas, table, _caption(table, runs))

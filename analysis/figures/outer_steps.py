@@ -13,7 +13,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.colors import BoundaryNorm, LinearSegmentedColormap, ListedColormap, Normalize
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, Locator, LogLocator, MaxNLocator, NullFormatter
 
 from ..looks import Looks
 from ..stats.frames import Floats, NoAnswer
@@ -111,7 +111,8 @@ def _step_sizes(ax: Axes, here: pd.DataFrame, page: Page) -> None:
     last = max(int(here["window"].max()), 1)
     for window, own in here.groupby("window"):
         part = 0.72 * (1 - int(str(window)) / last)
-        ax.plot(own["report"], own["step_size"], color=(part,) * 3, linewidth=page.line * 0.7)
+        alone = {"marker": "."} if len(own) == 1 else {}
+        ax.plot(own["report"], own["step_size"], color=(part,) * 3, linewidth=page.line * 0.7, **alone)
     sizes = here["step_size"].to_numpy(np.float64)
     sizes = sizes[np.isfinite(sizes) & (sizes > 0)]
     if len(sizes):
@@ -121,7 +122,15 @@ def _step_sizes(ax: Axes, here: pd.DataFrame, page: Page) -> None:
         ax.yaxis.set_major_locator(FixedLocator(few.tolist()) if len(few) <= 4 else LogLocator(numticks=4))
         ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:.2g}"))
         ax.yaxis.set_minor_formatter(NullFormatter())
-    ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    first, last = int(here["report"].min()), int(here["report"].max())
+    ax.set_xlim(first - 0.5, last + 0.5)
+    ax.xaxis.set_major_locator(_whole(first, last, 4))
+
+
+def _whole(first: int, last: int, most: int) -> Locator:
+    """Ticks at outer steps, which are whole however few they are."""
+    few = last - first < most
+    return FixedLocator(list(range(first, last + 1))) if few else MaxNLocator(most, integer=True)
 
 
 def _sign_handles() -> list[Artist]:
@@ -149,7 +158,7 @@ def _signs(ax: Axes, here: pd.DataFrame) -> None:
     signs = BoundaryNorm([-1.5, -0.5, 0.5, 1.5], 3)
     ax.pcolormesh(edges, rows, np.ma.masked_invalid(values), cmap=colors, norm=signs, edgecolors="#888888",
                   linewidth=0.3)  # fmt: skip
-    ax.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+    ax.yaxis.set_major_locator(_whole(int(grid.index.min()), int(grid.index.max()), 3))
     ax.invert_yaxis()
     ax.grid(visible=False)
     ax.set_xlim(0, 1)
