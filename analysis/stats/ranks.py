@@ -51,7 +51,10 @@ def friedman(table: pd.DataFrame) -> float:
     """p-value of Friedman's test that all methods are alike; NaN below three methods or two problems."""
     if table.shape[1] < 3 or len(table) < 2:
         return float("nan")
-    return float(stats.friedmanchisquare(*table.to_numpy(np.float64).T).pvalue)
+    values = table.to_numpy(np.float64)
+    if (values == values[:, :1]).all():  # ties everywhere: 0 / 0 of its statistic
+        return 1.0
+    return float(stats.friedmanchisquare(*values.T).pvalue)
 
 
 def alike(ranks: pd.Series[float], difference: float) -> list[tuple[int, int]]:

@@ -36,6 +36,7 @@ def test_friedman_is_scipys_and_needs_three_methods() -> None:
     table = pd.DataFrame(np.random.default_rng(0).normal(size=(6, 3)), columns=list("abc"))
     assert ranks.friedman(table) == stats.friedmanchisquare(*table.to_numpy().T).pvalue
     assert np.isnan(ranks.friedman(table[["a", "b"]]))
+    assert ranks.friedman(table.assign(**dict.fromkeys(table.columns, 0.5))) == 1.0
 
 
 def test_groups_of_like_methods_are_the_largest_ones() -> None:
