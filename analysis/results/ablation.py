@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..stats.conditioning import noisy
 from ..stats.frames import CELL, complete
 from ..stats.frames import numbers as as_numbers
-from .studies import Study, markdown, paired, per_seed, worth
+from .studies import Study, markdown, paired, per_seed, unsound, worth
 
 SHARE = 0.95
 NAMES = {
@@ -38,25 +37,15 @@ def numbers(folder: Path) -> dict[str, Any]:
             ends = (study.ends.loc[(problem, method), "median"] for problem in study.problems)
             gaps.append([label, *(f"{end:.1f}" for end in ends)])
     headings = ["", *study.problems]
-    best = {
-        problem: str(min(NAMES, key=lambda m, p=problem: study.time(p, m, SHARE)))
-        for problem in study.problems
-    }
     return {
         "seeds": study.seeds, "commit": study.commit, "problems": len(study.problems),
-        "times": markdown(headings, times), "gaps": markdown(headings, gaps), "best": best,
-        "last": last_less_incumbent(study), "lost": lost(study),
+        "times": markdown(headings, times), "gaps": markdown(headings, gaps),
+        "last": last_less_incumbent(study), "lost": unsound(study),
         "told": sum(one["told"] for rivals in against.values() for one in rivals.values()),
-        "compared": len(NAMES) - 1, "never": {m: _never(study, m) for m in NAMES},
+        "compared": len(NAMES) - 1,
         "worse": {m: max(row[p] - gaps_to_best["fds"][p] for p in row) for m, row in gaps_to_best.items()},
         "behind": gaps_to_best, "worst": {m: max(row.values()) for m, row in gaps_to_best.items()},
-        "time": {m: {p: worth(study.time(p, m, SHARE)) for p in study.problems} for m in NAMES},
     }  # fmt: skip
-
-
-def _never(study: Study, method: str) -> int:
-    """Problems on which the median run never has ``SHARE`` of the way."""
-    return sum(not np.isfinite(study.time(problem, method, SHARE)) for problem in study.problems)
 
 
 def behind(study: Study) -> dict[str, dict[str, float]]:
@@ -88,13 +77,3 @@ def last_less_incumbent(study: Study) -> dict[str, dict[str, float]]:
                 "seeds": len(gaps),
             }  # fmt: skip
     return found
-
-
-def lost(study: Study) -> dict[str, dict[str, float]]:
-    """By problem: percent of FDS's hypergradients that are ill conditioned, and that overflowed."""
-    table = noisy(study.reports)
-    own = table[table["method"] == "fds"].set_index("problem")
-    return {
-        str(problem): {"ill": 100 * float(row["ill"]), "lost": 100 * float(row["lost"])}
-        for problem, row in own.iterrows()
-    }

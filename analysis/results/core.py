@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ..stats.conditioning import noisy
 from ..stats.effects import effects
 from ..stats.floor import floor_table
 from ..stats.frames import complete, flag
 from ..stats.profiles import scores, times
 from ..stats.targets import ways
-from .studies import Study, markdown, worth
+from .studies import Study, between, markdown, unsound, worth
 
 SHARES = (0.8, 0.95, 0.99)
 BOXES = ("wide", "expert")
@@ -32,7 +30,8 @@ def numbers(folder: Path) -> dict[str, Any]:
     for method in gradients.index:
         own = gradients.loc[method]
         rows.append([
-            study.looks.label(method), _score(own), f"{seconds.loc[method, 'score']:.2f}",
+            study.looks.label(method), between({**own, "median": own["score"]}, 2),
+            f"{seconds.loc[method, 'score']:.2f}",
             *(f"{reached[share][method][0]}" for share in SHARES),
             *(worth(reached[share][method][1]) for share in SHARES), f"{100 * np.median(far[method]):.0f}",
             _beaten(floors, method),
@@ -46,14 +45,8 @@ def numbers(folder: Path) -> dict[str, Any]:
         "table": markdown(headings, rows), "best": [str(m) for m in gradients.index],
         "score": {str(m): float(v) for m, v in gradients["score"].items()},
         "floor": floor(floors), "boxes": boxes(study), "ladder": bar(study, "ladder"),
-        "ratio": {m: ratios(study, m) for m in study.methods}, "ill": ill(study),
+        "ratio": {m: ratios(study, m) for m in study.methods}, "lost": unsound(study),
     }  # fmt: skip
-
-
-def _score(row: pd.Series[Any]) -> str:
-    if not np.isfinite(row["low"]):
-        return f"{row['score']:.2f}"
-    return f"{row['score']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
 
 
 def reaches(study: Study, box: str = "") -> dict[float, dict[str, tuple[int, float]]]:
@@ -99,8 +92,8 @@ def floor(floors: pd.DataFrame) -> dict[str, Any]:
 
 def boxes(study: Study) -> str:
     """Methods that search, in the wide and in the expert's boxes: problems at 95 %, trainings, ends."""
-    searching = complete(study.runs)[flag(complete(study.runs), "searches")]
-    methods = [str(m) for m in dict.fromkeys(searching["method"])]
+    done = complete(study.runs)
+    methods = [str(m) for m in dict.fromkeys(done.loc[flag(done, "searches"), "method"])]
     reached, far = ({box: one(study, box) for box in BOXES} for one in (reaches, shares))
     rows = [
         [
@@ -139,12 +132,3 @@ def bar(study: Study, method: str) -> dict[str, Any]:
         "above": int((own["outcome"] == "above").sum()), "ratio": ratio,
         "difference": {str(p): 100 * float(d) for p, d in own["difference"].items()},
     }  # fmt: skip
-
-
-def ill(study: Study, methods: Sequence[str] = ("fds",)) -> dict[str, float]:
-    """Problem: percent of FDS's hypergradients that are mostly rounding or overflowed."""
-    table = noisy(study.reports)
-    own = table[table["method"].isin(methods)]
-    return {
-        str(p): 100 * float(a + b) for p, a, b in zip(own["problem"], own["ill"], own["lost"], strict=True)
-    }

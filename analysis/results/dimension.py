@@ -48,7 +48,7 @@ def _ahead(study: Study, problem: str) -> dict[str, dict[str, Any]]:
     ends = {method: per_seed(study.runs, problem, method) for method in study.methods}
     blind = set(study.runs.loc[study.runs["family"] == "black box", "method"])
     best = max(blind, key=lambda method: float(study.ends.loc[(problem, method), "median"]))
-    return {method: {**one, "than": best} for method, one in paired(ends, best).items()}
+    return {method: {**one, "than": study.looks.label(best)} for method, one in paired(ends, best).items()}
 
 
 def fall(study: Study, method: str, few: str, many: str) -> dict[str, float]:

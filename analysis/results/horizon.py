@@ -25,8 +25,8 @@ def numbers(folder: Path, forward: Path) -> dict[str, Any]:
     """Ends, costs and divergences of all; forward mode's agreement with reverse mode."""
     study = Study.of(folder)
     ends = answers(study)
-    rows = [_row(study, method, own) for method, own in ends.items()]
-    rows.sort(key=lambda row: -float(row[1].split()[0]))
+    best_first = sorted(ends, key=lambda method: float(ends[method]["end"].median()), reverse=True)
+    rows = [_row(study, method, ends[method]) for method in best_first]
     return {
         "seeds": study.seeds, "commit": study.commit,
         "table": markdown(["", "retrained test accuracy (%): median (95 % interval)", "trainings' worth",
@@ -43,9 +43,10 @@ def answers(study: Study) -> dict[str, pd.DataFrame]:
     The scale is the one of each seed whose incumbent has the least validation loss; its cost is that of all.
     """
     (problem,) = study.problems
-    runs = complete(study.runs).assign(
-        end=100 * as_numbers(complete(study.runs)["final_test_metric"]),
-        cost=as_numbers(complete(study.runs)["gradient_equivalents"]) / study.horizon(problem),
+    done = complete(study.runs)
+    runs = done.assign(
+        end=100 * as_numbers(done["final_test_metric"]),
+        cost=as_numbers(done["gradient_equivalents"]) / study.horizon(problem),
     )
     found = {}
     for method in study.methods:
@@ -53,10 +54,17 @@ def answers(study: Study) -> dict[str, pd.DataFrame]:
         if name not in GREEDY:
             found[method] = runs[runs["method"] == method].set_index("seed")[["end", "cost"]]
         elif name not in found:
-            own = runs[runs["method"].isin([f"{name}-{scale}" for scale in SCALES])]
-            best = own.sort_values("incumbent_val_loss").drop_duplicates("seed").set_index("seed")
-            found[name] = best[["end"]].assign(cost=own.groupby("seed")["cost"].sum()).sort_index()
+            own, best = _scaled(runs, name)
+            found[name] = (
+                best.set_index("seed")[["end"]].assign(cost=own.groupby("seed")["cost"].sum()).sort_index()
+            )
     return found
+
+
+def _scaled(runs: pd.DataFrame, name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A greedy method's runs of all scales, and of each seed the one that validation chooses."""
+    own = runs[runs["method"].isin([f"{name}-{scale}" for scale in SCALES])]
+    return own, own.sort_values("incumbent_val_loss").drop_duplicates("seed")
 
 
 def _row(study: Study, method: str, own: pd.DataFrame) -> list[str]:
@@ -79,9 +87,8 @@ def chosen_scales(study: Study) -> dict[str, dict[str, int]]:
     runs = complete(study.runs)
     found = {}
     for name in GREEDY:
-        own = runs[runs["method"].isin([f"{name}-{scale}" for scale in SCALES])]
-        best = own.sort_values("incumbent_val_loss").drop_duplicates("seed")["method"]
-        counts = Counter(name.rpartition("-")[2] for name in best)
+        _, best = _scaled(runs, name)
+        counts = Counter(label.rpartition("-")[2] for label in best["method"])
         found[name] = {scale: counts[scale] for scale in SCALES}
     return found
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..stats.frames import Floats
-from ..stats.noise_samples import Sample, samples, windows_of
-from ..stats.window_sharing import constants, correlations, error_of, jackknife, shared, sign_agreement
+from ..stats.noise_samples import Sample, Windows, samples, windows_of
+from ..stats.window_sharing import Constants, correlations, error_of, jackknife, shared, sign_agreement
 from .studies import Study, markdown
 
 PARTS = 10  # of the training, of equal length
@@ -27,7 +27,6 @@ def numbers(folder: Path) -> dict[str, Any]:
     rows = [_part(g, start, start + steps // PARTS, (few, many)) for start in range(0, steps, steps // PARTS)]
     rows.append(_part(g, 0, steps, (few, many)))
     greedy, exact = sample.both() or (g, g)
-    fixed = -np.sign(g.mean())
     return {
         "seeds": len(g), "steps": steps, "commit": study.commit, "few": FEW, "many": MANY,
         "best": steps / found.best, "ratio_best": _ratio(g, found.best),
@@ -38,8 +37,8 @@ def numbers(folder: Path) -> dict[str, Any]:
         "early_many": _ratio(g, many, 0, steps - steps // 10),
         "signs_alone": 100 * sign_agreement(g, g), "signs_few": 100 * sign_agreement(shared(g, few), g),
         "signs_greedy": 100 * sign_agreement(greedy, exact),
-        "signs_constant": 100 * float(np.mean(-fixed * np.sign(g.mean(0)) > 0)),
-        "bound": _bounds(sample, few), "bound_all": _bounds(sample, 1), "table": markdown(
+        "signs_constant": 100 * float(np.mean(g.mean() * g.mean(0) > 0)),
+        "bound": _bounds(sample, found, few), "bound_all": _bounds(sample, found, 1), "table": markdown(
             ["steps", "share of the error (%)", f"W = {FEW}", f"W = {MANY}", "correlation of neighbours",
              "change of the mean a step, in deviations"], rows),
     }  # fmt: skip
@@ -68,10 +67,10 @@ def _part(g: Floats, start: int, stop: int, windows: tuple[int, ...]) -> list[st
     ]  # fmt: skip
 
 
-def _bounds(sample: Sample, windows: int) -> dict[str, float]:
+def _bounds(sample: Sample, found: Windows, windows: int) -> dict[str, float]:
     """The theorem's bound over the error: with one set of constants, and with each window's own."""
     g, error = sample.g, error_of(shared(sample.g, windows), sample.g).mse
-    whole = constants(g).bound_over(sample.steps, windows)
+    whole = found.constants.bound_over(sample.steps, windows)
     index = windows * np.arange(sample.steps) // sample.steps
     local = [_window_bound(g[:, index == window]) for window in range(windows)]
     weights = np.bincount(index)
@@ -85,4 +84,4 @@ def _window_bound(g: Floats) -> float:
     c = float(np.max(table[np.triu_indices(width, 1)], initial=0.0))
     epsilon = float(np.abs(np.diff(g.mean(0))).max(initial=0.0))
     variance = float(g.var(0, ddof=1).mean())
-    return variance * (1 + c * (width - 1)) / width + epsilon**2 * (width**2 - 1) / 12
+    return float(Constants(variance, c, epsilon).bound(width))

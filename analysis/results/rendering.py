@@ -13,7 +13,6 @@ import jinja2
 from . import ablation, dimension, known, noise, truncation, worth
 
 TEMPLATE, WIDTH = "RESULTS.md.jinja", 120
-NAMES = {"bohb": "BOHB", "cmaes": "CMA-ES", "tpe": "TPE", "random_search": "random search"}
 
 
 def everything(results: Path) -> dict[str, Any]:
@@ -38,7 +37,6 @@ def rendered(numbers: Mapping[str, Any]) -> str:
         loader=jinja2.FileSystemLoader(Path(__file__).parent), undefined=jinja2.StrictUndefined,
         autoescape=False, keep_trailing_newline=True, trim_blocks=True,
     )  # fmt: skip
-    environment.globals["names"] = NAMES
     environment.filters["d"] = lambda value, digits=1: f"{value:,.{digits}f}"
     return wrapped(environment.get_template(TEMPLATE).render(**numbers))
 

@@ -16,6 +16,7 @@ from hpobench_fds.errors import InputError
 from ..loading import Loaded, load
 from ..looks import Looks
 from ..stats.comparisons import holm, paired_p
+from ..stats.conditioning import noisy
 from ..stats.frames import complete, numbers
 from ..stats.intervals import LEVEL, median_interval, signed_rank_interval
 from ..stats.retrained import in_hand, is_retrained
@@ -95,14 +96,13 @@ class Study:
 
     @cached_property
     def ends(self) -> pd.DataFrame:
-        """problem, method: ``median``, ``low``, ``high`` of retrained test accuracy in points; ``diverged``.
+        """problem, method: median, low, high, least and most of retrained test accuracy in points.
 
-        Of each seed the median over the draws of its last incumbent (a draw that diverged guesses); low and
-        high are the 95 % interval of the median over seeds, NaN below six. ``diverged``: share of all draws.
+        low and high are the 95 % interval of the median over seeds, NaN below six; least and most the range.
         """
         rows = []
-        for (problem, method), own in complete(self.runs).groupby(["problem", "method"], sort=False):
-            values = 100 * numbers(own["final_test_metric"])
+        for problem, method in complete(self.runs).groupby(["problem", "method"], sort=False).groups:
+            values = per_seed(self.runs, problem, method).to_numpy(float)
             low, high = median_interval(values)
             rows.append((problem, method, np.median(values), low, high, values.min(), values.max()))
         names = ["problem", "method", "median", "low", "high", "least", "most"]
@@ -114,6 +114,16 @@ def per_seed(runs: pd.DataFrame, problem: str, method: str) -> pd.Series[float]:
     own = complete(runs)
     own = own[(own["problem"] == problem) & (own["method"] == method)]
     return pd.Series(100 * numbers(own["final_test_metric"]), index=own["seed"].to_numpy()).sort_index()
+
+
+def unsound(study: Study, method: str = "fds") -> dict[str, dict[str, float]]:
+    """Problem: percent of a method's hypergradients: ill conditioned, ``ill``, and overflowed, ``lost``."""
+    table = noisy(study.reports)
+    own = table[table["method"] == method].set_index("problem")
+    return {
+        str(problem): {"ill": 100 * float(row["ill"]), "lost": 100 * float(row["lost"])}
+        for problem, row in own.iterrows()
+    }
 
 
 def worth(trainings: float, digits: int = 1) -> str:
