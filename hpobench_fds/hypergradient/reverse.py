@@ -34,9 +34,7 @@ from hpobench_fds.training.trainer import Trainer
 DEVICE_SHARE = 0.8  # of a GPU's free memory that stored states may take; more lie in the host's
 ALIGNED = 16  # numbers; products round otherwise on what begins elsewhere in a CPU's vector registers
 NOTES = 20  # of the adjoints' norms on the way back
-KEPT = (
-    1 << 30
-)  # bytes that states, gradients and tapes may take together where steps are kept with their tapes
+KEPT = 1 << 30  # bytes that states, gradients and tapes may take together where tapes are kept
 SWEEPS = 2  # how often a step runs forward, unless memory allows one or forces more
 
 
@@ -192,31 +190,22 @@ def plan_states(problem: Problem, steps: int, memory: int | None) -> int:
 class _Store:
     """A stack of stored states in one buffer, allocated once; in host memory if the device is short."""
 
-    def __init__(self, state: TrainState, capacity: int, gradients: bool = False) -> None:
-        rows = 1 + state.slots.shape[0] + gradients
+    def __init__(self, state: TrainState, capacity: int) -> None:
+        rows = 1 + state.slots.shape[0]
         size = capacity * rows * state.w.numel() * state.w.element_size()
         device = state.w.device
         on_host = device.type == "cuda" and size > DEVICE_SHARE * torch.cuda.mem_get_info(device)[0]
         self.capacity = capacity
-        if gradients:  # whose rows are worked on where they lie: as aligned as a vector of its own is
-            whole = -(-state.w.numel() // ALIGNED) * ALIGNED
-            self._buffer = state.w.new_empty(capacity, rows, whole)[..., : state.w.numel()]
-            self.steps: list[int] = []
-            return
         # Pinned pages of the host are copied without waiting, in the order of the GPU's work.
         self._buffer = torch.empty(
             capacity, rows, state.w.numel(), dtype=state.w.dtype,
             device="cpu" if on_host else device, pin_memory=on_host,
         )  # fmt: skip
-        self.steps = []
+        self.steps: list[int] = []
 
     @property
     def bytes(self) -> int:
         return self._buffer.numel() * self._buffer.element_size()
-
-    def row(self, at: int) -> Tensor:
-        """Room for the state that is stored as number ``at`` [1 + S, P], with a row more for its gradient."""
-        return self._buffer[at]
 
     def push(self, state: TrainState) -> None:
         row = self._buffer[len(self.steps)]
@@ -398,9 +387,9 @@ class _Segmented(_Reversal):
         state, p = self.sweep.state, self.problem
         self._advance(self.sweep, self.first)
         store = _Store(state, self.states)
-        self._rows = _Store(state, self.length, gradients=True)
-        tapes = self.length * (kept_bytes(p) - vector_bytes(p))  # gradients are in the rows
-        self.bytes = store.bytes + self._rows.bytes + tapes + working_vectors(p.rule) * vector_bytes(p)
+        self._rows = _rows(state, self.length)
+        kept = self.length * (state_bytes(p) + kept_bytes(p))
+        self.bytes = store.bytes + kept + working_vectors(p.rule) * vector_bytes(p)
         for _ in range(self.states):
             store.push(state)
             left = self.end - state.step
@@ -414,7 +403,7 @@ class _Segmented(_Reversal):
             hypers = inner.values(self.schedule, begin, self.horizon)
             for index in range(begin, end):
                 step = inner.begin(index, hypers)
-                self._kept.append(inner.kept(step, self._rows.row(len(self._kept))))
+                self._kept.append(inner.kept(step, self._rows[len(self._kept)]))
                 inner.take(step)
                 if (ended := inner.check()) is not None:
                     raise _EarlyEndError(ended)
@@ -426,6 +415,16 @@ class _Segmented(_Reversal):
             self._keep(self._again, index + 1)
             self._again.count()
         pull(self.replay.recall(self._kept.pop()))
+
+
+def _rows(state: TrainState, steps: int) -> Tensor:
+    """Room for weights, slots and gradients of so many steps [steps, 1 + S + 1, P].
+
+    They are worked on where they lie, and so are as aligned as a vector of its own is.
+    """
+    size = state.w.numel()
+    whole = -(-size // ALIGNED) * ALIGNED
+    return state.w.new_empty(steps, state.slots.shape[0] + 2, whole)[..., :size]
 
 
 class _Stretches(_Reversal):
