@@ -17,7 +17,7 @@ from ..loading import Loaded, load
 from ..looks import Looks
 from ..stats.comparisons import holm, paired_p
 from ..stats.conditioning import noisy
-from ..stats.frames import complete, numbers
+from ..stats.frames import complete, flag, numbers
 from ..stats.intervals import LEVEL, median_interval, signed_rank_interval
 from ..stats.retrained import in_hand, is_retrained
 from ..stats.target_times import target_times
@@ -55,6 +55,11 @@ class Study:
     @property
     def methods(self) -> list[str]:
         return [str(name) for name in dict.fromkeys(self.runs["method"])]
+
+    @property
+    def searching(self) -> list[str]:
+        """The methods that search, in the order of appearance."""
+        return [str(name) for name in dict.fromkeys(self.runs.loc[flag(self.runs, "searches"), "method"])]
 
     @property
     def seeds(self) -> int:

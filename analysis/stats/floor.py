@@ -33,8 +33,12 @@ COLUMNS = [
 ]  # fmt: skip
 
 
-def floor_table(reports: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+def floor_table(reports: pd.DataFrame, runs: pd.DataFrame, against: str = "seconds") -> pd.DataFrame:
     """A row a problem and method that searches; none of a problem without a floor.
+
+    Parameters
+    ----------
+    against : what time is, a key of ``curves.AXES``; the columns speak of seconds whatever it is.
 
     Returns
     -------
@@ -46,9 +50,11 @@ def floor_table(reports: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     seeds' times; n_above of n_seeds complete runs beat it, n_failed failed. compared, over how many tests p
     is corrected; outcome: "above", "undecided", or "few" of fewer than six common seeds, by p, which is
     corrected.
+
+    Raises InputError for an axis that there is not.
     """
     done, rows = settled(runs), list[dict[str, Any]]()
-    curves = by_problem(curves_of(reports, complete(runs)))
+    curves = by_problem(curves_of(reports, complete(runs), against=against))
     for problem in dict.fromkeys(done["problem"]):
         rows += _rows(str(problem), done[done["problem"] == problem], curves.get(str(problem), {}))
     table = pd.DataFrame(rows, columns=COLUMNS)

@@ -1,0 +1,98 @@
+"""Of all methods on all problems: who reaches the targets, beats the floor, and is ahead of FDS, by box."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+from fabricate import Results
+from hpobench_fds.analysis.loading import Loaded
+from hpobench_fds.analysis.results import core, rivals
+from hpobench_fds.analysis.results.studies import Study
+
+HORIZON = 12  # gradients that a training is worth; a second of ``fabricate`` is twelve
+
+
+@pytest.fixture
+def study() -> Study:
+    """Ladder is at 95 % in a third of FDS's time in the wide box; in the expert's nobody but it ever is.
+
+    The cosine, one training, ends at 0.80 everywhere: above random signs, below the others.
+    """
+    late = {"a-wide": 0.88, "a-expert": 0.83}
+    return study_of({p: {"fds": late[p], "ladder": 0.9, "random_signs": 0.5, "cosine": 0.8} for p in late})
+
+
+def study_of(ends: dict[str, dict[str, float]]) -> Study:
+    """Six seeds a hair apart; the first report of those that search is chance."""
+    made, when = Results(), {"fds": 6.0, "ladder": 2.0, "random_signs": 9.0, "es": 6.0}
+    for problem, methods in ends.items():
+        for method, end in methods.items():
+            for seed in range(6):
+                points = [(1.0, 0.1), (when[method], end + 1e-3 * seed)] if method in when else [(1.0, end)]
+                made.add(method, seed, points, problem=problem)
+    runs = made.runs.assign(targets=None, initial=[[0.1, 0.05, 0.9, 1e-4]] * len(made.runs), commit="abc",
+                            machine="", software="")  # fmt: skip
+    suite = {"problems": {name: {"config": {"horizon": HORIZON}} for name in ends}}
+    return Study(Loaded(Path("here"), made.reports, runs, suite))
+
+
+def test_problems_reached_are_those_of_the_median_run_and_never_is_infinite(study: Study) -> None:
+    assert core.reaches(study)[0.95]["ladder"] == {"problems": 2, "trainings": 2.0}
+    assert core.reaches(study, "wide")[0.95]["fds"] == {"problems": 1, "trainings": 6.0}
+    assert core.reaches(study, "expert")[0.95]["fds"] == {"problems": 0, "trainings": math.inf}
+
+
+def test_an_end_is_a_share_of_the_way_from_the_start_to_the_best(study: Study) -> None:
+    far = core.shares(study, "wide")
+    assert far["ladder"] == [pytest.approx(1.0, abs=2e-3)]
+    start = 0.1  # where nothing is trained yet
+    assert far["random_signs"] == [pytest.approx((0.5 - start) / (0.902 - start), abs=5e-3)]
+
+
+def test_a_challenger_is_held_against_fds_problem_by_problem(study: Study) -> None:
+    found = rivals.against(study)
+    assert {k: found["ladder"][k] for k in ("half", "sooner", "later")} == {
+        "half": 2,
+        "sooner": 2,
+        "later": 0,
+    }
+    assert found["ladder"]["ratio"]["a-wide"] == pytest.approx(1 / 3)
+    assert found["ladder"]["gap"]["a-expert"] == pytest.approx(7.0)
+    assert found["random_signs"]["later"] == 1  # where neither comes there, neither is first
+    assert math.isnan(found["random_signs"]["ratio"]["a-expert"])
+    assert not found["random_signs"]["told"]  # two problems decide nothing
+
+
+def test_over_many_problems_a_difference_is_told_though_no_problem_tells_it() -> None:
+    bases = {f"p{i}": 0.7 + 0.01 * i for i in range(12)}
+    swing = {p: 0.01 * (-1) ** i for i, p in enumerate(bases)}
+    made = study_of({p: {"fds": b, "ladder": b + 0.02, "es": b + swing[p]} for p, b in bases.items()})
+    found = rivals.against(made)
+    assert found["ladder"]["told"]
+    assert found["ladder"]["difference"] == pytest.approx(2.0)
+    assert not found["es"]["told"]
+
+
+def test_the_floor_is_the_best_of_those_that_search_nothing(study: Study) -> None:
+    found = rivals.floor(study)
+    assert found["by"]["a-wide"] == {
+        "floor": "cosine",
+        "level": pytest.approx(80.0),
+        "above": ["fds", "ladder"],
+    }
+    assert found["of"]["ladder"]["above"] == 2
+    assert found["of"]["ladder"]["trainings"] == 2.0
+    assert found["of"]["random_signs"] == {
+        **found["of"]["random_signs"], "above": 0, "sooner": 0, "trainings": math.inf,
+    }  # fmt: skip
+    assert "cosine" not in found["of"]
+
+
+def test_all_tables_have_a_row_a_method(study: Study) -> None:
+    numbers = core.numbers_of(study)
+    assert numbers["problems"] == 2
+    assert numbers["order"][0] == "ladder"
+    rows = {name: len(numbers[name].splitlines()) - 2 for name in ("table", "boxes", "rivals", "floor_table")}
+    assert rows == {"table": 4, "boxes": 3, "rivals": 3, "floor_table": 2}
