@@ -109,6 +109,16 @@ def test_held_against_one_of_a_rounding_away_that_decides_not_growth() -> None:
     assert noise.signs == pytest.approx(2 / 3)
 
 
+def test_one_large_entry_that_agrees_does_not_outweigh_signs_that_do_not() -> None:
+    """A method that follows signs follows all of them alike."""
+    one, other = np.array([100.0, 1.0, -1.0, 1.0, 1.0]), np.array([100.0, 1.0, 1.0, -1.0, -1.0])
+    found = Conditioning().held_against(one, other)
+    assert found.cosine == pytest.approx(1.0, abs=1e-3)
+    assert (found.signs, found.soundness) == (0.4, "ill conditioned")
+    two_thirds = Conditioning().held_against(one[:3], other[:3])
+    assert (two_thirds.signs, two_thirds.soundness) == (pytest.approx(2 / 3), "ok")
+
+
 # ------------------------------------------------------------ float32 against float64 on real data
 
 
