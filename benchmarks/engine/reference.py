@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 
 def reference_module(name: str, shape: tuple[int, ...], classes: int = 10) -> nn.Module:
@@ -165,10 +166,12 @@ def double_backward_products(
 ) -> tuple[Tensor, Tensor]:
     """Gradient [P] and k Hessian-vector products [k, P], one double-backward product at a time.
 
-    This is how published forward-mode code makes its tangents.
+    This is how published forward-mode code makes its tangents. Attention is its plain formula, since torch
+    differentiates no other twice.
     """
     parameters = list(module.parameters())
-    loss = _loss(module(x), y)
+    with sdpa_kernel(SDPBackend.MATH):
+        loss = _loss(module(x), y)
     grads = torch.autograd.grad(loss, parameters, create_graph=True)
     flat = torch.cat([g.reshape(-1) for g in grads])
     rows = [torch.autograd.grad(flat @ direction, parameters, retain_graph=True) for direction in directions]

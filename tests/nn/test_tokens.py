@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from hpobench_fds.benchmarks.engine.reference import reference_module
+from hpobench_fds.benchmarks.engine.reference import double_backward_products, reference_module
 from oracles import matrix
 from torch import Tensor
 
@@ -92,6 +92,27 @@ def test_gpt_nano_is_the_reference_module() -> None:
         for parameter, part in zip(module.parameters(), parts, strict=True):
             parameter.copy_(part.view(parameter.shape))
         close(network.logits(w, x), module(x))
+
+
+def test_the_other_side_of_the_benchmark_makes_the_same_products() -> None:
+    """torch differentiates its fast attention once only: the benchmark must ask for the formula."""
+    network = gpt_nano()
+    w, (x, y) = weights(network), batch()
+    module = reference_module("gpt-nano", (CONTEXT,), TOKENS).double()
+    with torch.no_grad():
+        for parameter, part in zip(
+            module.parameters(), w.split([math.prod(shape) for shape in network.shapes]), strict=True
+        ):
+            parameter.copy_(part.view(parameter.shape))
+    directions = torch.randn(2, len(w), dtype=w.dtype, generator=torch.Generator().manual_seed(1))
+    gradient, products = double_backward_products(module, x, y, directions)
+    tape = network.gradient(w, x, y)
+    given, out = network.tangents(w, 2), network.tangents(w, 2)
+    for j, direction in enumerate(directions):
+        given.set_row(j, direction)
+    network.products(w, tape, given, out)
+    close(gradient, tape.gradient)
+    close(matrix(out), products)
 
 
 def test_no_place_sees_what_follows_it() -> None:
