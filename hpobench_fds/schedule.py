@@ -403,14 +403,15 @@ class ScheduleSpace:
         return [horizon if s.is_curve else window_start(s.windows, i + 1, horizon)
                 for s in self.learned.values() for i in range(len(s.coordinates))]  # fmt: skip
 
-    def over_windows(self, values: NDArray[np.float64]) -> Schedule:
+    def over_windows(self, values: NDArray[np.float64], horizon: int) -> Schedule:
         """The schedule of the means of ``values`` over each window: [steps, h], a column a learned one.
 
-        A window that no step fell into keeps the value before it. Within the bounds.
+        A training that ended before its ``horizon`` has fewer steps: a window that none fell into keeps the
+        value before it. Within the bounds.
         """
         means: list[float] = []
         for column, windows in enumerate(s.windows for s in self.learned.values()):
-            index = windows * np.arange(len(values)) // max(1, len(values))
+            index = windows * np.arange(len(values)) // max(1, horizon)
             sums, counts = (
                 np.bincount(index, values[:, column], windows),
                 np.bincount(index, minlength=windows),

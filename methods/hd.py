@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from hpobench_fds.hypergradient.online import OnlineResult
-from hpobench_fds.hypergradient.outer import Outer
-from hpobench_fds.method import OnlineLoop, Task
+from hpobench_fds.method import OnlineLoop
 
 
 class HD(OnlineLoop):
@@ -12,6 +10,3 @@ class HD(OnlineLoop):
 
     name = "hd"
     paper = "Baydin et al., Online Learning Rate Adaptation with Hypergradient Descent, ICLR 2018"
-
-    def train_online(self, task: Task, outer: Outer, trial: int) -> OnlineResult:
-        return self.moving()(task.trainer, outer, trial)

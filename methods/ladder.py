@@ -15,6 +15,7 @@ from hpobench_fds.hypergradient.reverse import ReverseMode
 from hpobench_fds.method import Method, ModeLoop, OuterOptionsMixin, Task
 from hpobench_fds.schedule import Vector
 
+MOST = 64  # retreats in a row that are told apart: doubled more often, a limit is none
 MARGIN = 0.1  # of the loss of guessing: what a validation loss may vary by
 
 
@@ -62,7 +63,7 @@ class Ladder(ModeLoop):
         loss, growth = result.evaluation.loss, result.conditioning.growth or 0.0
         grown = growth > self.options.growth * 2.0**self._fallen
         if result.gradient is None or grown or loss > self._limit(task, horizon):
-            self._fallen += 1
+            self._fallen = min(self._fallen + 1, MOST)
             return None
         self._fallen = 0
         self._best.append((horizon, loss))

@@ -6,9 +6,8 @@ from dataclasses import replace
 
 from pydantic import Field
 
-from hpobench_fds.hypergradient.online import OnlineResult
-from hpobench_fds.hypergradient.outer import Outer
-from hpobench_fds.method import OnlineLoop, OnlineOptions, Task
+from hpobench_fds.hypergradient.online import OnlineMode
+from hpobench_fds.method import OnlineLoop, OnlineOptions
 
 
 class MARTHE(OnlineLoop):
@@ -26,7 +25,6 @@ class MARTHE(OnlineLoop):
         discount: float = Field(default=0.99, ge=0.0, le=1.0)
         adaptive: bool = False
 
-    def train_online(self, task: Task, outer: Outer, trial: int) -> OnlineResult:
+    def mode(self) -> OnlineMode:
         adaptive = self.options.adaptive
-        mode = self.moving(discount=0.0 if adaptive else self.options.discount)
-        return replace(mode, adaptive=adaptive)(task.trainer, outer, trial)
+        return replace(super().mode(), discount=0.0 if adaptive else self.options.discount, adaptive=adaptive)

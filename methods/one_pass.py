@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pydantic import Field
 
-from hpobench_fds.hypergradient.online import OnlineMode, OnlineResult
-from hpobench_fds.hypergradient.outer import Outer
-from hpobench_fds.method import OnlineLoop, OnlineOptions, Task
-from hpobench_fds.training.problem import Problem
+from hpobench_fds.hypergradient.online import OnlineMode
+from hpobench_fds.method import OnlineLoop, OnlineOptions
 
 
 class OnePass(OnlineLoop):
@@ -21,11 +21,5 @@ class OnePass(OnlineLoop):
         terms: int = Field(default=5, ge=1)
         step_scale: float = Field(default=0.1, gt=0.0)
 
-    def _mode(self) -> OnlineMode:
-        return self.moving(neumann_terms=self.options.terms)
-
-    def skip(self, problem: Problem) -> str | None:
-        return self._mode().uncovered(problem)
-
-    def train_online(self, task: Task, outer: Outer, trial: int) -> OnlineResult:
-        return self._mode()(task.trainer, outer, trial)
+    def mode(self) -> OnlineMode:
+        return replace(super().mode(), neumann_terms=self.options.terms)

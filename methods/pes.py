@@ -136,6 +136,6 @@ class PES(Method):
         values = np.concatenate([np.tile(one, (steps, 1)) for steps, one in pieces])
         fidelity = state.step / task.problem.horizon
         task.report(
-            task.space.over_windows(values), particle.evaluation, state=state, fidelity=fidelity, extra=extra,
-            values=values,
+            task.space.over_windows(values, task.problem.horizon), particle.evaluation, state=state,
+            fidelity=fidelity, extra=extra, values=values,
         )  # fmt: skip

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from hpobench_fds.hypergradient.online import OnlineResult
-from hpobench_fds.hypergradient.outer import Outer
-from hpobench_fds.method import OnlineLoop, Task
+from dataclasses import replace
+
+from hpobench_fds.hypergradient.online import OnlineMode
+from hpobench_fds.method import OnlineLoop
 
 
 class RTHO(OnlineLoop):
@@ -13,5 +14,5 @@ class RTHO(OnlineLoop):
     name = "rtho"
     paper = "Franceschi et al., Forward and Reverse Gradient-Based Hyperparameter Optimization, ICML 2017"
 
-    def train_online(self, task: Task, outer: Outer, trial: int) -> OnlineResult:
-        return self.moving(discount=1.0)(task.trainer, outer, trial)
+    def mode(self) -> OnlineMode:
+        return replace(super().mode(), discount=1.0)

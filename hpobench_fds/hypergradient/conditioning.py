@@ -65,8 +65,13 @@ class Conditioning:
     signs: float | None = None
     cosine: float | None = None
 
-    def held_against(self, one: NDArray[np.float64], other: NDArray[np.float64]) -> Conditioning:
-        """The same, with how far the hypergradient [n] agrees with one of a rounding away; that decides."""
+    def held_against(self, one: NDArray[np.float64], other: NDArray[np.float64] | None) -> Conditioning:
+        """The same, with how far the hypergradient [n] agrees with one of a rounding away; that decides.
+
+        None, of a training that has no hypergradient a rounding away, agrees with nothing.
+        """
+        if other is None:
+            return replace(self, soundness="ill conditioned")
         signs, cosine = agreement(one, other)
         soundness: Soundness = "ill conditioned" if noise(signs, cosine) else "ok"
         return replace(self, soundness=soundness, signs=signs, cosine=cosine)

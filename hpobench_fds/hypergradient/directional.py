@@ -51,7 +51,9 @@ class ForwardGradientMode(Mode):
         found = along(trainer, schedule, trial, horizon, draws * unit)
         if found.gradient is None:
             return found
-        return replace(found, gradient=found.gradient @ draws / (len(draws) * unit))
+        gradient = found.gradient @ draws / (len(draws) * unit)
+        norm = float(np.linalg.norm(gradient))  # not that of the derivatives along directions
+        return replace(found, gradient=gradient, conditioning=replace(found.conditioning, norm=norm))
 
     def draw(self, seed: int, n: int) -> NDArray[np.float64]:
         """The directions [k, n], in units."""

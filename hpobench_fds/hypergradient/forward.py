@@ -70,8 +70,9 @@ class _Windows(Carried):
             self.tangents = _zeros(self.inner, k)
 
     def end(self, step: int) -> None:
-        """Keep the tangents' norms at the end of a window, some dozens of times in a training."""
-        if not self._norms or (step - self._norms[-1][0]) * NOTES >= (self.inner.last or 0):
+        """Keep the tangents' norms at the end of a window, some dozens of times and at the very last."""
+        last = self.inner.last or 0
+        if not self._norms or step == last or (step - self._norms[-1][0]) * NOTES >= last:
             self._norms.append((step, self.tangents.w.norms()))
 
     @property

@@ -70,9 +70,9 @@ class OnlineResult:
             int(lost[0]) if len(lost) else None,
         )  # fmt: skip
 
-    def schedule(self, space: ScheduleSpace) -> Schedule:
-        """The trajectory as a schedule of the space: its mean over each window."""
-        return space.over_windows(self.values)
+    def schedule(self, space: ScheduleSpace, horizon: int) -> Schedule:
+        """The trajectory as a schedule of the space: its mean over each window of the whole training."""
+        return space.over_windows(self.values, horizon)
 
     def summed(self, space: ScheduleSpace) -> NDArray[np.float64]:
         """The hypergradients of the moves, one a step, summed over each window of the space: [n]."""

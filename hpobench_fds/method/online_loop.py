@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from copy import copy
 from typing import Any
 
@@ -71,17 +70,17 @@ class OnlineLoop(Method):
     class Options(OnlineOptions):
         pass
 
-    def moving(self, discount: float = 0.0, neumann_terms: int = 0) -> OnlineMode:
-        """The engine's mode with this method's options."""
+    def mode(self) -> OnlineMode:
+        """The engine's mode with these options: each step's own effect. A subclass says what else counts."""
         options: OnlineOptions = self.options
-        return OnlineMode(discount, options.every, options.validation_batch, neumann_terms)
+        return OnlineMode(every=options.every, validation_batch=options.validation_batch)
 
-    @abstractmethod
     def train_online(self, task: Task, outer: Outer, trial: int) -> OnlineResult:
         """One training with moving hyperparameters."""
+        return self.mode()(task.trainer, outer, trial)
 
     def skip(self, problem: Problem) -> str | None:
-        return self.moving().uncovered(problem)
+        return self.mode().uncovered(problem)
 
     def warm_up(self, task: Task) -> None:
         super().warm_up(task)
@@ -120,7 +119,7 @@ class OnlineLoop(Method):
             extra["overflow_at"] = result.overflow_at
         sound = result.ending == "ok" and result.overflow_at is None
         task.report(
-            task.space.initial if frozen else result.schedule(task.space),
+            task.space.initial if frozen else result.schedule(task.space, task.problem.horizon),
             result.evaluation,
             state=result.state,
             fidelity=result.state.step / task.problem.horizon,

@@ -65,7 +65,7 @@ class OuterLoop(Method):
         while not task.budget.exhausted:
             if options.outer_steps is not None and done >= options.outer_steps:
                 return "done"
-            if done and outer.has_converged(vector):
+            if done >= len(options.inner_fractions) and outer.has_converged(vector):
                 return "converged"
             fraction = options.inner_fractions[min(done, len(options.inner_fractions) - 1)]
             horizon = max(1, round(fraction * task.problem.horizon))
@@ -106,7 +106,7 @@ class OuterLoop(Method):
             return result
         with task.trainer.a_rounding_away():
             other = self.hypergradient(task, schedule, trial, horizon)
-        if other.gradient is None:
+        if other.ending == "out of budget":
             return result
         return replace(result, conditioning=result.conditioning.held_against(result.gradient, other.gradient))
 

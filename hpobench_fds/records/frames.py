@@ -190,6 +190,7 @@ _FROM_RUN: dict[str, Callable[[dict[str, Any]], Any]] = {
     "incumbent_test_metric": lambda run: run["best"].get("test_metric"),
     "budget_seconds": lambda run: run["budget"].get("seconds"),
     "budget_steps": lambda run: run["budget"].get("steps"),
+    "budget_gradient_equivalents": lambda run: run["budget"].get("gradient_equivalents"),
     "device": lambda run: run["device"].get("name"),
     "searched": lambda run: searched(
         run["schedule_names"], run["problem_config"].get("space") or {}, run["searches"]

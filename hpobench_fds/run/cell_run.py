@@ -70,6 +70,7 @@ class _Run:
     ) -> None:
         self.cell, self.files, self.problem, self.earlier = cell, files, problem, earlier
         self.begun = False  # until then the files are as an earlier attempt left them
+        self.edited = known is not None and edited(known.sources, cell.sources) is not None
         seconds, cost = (earlier.clock, cost_of(earlier.cost)) if earlier else (None, None)
         self.clock = RunClock(source, synchroniser(machine.device), seconds, cost)
         steps = cell.budget.inner_steps(problem.steps_per_epoch)
@@ -114,6 +115,8 @@ class _Run:
         try:
             if self.record.attempts > MOST_ATTEMPTS:
                 raise GivenUp(f"its process died {MOST_ATTEMPTS} times without getting any further")
+            if self.edited:  # nobody may go on from what other code has left
+                self.files.clear()
             self._save("running")
             self._run()
         except KeyboardInterrupt:

@@ -107,6 +107,8 @@ def test_held_against_one_of_a_rounding_away_that_decides_not_growth() -> None:
     noise = from_growth(1.0, 100, one).held_against(one, np.array([1.0, 2.0, 0.5]))
     assert noise.soundness == "ill conditioned"
     assert noise.signs == pytest.approx(2 / 3)
+    alone = from_growth(1.0, 100, one).held_against(one, None)  # a rounding away there is none
+    assert (alone.soundness, alone.signs) == ("ill conditioned", None)
 
 
 def test_one_large_entry_that_agrees_does_not_outweigh_signs_that_do_not() -> None:

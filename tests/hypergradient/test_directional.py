@@ -55,6 +55,7 @@ def test_each_estimate_is_the_hypergradient_projected_on_its_directions(drawn: s
     draws = mode.draw(derive(trainer.seed, "directions", 2), len(truth))
     np.testing.assert_allclose(found.gradient * unit, draws.T @ (draws @ (truth * unit)) / 4, rtol=EXACT)
     assert found.loss == ForwardMode()(trainer, some_schedule(trainer, lr=0.01), 2).loss
+    assert found.conditioning.norm == pytest.approx(float(np.linalg.norm(found.gradient)))
 
 
 @pytest.mark.parametrize("drawn", ["normal", "signs"])

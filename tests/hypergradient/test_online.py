@@ -333,7 +333,7 @@ def space_of(lr: int, momentum: int) -> ScheduleSpace:
 
 def test_a_trajectory_becomes_the_means_over_the_windows() -> None:
     steps = np.arange(10.0)
-    schedule = result_of(np.stack([steps, 10 * steps], 1)).schedule(space_of(3, 2))
+    schedule = result_of(np.stack([steps, 10 * steps], 1)).schedule(space_of(3, 2), 10)
     # floor(3 t / 10): steps 0-3, 4-6, 7-9
     assert schedule["lr"] == pytest.approx((1.5, 5.0, 8.0))
     assert schedule["momentum"] == pytest.approx((20.0, 70.0))
@@ -341,9 +341,17 @@ def test_a_trajectory_becomes_the_means_over_the_windows() -> None:
 
 
 def test_a_window_without_a_step_keeps_the_value_before() -> None:
-    schedule = result_of(np.array([[1.0, 5.0], [2.0, 6.0]])).schedule(space_of(4, 1))
+    schedule = result_of(np.array([[1.0, 5.0], [2.0, 6.0]])).schedule(space_of(4, 1), 2)
     assert schedule["lr"] == (1.0, 1.0, 2.0, 2.0)
     assert schedule["momentum"] == (5.5,)
+
+
+def test_of_a_training_that_ended_early_later_windows_keep_the_last_value() -> None:
+    """Its six steps are the first windows', not a picture of the whole training."""
+    values = np.array([[1.0, 5.0], [3.0, 5.0], [5.0, 5.0], [7.0, 5.0], [9.0, 5.0], [11.0, 5.0]])
+    schedule = result_of(values).schedule(space_of(5, 1), 20)
+    assert schedule["lr"] == pytest.approx((4.0, 10.0, 10.0, 10.0, 10.0))
+    assert schedule["momentum"] == (5.0,)
 
 
 def test_one_value_space_keeps_ranges_and_what_is_learned() -> None:
@@ -407,7 +415,7 @@ def test_a_training_that_diverges_is_told_with_its_step(options: dict[str, float
     assert result.evaluation == DIVERGED
     assert len(result.values) == result.state.step == trainer.problem.look_every
     assert np.isfinite(result.values).all()  # no NaN reached the outer step
-    assert trainer.problem.space.contains(result.schedule(trainer.problem.space))
+    assert trainer.problem.space.contains(result.schedule(trainer.problem.space, 120))
 
 
 def test_a_tangent_that_overflows_moves_nothing_and_ends_no_training(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -415,6 +415,16 @@ def test_a_search_stops_as_soon_as_it_has_converged() -> None:
     assert left["outer"]["steps"][0] < 0.1 * left["vector"][0]
 
 
+def test_a_search_on_short_horizons_has_not_converged_before_it_trained_the_whole() -> None:
+    """Signs that alternate shrink the steps below what counts as converged while horizons are short."""
+    lr = HyperparameterSpace(low=-1.0, high=1.0, initial=0.5)
+    outer = OuterOptions(step={"lr": 0.1}, converged=0.5)
+    lines = [UP, DOWN] * 3
+    heard = run(script(*lines, outer=outer, inner_fractions=(0.2, 0.2, 0.2, 1.0)), digits(lr=lr))
+    assert heard.stopped == "converged"
+    assert [report.fidelity for report in heard.reports] == [0.2, 0.2, 0.2, 1.0]
+
+
 def test_an_outer_step_that_the_budget_cuts_off_is_not_reported() -> None:
     heard = run(fds(), digits(horizon=120), steps=150)
     assert heard.stopped == "budget"

@@ -226,6 +226,16 @@ def test_the_implicit_method_skips_what_it_cannot_differentiate() -> None:
     assert "lr, momentum" in reason
 
 
+@pytest.mark.parametrize("name", ["reverse", "rtho", "marthe", "one_pass"])
+def test_methods_that_carry_tangents_skip_a_model_that_has_no_products(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = digits()
+    monkeypatch.setattr(problem.network, "no_products", "a layer without a second derivative")
+    assert "a layer without a second derivative" in (METHODS[name]().skip(problem) or "")
+    assert METHODS["hd"]().skip(problem) is None
+
+
 @pytest.mark.parametrize("name", [*OUTER_LOOPS, *GREEDY])
 def test_a_budget_that_ends_inside_a_training_is_no_report(name: str) -> None:
     problem = digits(decay_only=name == "implicit", horizon=120)

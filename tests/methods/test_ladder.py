@@ -140,3 +140,9 @@ def test_it_learns_from_nothing_in_the_time_of_one_training_of_the_whole_horizon
         trainer.train(state, schedule)
         losses.append(trainer.evaluate(state).loss)
     assert losses[1] < 0.1 * losses[0]
+
+
+def test_however_often_it_retreats_in_a_row_it_goes_on() -> None:
+    ladder = Ladder()
+    assert judged(ladder, 0.4)
+    assert not any(judged(ladder, math.inf) for _ in range(1100))

@@ -14,6 +14,7 @@ from hpobench_fds.errors import InputError
 from hpobench_fds.records.cell_files import CellFiles
 from hpobench_fds.records.schema import RunRecord
 from hpobench_fds.records.verify import verify
+from hpobench_fds.run import cell_run
 from hpobench_fds.run.backends.ray_cluster import _sent
 from hpobench_fds.run.retraining import referee_folder
 from hpobench_fds.run.suite_run import run_suite
@@ -149,6 +150,30 @@ def test_a_failed_run_is_tried_again_with_the_code_that_was_mended(world: World)
     assert world.run().count("failed before") == 1
     assert world.run(retry_failed=True).count("complete") == 1
     assert world.record().sources["code/mine.py"] == hashlib.sha256(ADAPTER.encode()).hexdigest()
+
+
+def test_a_retry_with_other_code_that_is_interrupted_before_it_begins_leaves_nothing_to_go_on_from(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the next one would take the old code's checkpoint for its own."""
+    world.run()
+    run = json.loads((world.files().folder / "run.json").read_text())
+    killed = run | {"status": "failed", "stopped": None, "reason": "its process died", "digest": None}
+    (world.files().folder / "run.json").write_text(json.dumps(killed))
+    (world.files().folder / "error.txt").unlink(missing_ok=True)
+    world.edit("code/mine.py")
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cell_run, "warm_up", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            world.run(retry_failed=True, isolate=False)
+    assert world.files().reports() == []
+    assert world.run(isolate=False).count("complete") == 1
+    assert world.record().resumed == 0
+    assert verify(world.out).findings == []
 
 
 @pytest.mark.parametrize("name", CODE)
