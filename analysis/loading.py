@@ -28,7 +28,7 @@ from hpobench_fds.schedule import HyperparameterSpace, ScheduleSpace
 from hpobench_fds.wording import printable
 
 from .stats.frames import numbers
-from .stats.retrained import primary
+from .stats.retrained import finals, primary
 
 _CLASSES = {"cifar100": 100} | dict.fromkeys(("digits", "mnist", "fashion_mnist", "cifar10", "svhn"), 10)
 """Numbers of classes by built-in dataset: older records hold the name alone."""
@@ -38,11 +38,11 @@ _CLASSES = {"cifar100": 100} | dict.fromkeys(("digits", "mnist", "fashion_mnist"
 class Loaded:
     """A results folder: its frames, its suite as recorded, and the cells that cannot be read.
 
-    Of metrics higher is better: those of which lower is (bits a token) are negated.
-    ``reports`` has the primary curve in its test columns (``stats.retrained``). ``runs`` has more columns
-    than RUN_COLUMNS: of the problem ``targets`` (accuracies that the suite names, or None), ``initial``
-    (the initial schedule in the order of ``schedule_names``, or None); of the run ``commit``, ``machine``
-    and ``software``, as text.
+    Of metrics higher is better: those of which lower is (bits a token) are negated. ``reports`` has the
+    primary curve in its test columns, and the ``final_test_metric`` of ``runs`` is the median over the
+    referee's draws (``stats.retrained``). ``runs`` has more columns than RUN_COLUMNS: of the problem
+    ``targets`` (accuracies that the suite names, or None), ``initial`` (the initial schedule in the order
+    of ``schedule_names``, or None); of the run ``commit``, ``machine`` and ``software``, as text.
     """
 
     folder: Path
@@ -62,6 +62,7 @@ def load(folder: str | Path) -> Loaded:
     reports = _with_windows(reports, suite)
     runs = _with_origin(_with_problems(runs, suite), folder)
     reports, runs, retrained = _in_print(reports), _in_print(runs), _in_print(retrained)
+    runs = finals(runs, retrained)
     return Loaded(folder, primary(reports, runs, retrained), runs, suite, unreadable, retrained)
 
 
@@ -145,7 +146,7 @@ def _with_problems(runs: pd.DataFrame, suite: dict[str, Any]) -> pd.DataFrame:
         targets = known.get("targets")
         if targets and metric in LOWER:
             targets = [-target for target in targets]
-        rows.append((targets, None if own else _initial(config, names), _classes(config)))
+        rows.append((targets, None if own else _initial(suite, problem, names), _classes(config)))
     facts = pd.DataFrame(rows, columns=["targets", "initial", "named"], index=runs.index, dtype=object)
     classes = runs["classes"].fillna(facts.pop("named").astype(float))  # older records have none
     return pd.concat([runs.assign(classes=classes), facts], axis=1)
@@ -198,15 +199,12 @@ def _rendered(space: ScheduleSpace, names: Any, values: Any) -> tuple[list[str],
     return list(found), list(found.values())
 
 
-def _initial(config: dict[str, Any], names: Any) -> tuple[float, ...] | None:
-    """The initial schedule; None where it is not a value a hyperparameter."""
-    space = config.get("space")
-    if not isinstance(space, dict) or not isinstance(names, list):
+def _initial(suite: dict[str, Any], problem: str, names: Any) -> tuple[float, ...] | None:
+    """The initial schedule as reports have it; None where the record makes none."""
+    space = _space(suite, problem, "")
+    if not isinstance(names, list) or names != space.names:
         return None
-    try:
-        return tuple(float(space[name.split("[")[0]].get("initial", 0.0)) for name in names)
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return None
+    return tuple(_rendered(space, names, space.to_vector(space.initial))[1])
 
 
 def _classes(config: dict[str, Any]) -> float:

@@ -160,6 +160,7 @@ def _facts(folder: Path, runs: pd.DataFrame) -> list[tuple[str, str]]:
     states = runs["status"].value_counts()
     budgets = {f"{s:g} s" for s in runs["budget_seconds"].dropna()}
     budgets |= {f"{s:,.0f} inner steps" for s in runs["budget_steps"].dropna()}
+    budgets |= {f"{g:,.0f} gradients" for g in runs["budget_gradient_equivalents"].dropna()}
     return [
         ("Problems", ", ".join(dict.fromkeys(runs["problem"]))),
         ("Methods", ", ".join(looks.label(m) for m in dict.fromkeys(runs["method"]))),

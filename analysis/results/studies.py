@@ -16,6 +16,7 @@ from hpobench_fds.errors import InputError
 from ..loading import Loaded, load
 from ..looks import Looks
 from ..stats.comparisons import holm, paired_p
+from ..stats.conclusions import final_scores
 from ..stats.conditioning import noisy
 from ..stats.frames import complete, flag, numbers
 from ..stats.intervals import LEVEL, median_interval, signed_rank_interval
@@ -106,19 +107,21 @@ class Study:
         low and high are the 95 % interval of the median over seeds, NaN below six; least and most the range.
         """
         rows = []
-        for problem, method in complete(self.runs).groupby(["problem", "method"], sort=False).groups:
-            values = per_seed(self.runs, problem, method).to_numpy(float)
-            low, high = median_interval(values)
-            rows.append((problem, method, np.median(values), low, high, values.min(), values.max()))
+        for problem, here in complete(self.runs).groupby("problem", sort=False):
+            wide, _ = final_scores(here)
+            for method in wide:
+                values = 100 * wide[method].dropna().to_numpy(float)
+                low, high = median_interval(values)
+                rows.append((problem, method, np.median(values), low, high, values.min(), values.max()))
         names = ["problem", "method", "median", "low", "high", "least", "most"]
         return pd.DataFrame(rows, columns=names).set_index(["problem", "method"])
 
 
 def per_seed(runs: pd.DataFrame, problem: str, method: str) -> pd.Series[float]:
-    """Retrained test accuracy in points by seed, of complete runs."""
-    own = complete(runs)
-    own = own[(own["problem"] == problem) & (own["method"] == method)]
-    return pd.Series(100 * numbers(own["final_test_metric"]), index=own["seed"].to_numpy()).sort_index()
+    """Retrained test accuracy in points by seed, of complete runs; of one without an answer guessing's."""
+    wide, _ = final_scores(runs[runs["problem"] == problem])
+    found: pd.Series[float] = 100 * wide[method].dropna().sort_index()
+    return found
 
 
 def unsound(study: Study, method: str = "fds") -> dict[str, dict[str, float]]:

@@ -35,7 +35,10 @@ def _of(own: pd.DataFrame) -> dict[str, float]:
     """Medians over seeds; in percent ``signs``, their mean, and shares of the seeds: ``noise``, where the two
     hypergradients agree as chance would have it, and ``grown``, where growth alone calls them so.
     """
-    apart = [noise(signs, cosine) for signs, cosine in zip(own["signs"], own["cosine"], strict=True)]
+    apart = [  # one without a twin has no agreement, and was called what it is
+        noise(signs, cosine) if np.isfinite(signs) else kind != "ok"
+        for signs, cosine, kind in zip(own["signs"], own["cosine"], own["soundness"], strict=True)
+    ]
     return {
         "growth": float(own["growth"].median()), "signs": 100 * float(own["signs"].mean()),
         "cosine": float(own["cosine"].median()), "noise": 100 * float(np.mean(apart)),

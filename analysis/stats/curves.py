@@ -44,7 +44,10 @@ AXES = {
     "inner_steps": "inner steps (number)",
     "gradient_equivalents": "gradients (equivalents)",
 }
-_BUDGET = {"seconds": "budget_seconds", "inner_steps": "budget_steps"}
+_BUDGET = {
+    "seconds": "budget_seconds", "inner_steps": "budget_steps",
+    "gradient_equivalents": "budget_gradient_equivalents",
+}  # fmt: skip
 
 
 def metric_of(name: str) -> Metric:
@@ -101,11 +104,6 @@ class Curve:
         # -inf stands for no value at all, which reaches nothing; a NaN target is not reached either.
         hit = (first < len(best)) & (best[inside] > -np.inf) & ~np.isnan(targets)
         return np.where(hit, self.times[inside], np.inf)
-
-    def time_to(self, target: float) -> tuple[float, bool]:
-        """(time, True), or (end, False) where it never gets there: its true time is more than ``end``."""
-        (time,) = self.times_to(np.array([target], np.float64))
-        return (float(time), True) if np.isfinite(time) else (float(self.end), False)
 
     @property
     def last(self) -> float:
@@ -188,11 +186,6 @@ def by_problem(curves: Iterable[Curve]) -> dict[str, dict[str, list[Curve]]]:
 def event_times(curves: Iterable[Curve]) -> Floats:
     """Every time at which one of the curves jumps: the grid on which steps are exact."""
     return np.unique(np.concatenate([curve.times for curve in curves]))
-
-
-def seeds_of(curves: Iterable[Curve]) -> list[int]:
-    """Seeds of the curves, in their order."""
-    return [curve.cell.seed for curve in curves]
 
 
 def last_values(curves: Sequence[Curve]) -> Floats:

@@ -25,6 +25,7 @@ from .curves import Curve, by_problem, curves_of, last_values
 from .frames import Floats, complete, failures, flag, settled
 from .intervals import LEAST, LEVEL, bounds_interval, median_spread, quantile
 from .speedup import times_of
+from .targets import chance
 
 COLUMNS = [
     "problem", "floor", "floors", "level", "level_low", "level_high", "floor_seeds", "floor_seconds",
@@ -53,10 +54,11 @@ def floor_table(reports: pd.DataFrame, runs: pd.DataFrame, against: str = "secon
 
     Raises InputError for an axis that there is not.
     """
-    done, rows = settled(runs), list[dict[str, Any]]()
+    done, rows, guess = settled(runs), list[dict[str, Any]](), chance(runs)
     curves = by_problem(curves_of(reports, complete(runs), against=against))
     for problem in dict.fromkeys(done["problem"]):
-        rows += _rows(str(problem), done[done["problem"] == problem], curves.get(str(problem), {}))
+        own = curves.get(str(problem), {})
+        rows += _rows(str(problem), done[done["problem"] == problem], own, guess[str(problem)])
     table = pd.DataFrame(rows, columns=COLUMNS)
     table["p"] = holm(table["p"].to_numpy(np.float64))
     table["compared"] = len(table)
@@ -65,7 +67,9 @@ def floor_table(reports: pd.DataFrame, runs: pd.DataFrame, against: str = "secon
     return table
 
 
-def _rows(problem: str, done: pd.DataFrame, curves: dict[str, list[Curve]]) -> list[dict[str, Any]]:
+def _rows(
+    problem: str, done: pd.DataFrame, curves: dict[str, list[Curve]], guess: float
+) -> list[dict[str, Any]]:
     methods = done.drop_duplicates("method")
     searches = dict(zip(map(str, methods["method"]), flag(methods, "searches"), strict=True))
     floors = [method for method, one in searches.items() if not one]
@@ -82,10 +86,10 @@ def _rows(problem: str, done: pd.DataFrame, curves: dict[str, list[Curve]]) -> l
         "floor_seconds": float(np.median([curve.times[-1] for curve in curves[floor]])),
         "rivals": sum(searches.values()),
     }  # fmt: skip
-    seeds = {curve.cell.seed: curve.last for curve in curves[floor]}
+    seeds = _lasts(curves[floor], guess)
     return [
         {**common, "method": m, "n_failed": lost.get(m, (0, 0))[0], **_times(curves.get(m, []), common),
-         **_gained(curves.get(m, []), seeds)}
+         **_gained(_lasts(curves.get(m, []), guess), seeds)}
         for m, one in searches.items() if one
     ]  # fmt: skip
 
@@ -112,12 +116,14 @@ def _times(curves: list[Curve], common: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _gained(curves: list[Curve], floor: dict[int, float]) -> dict[str, Any]:
+def _lasts(curves: list[Curve], guess: float) -> dict[int, float]:
+    """Last values by seed; a run that ended with nothing in hand has that of guessing."""
+    return {c.cell.seed: c.last if np.isfinite(c.last) else guess for c in curves}
+
+
+def _gained(own: dict[int, float], floor: dict[int, float]) -> dict[str, Any]:
     """The test of last values against the floor's, on the seeds that both have."""
-    gains: Floats = np.array(
-        [c.last - floor[c.cell.seed] for c in curves if c.cell.seed in floor], np.float64
-    )
-    gains = gains[np.isfinite(gains)]
+    gains: Floats = np.array([own[seed] - floor[seed] for seed in own if seed in floor], np.float64)
     few = len(gains) < LEAST
     outcome = "above" if len(gains) and np.median(gains) > 0 else "undecided"
     return {"n_common": len(gains), "p": 1.0 if few else paired_p(gains), "outcome": outcome}

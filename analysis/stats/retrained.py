@@ -56,6 +56,23 @@ def primary(reports: pd.DataFrame, runs: pd.DataFrame, retrained: pd.DataFrame |
     return made
 
 
+def finals(runs: pd.DataFrame, retrained: pd.DataFrame | None) -> pd.DataFrame:
+    """The runs with what their last incumbents came to in all draws, the median, if there are several.
+
+    Of runs whose last incumbent was drawn once, that draw stands. A diverged draw counts as guessing.
+    """
+    if retrained is None or retrained.empty:
+        return runs
+    known = by_report(retrained, runs).rename(columns={"report": "final_report"})
+    known = known[known["draws"] > 1].set_index([*CELL, "final_report"])
+    values = known.reindex(pd.MultiIndex.from_frame(runs[[*CELL, "final_report"]]))
+    made = runs.copy()
+    for name in ("test_metric", "test_loss"):
+        own = values[name].to_numpy(np.float64)
+        made[f"final_{name}"] = np.where(np.isnan(own), numbers(runs[f"final_{name}"]), own)
+    return made
+
+
 def in_hand(reports: pd.DataFrame) -> pd.DataFrame:
     """The reports with the secondary curve in their test column: of the weights in hand, retrained or not.
 

@@ -178,16 +178,6 @@ def speedup_table(
     return _table(pieces)
 
 
-def speedup_at_targets(reports: pd.DataFrame, runs: pd.DataFrame, reference: str = "fds") -> pd.DataFrame:
-    """``speedup_table`` at all of the problem's targets: the profile behind the headline."""
-    goals, pieces = targets_of(reports, runs), []
-    for pair in _pairs(reports, runs, reference, "seconds"):
-        own = goals[goals["problem"] == pair.names["problem"]]
-        if len(own):
-            pieces.append(_rows(pair, own["target"].to_numpy(np.float64), own["share"].to_numpy(np.float64)))
-    return _table(pieces)
-
-
 def speedup_curve(
     reports: pd.DataFrame, runs: pd.DataFrame, reference: str = "fds", count: int = 40
 ) -> pd.DataFrame:

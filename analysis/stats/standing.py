@@ -11,6 +11,8 @@ import pandas as pd
 from .frames import numbers, seed_counts, settled
 from .intervals import LEAST
 
+BUDGETS = ("budget_seconds", "budget_steps", "budget_gradient_equivalents")
+
 Flaw = Literal["seeds", "dirty", "commits", "machines", "software", "jobs", "mixed", "crowded", "budgets"]
 
 
@@ -65,9 +67,7 @@ def _other_budgets(done: pd.DataFrame) -> int:
     """Runs whose budget is not the one that most of their problem's have."""
     odd = 0
     for _, rows in done.groupby("problem"):
-        budgets = zip(
-            *(numbers(rows[name]).tolist() for name in ("budget_seconds", "budget_steps")), strict=True
-        )
+        budgets = zip(*(numbers(rows[name]).tolist() for name in BUDGETS), strict=True)
         counts = Counter(map(str, budgets))  # text: NaN is unlike itself
         odd += len(rows) - max(counts.values())
     return odd

@@ -180,7 +180,7 @@ def _ties(runs: pd.DataFrame) -> pd.DataFrame:
         methods = [str(m) for m in wide.columns if wide[m].notna().any()]
         if len(methods) < 2:
             continue
-        best = str(wide[methods].median().idxmax())
+        best = str(wide[methods].fillna(-np.inf).median().idxmax())  # a failed run is the worst there is
         pairs = list(combinations(methods, 2))
         gaps = [(wide[one] - wide[other]).dropna().to_numpy(np.float64) for one, other in pairs]
         p = holm(np.array([paired_p(gap) for gap in gaps], np.float64))

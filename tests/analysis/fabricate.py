@@ -131,6 +131,7 @@ class Results:
             "final_test_loss": None, "last_test_metric": None,
             "incumbent_val_loss": None if last is None else 1 - last, "incumbent_val_metric": last,
             "incumbent_test_metric": last, "budget_seconds": budget, "budget_steps": None,
+            "budget_gradient_equivalents": None,
             "jobs": 1, "device": {}, "resumed": 0, "mixed_clock": False, "crowding": "",
             "classes": None, "metric": "accuracy",
             "searched": searched(self.names, {}, bool(cell["searches"])),

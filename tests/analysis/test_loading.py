@@ -131,3 +131,20 @@ def test_targets_are_those_that_the_suite_names(folder: Path) -> None:
     table = targets_of(loaded.reports, loaded.runs)
     assert table["target"].tolist() == [0.7, 0.8]
     assert table.loc[table["headline"], "target"].tolist() == [0.8]
+
+
+def test_the_initial_schedule_may_be_a_list_or_a_curve(folder: Path) -> None:
+    """Without it the way to the best would begin at chance."""
+    path = folder / "suite.json"
+    suite = json.loads(path.read_text())
+    space = {"lr": {"windows": 2, "initial": [0.1, 0.01]}, "momentum": {"initial": 0.9},
+             "weight_decay": {"initial": 0.0}}  # fmt: skip
+    suite["problems"]["digits"]["config"]["space"] = space
+    path.write_text(json.dumps(suite))
+    loaded = loading.load(folder)
+    assert loaded.runs["initial"].iloc[0] == pytest.approx((0.1, 0.01, 0.9, 0.0))
+    suite["problems"]["digits"]["config"]["space"] = {"lr": COSINE, "momentum": {"initial": 0.0}}
+    names = ["lr.peak", "lr.warmup", "momentum[0]"]
+    curved = loading._initial(suite, "digits", names)
+    assert curved is not None
+    assert len(curved) == loading.DRAWN + 1  # as reports have it

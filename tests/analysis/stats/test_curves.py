@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from fabricate import Results
@@ -89,15 +87,13 @@ def test_a_run_without_any_report_has_a_curve_of_nothing(results: Results) -> No
 def test_time_to_target_and_censoring(results: Results) -> None:
     results.add("fds", 0, [(1, 0.5), (4, 0.8), (9, 0.9)])
     curve = only(curves_of(*results.both))
-    assert replace(curve, end=100).time_to(0.8) == (4.0, True)
-    assert replace(curve, end=100).time_to(0.81) == (9.0, True)
-    assert replace(curve, end=100).time_to(0.91) == (100.0, False)
+    assert curve.times_to(np.array([0.8, 0.81, 0.91])).tolist() == [4.0, 9.0, np.inf]
 
 
 def test_time_to_a_loss_counts_downwards(results: Results) -> None:
     results.add("fds", 0, [(1, 0.5), (4, 0.8)])
     curve = only(curves_of(*results.both, "val_loss"))
-    assert replace(curve, end=100).time_to(0.25) == (4.0, True)
+    assert curve.times_to(np.array([0.25])).tolist() == [4.0]
 
 
 def test_runs_are_censored_at_their_budget_unfinished_ones_at_what_they_used(results: Results) -> None:
@@ -108,6 +104,8 @@ def test_runs_are_censored_at_their_budget_unfinished_ones_at_what_they_used(res
     results.add("fds", 4, [(1, 0.5)], budget=None, used=7)
     assert ends(results.runs).tolist() == [100, 30, 20, 104, 7]  # a crash says nothing of the rest
     assert ends(results.runs, "gradient_equivalents").tolist() == [480, 360, 240, 1248, 84]
+    limited = results.runs.assign(budget_gradient_equivalents=600.0)
+    assert ends(limited, "gradient_equivalents").tolist() == [600, 360, 240, 1248, 600]
     assert settled(results.runs)["seed"].tolist() == [0, 1, 3, 4]
 
 

@@ -109,3 +109,14 @@ def test_a_true_gain_is_claimed() -> None:
             made.add("tpe", seed, [(9.0, float(0.83 + 0.005 * rng.normal()))])
         told += (floor_table(*made.both)["outcome"] == "above").all()
     assert told >= 18
+
+
+def test_a_run_that_ended_with_nothing_in_hand_counts_as_guessing() -> None:
+    """Left out, the six seeds that were lucky would be a claim."""
+    made = Results()
+    for seed in range(12):
+        made.add("cosine", seed, [(2.0, 0.8)], used=2.0)
+        made.add("ladder", seed, [(9.0, 0.85 + 1e-3 * seed)] if seed % 2 else [])
+    (row,) = floor_table(*made.both).to_dict("records")
+    assert (row["n_common"], row["outcome"]) == (12, "undecided")
+    assert row["p"] > 0.05

@@ -9,7 +9,7 @@ from fabricate import Results
 from hpobench_fds.analysis.figures import anytime
 from hpobench_fds.analysis.stats.curves import curves_of
 from hpobench_fds.analysis.stats.frames import NoAnswer
-from hpobench_fds.analysis.stats.retrained import in_hand, is_retrained, primary
+from hpobench_fds.analysis.stats.retrained import finals, in_hand, is_retrained, primary
 from hpobench_fds.analysis.stats.verdict_table import verdict_table
 
 from hpobench_fds.records.schema import RETRAINED_COLUMNS
@@ -75,3 +75,14 @@ def test_the_table_has_the_share_of_diverged_draws_of_the_last_incumbent(made: R
     found = verdict_table(*made.both, retrained=table).set_index("method")
     assert found.loc["fds", "diverged"] == 0.25
     assert np.isnan(found.loc["tpe", "diverged"])
+
+
+def test_an_end_is_the_median_over_all_draws_of_the_last_incumbent(made: Results) -> None:
+    runs = made.runs.assign(classes=10.0, final_report=[2.0, 0.0], final_test_metric=[0.9, 0.5])
+    table = pd.concat([draws(made, 0, [0.2, 0.2, 0.2]), draws(made, 2, [0.9, 0.7, 0.8])])
+    assert finals(runs, table)["final_test_metric"].tolist() == pytest.approx([0.8, 0.5])
+    mostly_lost = draws(made, 2, [0.9, np.nan, np.nan])
+    assert finals(runs, mostly_lost)["final_test_metric"].iloc[0] == pytest.approx(0.1)
+    once = draws(made, 2, [0.85])
+    assert finals(runs, once)["final_test_metric"].iloc[0] == 0.9  # what the record says stands
+    assert finals(runs, None) is runs

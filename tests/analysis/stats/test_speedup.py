@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from fabricate import Results
 from hpobench_fds.analysis.figures import speedup
-from hpobench_fds.analysis.stats.speedup import speedup_at_targets, speedup_table
+from hpobench_fds.analysis.stats.speedup import speedup_table
 
 from hpobench_fds.errors import InputError
 
@@ -132,15 +132,6 @@ def test_a_single_seed_has_no_interval_and_says_so(results: Results) -> None:
     assert np.isnan(row["low"])
     assert np.isnan(row["high"])
     assert "no interval: a single seed" in speedup.draw(*results.both).caption
-
-
-def test_all_targets_of_the_problem_have_a_row(results: Results) -> None:
-    """Five times sooner to the half of it, twice later to the end."""
-    for seed in range(6):
-        results.add("fds", seed, [(1, 0.5), (20, 0.9)]).add("tpe", seed, [(5, 0.5), (10, 0.9)])
-    table = speedup_at_targets(*results.both)
-    assert table["share"].tolist() == [0.5, 0.8, 0.9, 0.95, 0.99]
-    assert table["speedup"].tolist() == [5, 0.5, 0.5, 0.5, 0.5]
 
 
 def test_a_given_target_that_the_reference_misses_is_an_upper_bound(results: Results) -> None:

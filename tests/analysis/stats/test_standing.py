@@ -28,6 +28,7 @@ def test_the_fewest_seeds_count() -> None:
     [("commit", "abc-dirty", Reason("dirty", 1)), ("commit", "def", Reason("commits", 2)),
      ("machine", "cpu 2", Reason("machines", 2)), ("software", "torch 3", Reason("software", 2)),
      ("jobs", 4, Reason("jobs", 4)), ("budget_seconds", 50.0, Reason("budgets", 1)),
+     ("budget_gradient_equivalents", 50.0, Reason("budgets", 1)),
      ("mixed_clock", True, Reason("mixed", 1)),
      ("crowding", "it was suspended", Reason("crowded", 1)),
      ("commit", "abc def-dirty", Reason("dirty", 1))],

@@ -98,3 +98,16 @@ def test_unfinished_and_skipped_runs_enter_the_counts_alone(results: Results) ->
 
 def test_empty_results_give_an_empty_table(results: Results) -> None:
     assert list(verdict_table(*results.both).columns) == COLUMNS
+
+
+def test_a_method_that_failed_in_most_seeds_is_not_the_best_that_others_are_held_against(
+    results: Results,
+) -> None:
+    for seed in range(20):
+        lost = seed < 11
+        results.add("hd", seed, [] if lost else [(1, 0.99)], status="failed" if lost else "complete")
+        results.add("fds", seed, [(1, 0.9 + 1e-3 * (seed % 3))])
+        results.add("tpe", seed, [(1, 0.8999 + 1e-3 * ((seed + 1) % 3))])
+    table = verdict_table(*results.both).set_index("method")
+    assert table["best"].to_dict() == {"hd": False, "fds": True, "tpe": False}
+    assert table.loc["tpe", "tie"]
