@@ -1,1 +1,3 @@
-"""Suites, and what times the program itself (engine, runner, startup). Nothing imports it."""
+"""Suites, what times the program itself (engine, device, runner, startup), and studies of problems and answers
+(known, search, transfer). Nothing imports it.
+"""

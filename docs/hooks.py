@@ -13,11 +13,13 @@ from mkdocs.structure.files import File, Files
 from nbclient import NotebookClient
 from nbconvert import MarkdownExporter
 
+NOTEBOOK = re.compile(r"\((notebooks/[^)]+)\.ipynb\)")
 OUTSIDE = re.compile(r"(!?)\[([^\]]+)\]\((?:\.\./)+([^)#]+)[^)]*\)")
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Files of the repository that are no pages are named, since the guide does not hold them."""
+    """Files of the repository that are no pages are named alone; links to notebooks are to their pages."""
+    markdown = NOTEBOOK.sub(r"(\1.md)", markdown)
     return OUTSIDE.sub(lambda m: f"{m[2]} (`{m[3]}` in the repository)", markdown)
 
 

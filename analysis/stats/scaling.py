@@ -1,7 +1,7 @@
 """Test accuracy at the end of equal budgets, against the number of hyperparameters.
 
 From suites whose problems differ in nothing but that number, and say so by their names, which are the same
-but for a number at the end: ``windows-1``, ``windows-3`` and so on (``scaling.toml``).
+but for a number at the end: ``windows-1``, ``windows-3`` and so on (``dimension.toml``).
 """
 
 from __future__ import annotations

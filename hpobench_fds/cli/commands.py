@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -161,6 +161,18 @@ def _cluster(backend: str, address: str | None, cpus: int, gpus: float) -> Clust
 ReferenceOption = Annotated[
     str, typer.Option(metavar="METHOD", help="The method that the others are compared with.")
 ]
+REFERENCE = "fds"  # where it did not run, each figure says what it is compared with
+
+
+def known_reference(reference: str, folders: Iterable[Path]) -> None:
+    """Raise InputError for a method that was asked for and is in none of the folders."""
+    from hpobench_fds.records.folder import read_suite
+
+    if reference == REFERENCE:
+        return
+    found = dict.fromkeys(m for folder in folders for m in read_suite(folder).get("methods", {}))
+    if found and reference not in found:
+        raise InputError(f"unknown method {reference!r}", key="--reference", allowed=found)
 
 
 @app.command()
@@ -195,10 +207,11 @@ def figures(
     only: Annotated[str | None, typer.Option(help="Only these figures: a,b.")] = None,
     formats: Annotated[str, typer.Option("--format", help="Of png, pdf, svg: png,pdf.")] = "png,pdf",
     style: Annotated[str, typer.Option(help="paper or slides.")] = "paper",
-    reference: ReferenceOption = "fds",
+    reference: ReferenceOption = REFERENCE,
 ) -> None:
     """Draw the figures into DIR/figures, or elsewhere."""
     chosen = None if only is None else names(only)
+    known_reference(reference, [folder])
     drawn = analysis("figures").draw_all(
         folder, only=chosen, formats=tuple(names(formats)), style=style, reference=reference, out=out
     )
@@ -212,10 +225,11 @@ def figures(
 def report(
     folder: ResultsArgument,
     out: Annotated[Path | None, typer.Option(help="The file; DIR/report.html if not given.")] = None,
-    reference: ReferenceOption = "fds",
+    reference: ReferenceOption = REFERENCE,
     show_it: Annotated[bool, typer.Option("--open", help="Open it in a browser.")] = False,
 ) -> None:
     """Write one HTML page: verdict, tables, every figure, and how to run it again."""
+    known_reference(reference, [folder])
     path: Path = analysis("reports.page").write(folder, out, reference=reference)
     typer.echo(str(path))
     if show_it:
@@ -226,9 +240,10 @@ def report(
 def site(
     root: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of results folders.")],
     out: Annotated[Path, typer.Option(help="A new folder, or that of a site, which is replaced.")],
-    reference: ReferenceOption = "fds",
+    reference: ReferenceOption = REFERENCE,
 ) -> None:
     """Write a static site of many suites: scores, a page a method and a problem, every report."""
+    known_reference(reference, [path.parent for path in root.rglob("suite.json")])
     module = analysis("reports.site")
     about = {name: module.About(*told) for name, told in about_methods().items()}
     typer.echo(str(module.write(root, out, about=about, reference=reference)))

@@ -191,6 +191,11 @@ class ProblemConfig(BaseModel):
         if self.optimiser not in RULES:
             raise ValueError(f"unknown optimiser {self.optimiser!r} (allowed: {', '.join(RULES)})")
         if (unknown := unknown_hyperparameter(self.optimiser, self.space)) is not None:
+            if "space" not in self.model_fields_set:
+                allowed = ", ".join(RULES[self.optimiser].defaults)
+                raise ValueError(
+                    f"space: there is none for {self.optimiser} unless given (allowed: {allowed})"
+                )
             raise ValueError(unknown)
         if not any(space.learn for space in self.space.values()):
             raise ValueError("space: nothing to tune, every hyperparameter has learn = false")
