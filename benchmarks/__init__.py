@@ -1,3 +1,3 @@
-"""Suites, what times the program itself (engine, device, runner, startup), and studies of problems and answers
+"""Suites, what times the program itself (engine, device, runner, startup), studies of problems and answers
 (known, search, transfer). Nothing imports it.
 """

@@ -77,7 +77,7 @@ _BUILTIN: dict[str, _Source] = {
         packages=("scikit-learn",),
     ),
     "mnist": _Source(
-        "the four IDX files in ROOT/MNIST/raw, not gzipped, or a download",
+        "the four IDX files in ROOT/MNIST/raw, not gzipped, or --download",
         read_mnist,
         lambda root: _all_there(mnist_files(root)),
         _GREY,
@@ -88,7 +88,7 @@ _BUILTIN: dict[str, _Source] = {
     ),
     "fashion_mnist": _Source(
         "the four IDX files, plain or .gz, in ROOT/FashionMNIST/raw, ROOT/fashion-mnist or ROOT; or Debian's "
-        "package dataset-fashion-mnist, or a folder named by HPOBENCH_FASHION_MNIST_DIR; or a download",
+        "package dataset-fashion-mnist, or a folder named by HPOBENCH_FASHION_MNIST_DIR; or --download",
         read_fashion_mnist,
         has_fashion_mnist,
         _GREY,
@@ -98,7 +98,7 @@ _BUILTIN: dict[str, _Source] = {
         (0.3530,),
     ),
     "svhn": _Source(
-        "ROOT/train_32x32.mat and ROOT/test_32x32.mat, or a download",
+        "ROOT/train_32x32.mat and ROOT/test_32x32.mat, or --download",
         read_svhn,
         lambda root: _all_there(svhn_files(root)),
         _COLOUR,
@@ -108,7 +108,7 @@ _BUILTIN: dict[str, _Source] = {
         (0.1980, 0.2010, 0.1970),
     ),
     "cifar10": _Source(
-        "the folder ROOT/cifar-10-batches-py, or a download",
+        "the folder ROOT/cifar-10-batches-py, or --download",
         lambda request: read_cifar(request, "CIFAR10"),
         lambda root: _all_there(cifar_files(root, "CIFAR10")),
         _COLOUR,
@@ -118,7 +118,7 @@ _BUILTIN: dict[str, _Source] = {
         (0.2470, 0.2435, 0.2616),
     ),
     "cifar100": _Source(
-        "the folder ROOT/cifar-100-python, or a download",
+        "the folder ROOT/cifar-100-python, or --download",
         lambda request: read_cifar(request, "CIFAR100"),
         lambda root: _all_there(cifar_files(root, "CIFAR100")),
         _COLOUR,
