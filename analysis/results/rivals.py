@@ -38,7 +38,7 @@ def ends(study: Study) -> dict[str, pd.Series[float]]:
         own = {}
         for problem in study.problems:
             start, top = way.get(f"{data_of(problem)}-wide", way[problem])
-            own[problem] = 100 * (median[(problem, method)] - start) / (top - start)
+            own[problem] = 100 * max(0.0, (median[(problem, method)] - start) / (top - start))
         one = pd.Series(own)
         found[method] = one.groupby(one.index.map(data_of), sort=False).mean()
     return found
