@@ -104,6 +104,9 @@ FIGURES: dict[str, Draw] = {
     "cost": _plain(cost.draw),
     "ranks": _plain(ranks.draw),
     "profile": _plain(profiles.draw),
+    "profile_gradient_equivalents": _plain(
+        partial(profiles.draw, against="gradient_equivalents", name="profile_gradient_equivalents")
+    ),
     "greediness_schedules": _plain(greediness_schedules.draw),
     "greediness_loss": _plain(greediness_loss.draw),
     "noise_steps": _plain(noise_steps.draw),

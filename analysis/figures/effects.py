@@ -11,9 +11,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ..looks import BLACK, Looks, Shown
-from ..stats.effects import effects
+from ..stats.effects import OUTCOMES, effects
 from ..stats.intervals import LEAST
-from . import captions
+from . import captions, matrix
 from .dots import Dot, dot, name_rows, stripes
 from .layout import legend_below
 from .saving import Figure
@@ -31,6 +31,10 @@ def draw(reports: pd.DataFrame, runs: pd.DataFrame, reference: str = "fds", styl
     """
     table, looks = effects(reports, runs, reference), Looks.of(runs)
     problems = list(dict.fromkeys(table["problem"]))
+    if matrix.is_crowded(len(problems), len(table)):
+        with page_of(style) as page:
+            canvas = matrix.draw(_matrix(table, looks), looks, page)
+        return Figure("effects", canvas, table, _caption(table, runs, looks, crowded=True))
     columns = 1 if len(problems) == 1 else 2
     rows = -(-len(problems) // columns)
     sizes = [int((table["problem"] == p).sum()) for p in problems]
@@ -52,6 +56,38 @@ def draw(reports: pd.DataFrame, runs: pd.DataFrame, reference: str = "fds", styl
             ax.set_xlabel(_axis(table, looks, columns))
         legend_below(canvas, _handles(table, page), columns=3)
     return Figure("effects", canvas, table, _caption(table, runs, looks))
+
+
+def _matrix(table: pd.DataFrame, looks: Looks) -> matrix.Matrix:
+    """Who ended highest in the mean of the shades on top; told apart in bold."""
+    own = table.set_index(["method", "problem"])
+    shades = table.assign(shade=_shade(table["difference"])).pivot_table(
+        "shade", "method", "problem", sort=False, dropna=False
+    )
+    shades = shades.reindex(columns=list(dict.fromkeys(table["problem"])))
+    shades = shades.loc[shades.mean(axis=1).sort_values(ascending=False, kind="stable").index]
+    gap, outcome = own["difference"].to_dict(), own["outcome"].to_dict()
+    texts = [[_cell(gap.get((m, p), np.nan)) for p in shades] for m in shades.index]
+    told = np.array([[outcome.get((m, p)) in OUTCOMES.values() for p in shades] for m in shades.index])
+    ticks = {float(_shade(d / 100)): f"{d:+g}" if d else "0" for d in (-50, -5, 0, 5, 50)}
+    whose = table["reference"].unique()
+    name = looks.label(whose[0]) if len(whose) == 1 else "the best"
+    measure = MEASURES[str(table["measure"].iloc[0])].format(of="metric")
+    label = f"{measure} less that of {name} (points, or hundredths of a bit)"
+    return matrix.Matrix(
+        [str(m) for m in shades.index], [str(p) for p in shades], texts, shades.to_numpy(np.float64), told,
+        matrix.APART, -1.0, 1.0, label, ticks,
+    )  # fmt: skip
+
+
+def _cell(difference: float) -> str:
+    return matrix.narrow(100 * difference, sign=True) if np.isfinite(difference) else "\u2013"
+
+
+def _shade(difference: Any) -> Any:
+    """Of fractions: linear within half a point, logarithmic beyond, 1 at fifty points."""
+    size = np.log1p(200 * np.abs(difference)) / np.log1p(100)
+    return np.clip(np.sign(difference) * size, -1, 1)
 
 
 def _axis(table: pd.DataFrame, looks: Looks, columns: int) -> str:
@@ -132,21 +168,24 @@ def _handles(table: pd.DataFrame, page: Page) -> list[Any]:
     return found
 
 
-def _caption(table: pd.DataFrame, runs: pd.DataFrame, looks: Looks) -> str:
+_DOTS = (
+    "Intervals are those of signed ranks that hold together over the problem's methods at 95 %; where there "
+    "are too few seeds for them, the thin line is the range of the seeds. Where the middle of an axis is "
+    "shaded, it is linear there and logarithmic beyond."
+)
+_TABLE = "In points, of bits a token in hundredths; intervals are in the table beside the figure."
+
+
+def _caption(table: pd.DataFrame, runs: pd.DataFrame, looks: Looks, crowded: bool = False) -> str:
     named = dict.fromkeys((str(p), str(r)) for p, r in zip(table["problem"], table["reference"], strict=True))
     whose = dict.fromkeys(looks.label(r) for _, r in named)
     seeds, compared, needed = table["seeds"], int(table["compared"].max()), int(table["needed"].max())
+    where, told, rest = ("(violet)", "Bold", _TABLE) if crowded else ("(right of 0)", "Filled", _DOTS)
     words = [
-        f"By how much each method ended above {', '.join(whose)} (right of 0) or below, seed by seed: "
-        "Hodges and "
-        f"Lehmann's median of the differences over {captions.seeds(seeds)} in common. Intervals are those of "
-        "signed ranks that hold together over the problem's methods at 95 %; where there are too few "
-        "seeds for "
-        "them, the thin line is the range of the seeds. Filled: told apart by a signed-rank test at "
-        "the 5 % level "
-        f"with Holm's correction over {compared} comparison{'' if compared == 1 else 's'}, for which "
-        f"{needed} seeds "
-        "are the fewest. Where the middle of an axis is shaded, it is linear there and logarithmic beyond."
+        f"By how much each method ended above {', '.join(whose)} {where} or below, seed by seed: Hodges and "
+        f"Lehmann's median of the differences over {captions.seeds(seeds)} in common. {told}: told apart by "
+        f"a signed-rank test at the 5 % level with Holm's correction over {compared} "
+        f"comparison{'' if compared == 1 else 's'}, for which {needed} seeds are the fewest. {rest}"
     ]
     if seeds.min() < LEAST:
         words.append(f"From fewer than {LEAST} common seeds nothing is claimed.")

@@ -7,19 +7,26 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from ..looks import REST, Looks
-from ..stats.frames import NoAnswer, seed_counts
+from ..looks import BLACK, REST, Looks
+from ..stats.frames import NoAnswer, flag, seed_counts
 from ..stats.profiles import WIDEST, profile, scores, times
 from ..stats.way import chosen
 from . import captions
 from .ends import End, label_ends, panels_with_names
 from .saving import Figure
 from .style import Page, in_grey, page_of
+from .way import UNITS
 
 
-def draw(reports: pd.DataFrame, runs: pd.DataFrame, style: str = "paper") -> Figure:
+def draw(
+    reports: pd.DataFrame,
+    runs: pd.DataFrame,
+    against: str = "seconds",
+    style: str = "paper",
+    name: str = "profile",
+) -> Figure:
     """Share of instances solved against the factor over the fastest method, logarithmic."""
-    table, looks = times(reports, runs), Looks.of(runs)
+    table, looks = times(reports, runs, against), Looks.of(runs)
     if table["method"].nunique() < 2 or not np.isfinite(table["seconds"]).any():
         raise NoAnswer("a profile needs two methods, and one run that reaches a target of its problem")
     data = profile(table)
@@ -27,29 +34,45 @@ def draw(reports: pd.DataFrame, runs: pd.DataFrame, style: str = "paper") -> Fig
     right = float(data["factor"].max()) * 1.15
     methods = [str(m) for m in last.index]
     coloured = [m for m in chosen(reports, runs, looks.kind_of) if m in methods]
+    floor = [m for m in _floor(table, runs) if m not in coloured]
+    coloured += floor
     ends = [
-        End(float(last[m]), looks.label(m), looks[m].color if m in coloured else REST, m in coloured)
+        End(float(last[m]), looks.label(m), _color(m, coloured, floor, looks), m in coloured)
         for m in [*coloured, *(m for m in methods if m not in coloured)]
     ]
     with page_of(style) as page:
         canvas, axes = panels_with_names(1, 1, page, page.panel * 1.4, [end.text for end in ends])
         ax = axes[0][0]
         _panel(ax, data, methods, coloured, looks, right, page)
+        for line in ax.lines:
+            if line.get_gid() in floor:
+                line.set_color(BLACK)
         ax.set_title("How often each method is among the soonest, within a factor", loc="left")
-        ax.set_xlabel("time over that of the fastest method (times)")
+        ax.set_xlabel(f"{UNITS[against]} over those of the fastest method (times)")
         ax.set_ylabel("targets reached by then (%)")
         unnamed = label_ends(canvas, ax, ends, page)
     caption = (
         f"Share of the {data['instances'].iloc[0]} instances (problem, target and seed; "
         f"{captions.seeds(seed_counts(runs))} a method and problem) on which a method reached the target "
-        "within a factor of the fastest method's time. Runs that never got there, and failed ones, stay in "
-        "the count. "
-        f"{_scores(table, looks)} {captions.curve(reports)}"
+        f"within a factor of the fastest method's {UNITS[against]}. Runs that never got there, and failed "
+        f"ones, stay in the count. {_scores(table, looks)} {captions.curve(reports)}"
     )
+    if floor:
+        caption += f" Black: {looks.label(floor[0])}, the best of those that search nothing."
     if unnamed:
         caption += f" Grey, without room for a name: {', '.join(unnamed)}."
     words = [caption, *captions.protocol_and_rest(runs)]
-    return Figure("profile", canvas, data, " ".join(words))
+    return Figure(name, canvas, data, " ".join(words))
+
+
+def _color(method: str, coloured: list[str], floor: list[str], looks: Looks) -> str:
+    return BLACK if method in floor else looks[method].color if method in coloured else REST
+
+
+def _floor(table: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
+    """Of the methods that search nothing the one with the highest score, if there are any."""
+    fixed = set(runs.loc[~flag(runs, "searches"), "method"])
+    return [str(m) for m in scores(table)["method"] if m in fixed][:1]
 
 
 def _scores(table: pd.DataFrame, looks: Looks) -> str:

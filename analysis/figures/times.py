@@ -13,12 +13,13 @@ from ..stats.frames import NoAnswer
 from ..stats.intervals import LEAST
 from ..stats.target_times import target_times
 from ..stats.targets import SHARES
-from . import captions
+from . import captions, matrix
 from .dots import Dot, dot, log_range, name_rows, stripes
 from .saving import Figure
 from .style import Page, page_of, panels, plain_log
 from .way import UNITS
 
+NONE = "\u2013"
 COLUMNS = (0.8, 0.95, 0.99)
 """Shares of the way that have a column; of targets that a suite names, the last three."""
 
@@ -39,6 +40,10 @@ def draw(
         raise NoAnswer("no problem has a complete run, so no target and no time to it")
     problems = list(dict.fromkeys(table["problem"]))
     order = {p: _order(table[table["problem"] == p]) for p in problems}
+    if matrix.is_crowded(len(problems), sum(map(len, order.values()))):
+        with page_of(style) as page:
+            canvas = matrix.draw(_matrix(table, against), looks, page)
+        return Figure(name, canvas, table, _crowded_caption(table, reports, runs, against))
     goals = {p: _goals(table[table["problem"] == p]) for p in problems}
     columns = max(map(len, goals.values()))
     heights = [len(order[p]) + 1.2 for p in problems]
@@ -101,6 +106,42 @@ def _panel(
     plain_log(ax.xaxis, 4)
     ax.xaxis.set_minor_formatter(NullFormatter())
     name_rows(ax, [looks.label(m) for m in order])
+
+
+def _matrix(table: pd.DataFrame, against: str) -> matrix.Matrix:
+    """The headline target of each problem; who is there most often on top, of those as often the soonest."""
+    own = table[table["headline"].astype(bool)]
+    own = own.assign(there=own["median"].where(own["bound"] == ""))
+    best = own.groupby("problem")["there"].transform("min")
+    own = own.assign(shade=np.log10(own["there"] / best))
+    shades = own.pivot_table("shade", "method", "problem", sort=False, dropna=False)
+    shades = shades.reindex(columns=list(dict.fromkeys(own["problem"])))
+    order = sorted(shades.index, key=lambda m: (-shades.loc[m].count(), shades.loc[m].mean()))
+    shades = shades.loc[order]
+    there = own.set_index(["method", "problem"])["there"].to_dict()
+    texts = [[_cell(there.get((m, p), np.nan)) for p in shades] for m in order]
+    values = shades.to_numpy(np.float64)
+    return matrix.Matrix(
+        [str(m) for m in order], [str(p) for p in shades], texts, values, values == 0, matrix.SOONER,
+        0.0, 2.0,
+        f"time over that of the soonest (times); numbers: {AXES[against]}", {0.0: "1", 1.0: "10", 2.0: "100"},
+    )  # fmt: skip
+
+
+def _cell(time: float) -> str:
+    return matrix.narrow(time) if np.isfinite(time) else NONE
+
+
+def _crowded_caption(table: pd.DataFrame, reports: pd.DataFrame, runs: pd.DataFrame, against: str) -> str:
+    words = [
+        "What each method needs until its incumbent first has the test accuracy of the problem's headline "
+        f"target ({UNITS[against]}; 95 % of the way from the initial schedule's to the best median that any "
+        f"method came to, or the highest that the suite names): median over "
+        f"{captions.seeds(table['n_seeds'])}, to two digits. Dark: as soon as the soonest, which is bold. A "
+        "dash: the median run never got there. Intervals and the other targets are in the table beside the "
+        "figure."
+    ]
+    return " ".join([*words, captions.curve(reports), *captions.protocol_and_rest(runs)])
 
 
 def _caption(

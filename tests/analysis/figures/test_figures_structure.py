@@ -33,7 +33,8 @@ from matplotlib.collections import LineCollection
 
 GENERAL = (
     "anytime", "anytime_error", "anytime_val_loss", "anytime_inner_steps", "anytime_gradient_equivalents",
-    "speedup", "speedup_curve", "schedules", "schedules_fds", "cost", "ranks", "profile", "effects", "times",
+    "speedup", "speedup_curve", "schedules", "schedules_fds", "cost", "ranks", "profile",
+    "profile_gradient_equivalents", "effects", "times",
 )  # fmt: skip
 ALL = list(KNOWN)
 GRADIENT = ("fds", "reverse_sharing", "reverse", "truncated_reverse", "implicit")
