@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from ..looks import Looks
 from ..stats.costs import spent
 from ..stats.frames import NoAnswer
-from . import captions
+from . import captions, matrix
 from .dots import name_rows, stripes
 from .saving import Figure
 from .style import Page, page_of, panels, plain_log, short
@@ -48,6 +48,14 @@ def draw(reports: pd.DataFrame, runs: pd.DataFrame, style: str = "paper") -> Fig
     if not names:
         raise NoAnswer("no cost was recorded")
     problems = list(dict.fromkeys(table["problem"]))
+    if matrix.is_crowded(len(problems), table.drop_duplicates(["problem", "method"]).shape[0]):
+        one = QUANTITIES[names[0]]
+        own = table[table["quantity"] == names[0]].rename(columns={"median": "value"})
+        own = own.assign(value=one.scale * own["value"].where(own["value"] > 0))
+        label = f"{one.title} over that of the cheapest (times); numbers: {one.title} ({one.unit})"
+        with page_of(style) as page:
+            canvas = matrix.draw(matrix.of_ratios(own, label), looks, page)
+        return Figure("cost", canvas, table, f"{_TABLE} {_caption(table, runs)}")
     order = [m for members in looks.kinds(dict.fromkeys(table["method"])).values() for m in members]
     here = {
         p: [m for m in order if ((table["problem"] == p) & (table["method"] == m)).any()] for p in problems
@@ -74,6 +82,7 @@ def draw(reports: pd.DataFrame, runs: pd.DataFrame, style: str = "paper") -> Fig
     return Figure("cost", canvas, table, _caption(table, runs))
 
 
+_TABLE = "To two digits; ranges over seeds and the other quantities are in the table beside the figure."
 ACROSS = 4
 """Panels beside each other, so that texts keep their size on a page."""
 

@@ -81,7 +81,7 @@ def _matrix(table: pd.DataFrame, looks: Looks) -> matrix.Matrix:
 
 
 def _cell(difference: float) -> str:
-    return matrix.narrow(100 * difference, sign=True) if np.isfinite(difference) else "\u2013"
+    return matrix.narrow(100 * difference, sign=True) if np.isfinite(difference) else matrix.NONE
 
 
 def _shade(difference: Any) -> Any:

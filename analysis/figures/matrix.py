@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
@@ -43,6 +44,33 @@ class Matrix:
     ticks: dict[float, str]
 
 
+NONE = "\u2013"
+
+
+def of_ratios(table: pd.DataFrame, label: str) -> Matrix:
+    """How many times the least on its problem each value is; who has most values, and the least, on top.
+
+    table : method, problem, value; NaN is a dash.
+    """
+    best = table.groupby("problem")["value"].transform("min")
+    shades = table.assign(shade=np.log10(table["value"] / best)).pivot_table(
+        "shade", "method", "problem", sort=False, dropna=False
+    )
+    shades = shades.reindex(columns=list(dict.fromkeys(table["problem"])))
+    shades = shades.loc[sorted(shades.index, key=lambda m: (-shades.loc[m].count(), shades.loc[m].mean()))]
+    value = table.set_index(["method", "problem"])["value"].to_dict()
+    texts = [[_or_dash(value.get((m, p), np.nan)) for p in shades] for m in shades.index]
+    values = shades.to_numpy(np.float64)
+    return Matrix(
+        [str(m) for m in shades.index], [str(p) for p in shades], texts, values, values == 0, SOONER,
+        0.0, 2.0, label, {0.0: "1", 1.0: "10", 2.0: "100"},
+    )  # fmt: skip
+
+
+def _or_dash(value: float) -> str:
+    return narrow(value) if np.isfinite(value) else NONE
+
+
 def is_crowded(problems: int, rows: int) -> bool:
     """Whether so many rows of dots, in panels of so many problems, are too many to be read."""
     return problems > 2 and rows > MOST
@@ -64,7 +92,8 @@ def draw(matrix: Matrix, looks: Looks, page: Page) -> Canvas:
     ax.tick_params(length=0)
     for side in ax.spines.values():
         side.set_visible(False)
-    bar = canvas.colorbar(scale, ax=ax, location="bottom", fraction=0.02, aspect=50, pad=0.01)
+    long = 0.75 * page.width / letter  # about as the table is wide
+    bar = canvas.colorbar(scale, ax=ax, location="bottom", fraction=letter / height, aspect=long, pad=0.01)
     bar.set_ticks(list(matrix.ticks), labels=list(matrix.ticks.values()))
     bar.set_label(matrix.label, fontsize=float(mpl.rcParams["axes.labelsize"]))
     bar.outline.set_visible(False)  # type: ignore[operator]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -10,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from ..looks import BLACK, Looks
 from ..stats.frames import NoAnswer
 from ..stats.speedup import speedup_table
-from . import captions
+from . import captions, matrix
 from .dots import Dot, dot, log_range, name_rows, stripes
 from .saving import Figure
 from .style import Page, page_of, panels
@@ -28,6 +31,11 @@ def draw(
     if table.empty:
         raise NoAnswer(f"{looks.label(reference)} has no other method to be compared with")
     problems = list(table["problem"].unique())
+    if matrix.is_crowded(len(problems), len(table)):
+        with page_of(style) as page:
+            canvas = matrix.draw(_matrix(table, looks.label(reference)), looks, page)
+        caption = _caption(table, reports, runs, looks.label(reference))
+        return Figure("speedup", canvas, table, f"{_TABLE} {caption}")
     rows = [int((table["problem"] == problem).sum()) for problem in problems]
     columns = 2 if len(problems) > 2 else 1
     lines = -(-len(problems) // columns)
@@ -44,6 +52,39 @@ def draw(
             ax.tick_params(labelbottom=True)
             ax.set_xlabel(_axis_label(table, looks.label(reference), looks, columns == 1))
     return Figure("speedup", canvas, table, _caption(table, reports, runs, looks.label(reference)))
+
+
+_TABLE = (
+    "To two digits; a bound where one never got there. Intervals are in the table beside the figure; what is "
+    "said of lines and hollow dots is of figures of fewer problems."
+)
+
+
+def _matrix(table: pd.DataFrame, name: str) -> matrix.Matrix:
+    """Orange is sooner than the reference, violet later; a bound as it is."""
+    shades = table.assign(shade=np.clip(np.log10(table["speedup"].astype(float)) / 2, -1, 1)).pivot_table(
+        "shade", "method", "problem", sort=False, dropna=False
+    )
+    shades = shades.reindex(columns=list(dict.fromkeys(table["problem"])))
+    shades = shades.loc[shades.mean(axis=1).sort_values(kind="stable").index]
+    own = {(r["method"], r["problem"]): r for r in table.to_dict("records")}
+    texts = [[_cell(own.get((m, p))) for p in shades] for m in shades.index]
+    values = shades.to_numpy(np.float64)
+    return matrix.Matrix(
+        [str(m) for m in shades.index], [str(p) for p in shades], texts, values,
+        np.zeros(values.shape, bool), matrix.APART, -1.0, 1.0, f"time over that of {name} (times)",
+        {-1.0: "1/100", -0.5: "1/10", 0.0: "1", 0.5: "10", 1.0: "100"},
+    )  # fmt: skip
+
+
+def _cell(row: dict[Hashable, Any] | None) -> str:
+    if row is None or not np.isfinite(float(row["speedup"])):
+        return matrix.NONE
+    value, bound = float(row["speedup"]), row["bound"]
+    if bound == ">" and value > 99:
+        return ">99"
+    text = f"{max(value, 0.01):.2f}".lstrip("0") if value < 0.095 else matrix.narrow(value)
+    return f"{bound or ('<' if value < 0.01 else '')}{text}"
 
 
 def _limits(table: pd.DataFrame) -> tuple[float, float]:

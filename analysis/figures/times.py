@@ -19,7 +19,6 @@ from .saving import Figure
 from .style import Page, page_of, panels, plain_log
 from .way import UNITS
 
-NONE = "\u2013"
 COLUMNS = (0.8, 0.95, 0.99)
 """Shares of the way that have a column; of targets that a suite names, the last three."""
 
@@ -109,27 +108,10 @@ def _panel(
 
 
 def _matrix(table: pd.DataFrame, against: str) -> matrix.Matrix:
-    """The headline target of each problem; who is there most often on top, of those as often the soonest."""
+    """The headline target of each problem; who is there most often on top, of those the soonest."""
     own = table[table["headline"].astype(bool)]
-    own = own.assign(there=own["median"].where(own["bound"] == ""))
-    best = own.groupby("problem")["there"].transform("min")
-    own = own.assign(shade=np.log10(own["there"] / best))
-    shades = own.pivot_table("shade", "method", "problem", sort=False, dropna=False)
-    shades = shades.reindex(columns=list(dict.fromkeys(own["problem"])))
-    order = sorted(shades.index, key=lambda m: (-shades.loc[m].count(), shades.loc[m].mean()))
-    shades = shades.loc[order]
-    there = own.set_index(["method", "problem"])["there"].to_dict()
-    texts = [[_cell(there.get((m, p), np.nan)) for p in shades] for m in order]
-    values = shades.to_numpy(np.float64)
-    return matrix.Matrix(
-        [str(m) for m in order], [str(p) for p in shades], texts, values, values == 0, matrix.SOONER,
-        0.0, 2.0,
-        f"time over that of the soonest (times); numbers: {AXES[against]}", {0.0: "1", 1.0: "10", 2.0: "100"},
-    )  # fmt: skip
-
-
-def _cell(time: float) -> str:
-    return matrix.narrow(time) if np.isfinite(time) else NONE
+    own = own.assign(value=own["median"].where(own["bound"] == ""))
+    return matrix.of_ratios(own, f"time over that of the soonest (times); numbers: {AXES[against]}")
 
 
 def _crowded_caption(table: pd.DataFrame, reports: pd.DataFrame, runs: pd.DataFrame, against: str) -> str:

@@ -256,6 +256,7 @@ def _pictures(
     return pictures, drawn.skipped | dict.fromkeys(heavy, too_much)
 
 
+MOST_PIXELS = 16_383
 MOST_BYTES = (
     1_950_000  # of all images: a third more as text, beside which the rest of the page has room in 3 MB
 )
@@ -276,6 +277,9 @@ def _webp(image: bytes, colors: int = 128) -> bytes:
     """A PNG without loss to the eye, which no figure's colours exceed, at a third of its size."""
     small = io.BytesIO()
     with Image.open(io.BytesIO(image)) as picture:
+        longest = max(picture.size)
+        if longest > MOST_PIXELS:  # of a side, in this format
+            picture = picture.resize([max(1, side * MOST_PIXELS // longest) for side in picture.size])
         flat = picture.convert("RGB").quantize(colors, dither=Image.Dither.NONE).convert("RGB")
         flat.save(small, "WEBP", lossless=True, quality=40)
     return small.getvalue()

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from fabricate import Results, assert_legible, assert_readable, assert_units
-from hpobench_fds.analysis.figures import effects, times
+from hpobench_fds.analysis.figures import cost, effects, speedup, times
 from hpobench_fds.analysis.figures.matrix import narrow
 from matplotlib.figure import Figure
 
@@ -67,6 +67,24 @@ def test_ends_are_differences_in_points_and_those_that_a_test_tells_stand_out(
     assert len(effects.draw(reports[reports["problem"].isin(PROBLEMS[:3])], runs[few]).figure.axes) == 4
 
 
+def test_speedups_are_ratios_or_bounds_that_fit_a_cell(many: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    found = cells(speedup.draw(*many, target=0.85).figure)
+    assert found["Ladder", PROBLEMS[0]][0] == "0.3"
+    assert found["TPE", PROBLEMS[1]][0] == "8.3"
+    assert found["TPE", PROBLEMS[0]][0] == ">99"  # a budget of 1000 s over 6
+    missed = cells(speedup.draw(*many, target=0.94).figure)
+    assert missed["Ladder", PROBLEMS[0]][0] == "<.01"
+    assert missed["TPE", PROBLEMS[0]][0] == "\u2013"  # neither got there
+
+
+def test_costs_are_the_clock_s_and_the_cheapest_stands_out(many: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    reports, runs = many
+    spent = runs["method"].map({"cosine": 2.0, "fds": 60.0}).fillna(400.0)
+    found = cells(cost.draw(reports, runs.assign(seconds=spent)).figure)
+    assert found["Cosine", PROBLEMS[0]] == ("2.0", "bold")
+    assert found["FDS", PROBLEMS[5]] == ("60", "normal")
+
+
 def test_a_method_without_a_value_on_a_problem_has_a_dash(many: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     reports, runs = many
     kept = [~((f["method"] == "tpe") & (f["problem"] == PROBLEMS[1])) for f in (reports, runs)]
@@ -76,7 +94,7 @@ def test_a_method_without_a_value_on_a_problem_has_a_dash(many: tuple[pd.DataFra
 
 @pytest.mark.parametrize("style", ["paper", "slides"])
 def test_sixteen_problems_have_room(many: tuple[pd.DataFrame, pd.DataFrame], style: str) -> None:
-    for draw in (effects.draw, times.draw):
+    for draw in (effects.draw, times.draw, speedup.draw, cost.draw):
         figure = draw(*many, style=style).figure
         assert_legible(figure)
         if style == "paper":

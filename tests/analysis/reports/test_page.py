@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import tomllib
@@ -15,6 +16,7 @@ from hpobench_fds.analysis.reports import page as report
 from hpobench_fds.analysis.reports.page_data import as_json, page_data
 from hpobench_fds.analysis.reports.run_again import run_again
 from hpobench_fds.analysis.reports.suite_toml import as_toml
+from PIL import Image
 from real_run import SUITE, cell, copy_of_results
 
 from hpobench_fds.errors import InputError
@@ -300,3 +302,11 @@ def test_an_unreadable_run_is_listed_and_the_page_made(results: Path) -> None:
     text = text_of(report.render(results, now=NOW))
     assert "tiny/random_search/seed-0 unreadable" in text
     assert "All 3 runs" in text
+
+
+def test_a_figure_longer_than_its_format_allows_is_scaled_down() -> None:
+    """A suite of sixteen problems must not cost the whole page."""
+    raw = io.BytesIO()
+    Image.new("RGB", (40, 20_000), "white").save(raw, "PNG")
+    with Image.open(io.BytesIO(report._webp(raw.getvalue()))) as made:
+        assert made.size == (32, 16_383)
