@@ -121,28 +121,39 @@ def render(
     pictures, missing = _pictures(reports, runs, reference)
     worked = worked or Worked.of(reports, runs, reference, loaded.retrained)
     machines, name = loading.machines(folder), str(loaded.suite["name"])
-    return template("report.html.j2").render(
-        name=name,
-        home=home,
-        date=(now or datetime.now(UTC)).strftime("%Y-%m-%d %H:%M UTC"),
-        lead=worked.lead,
-        flags=flags(runs, loaded.unreadable),
-        facts=_facts(folder, runs),
-        sentences=worked.told,
-        cards=_cards(runs, worked),
-        verdict=verdict_grid(worked.verdict, worked.looks),
-        floor=floor_grid(worked.floors, worked.looks),
-        against=AGAINST,
-        pictures=pictures,
-        missing=missing,
-        cells=_runs(runs),
-        troubles=_troubles(runs, loaded.unreadable),
-        commands=[command] if command else run_again(name, machines),
-        suite=as_toml(loaded.suite),
-        data=as_json(worked.data),
-        style=contents("report.css"),
-        script=contents("report.js"),
-    )
+    known = {
+        "name": name,
+        "home": home,
+        "date": (now or datetime.now(UTC)).strftime("%Y-%m-%d %H:%M UTC"),
+        "lead": worked.lead,
+        "flags": flags(runs, loaded.unreadable),
+        "facts": _facts(folder, runs),
+        "sentences": worked.told,
+        "cards": _cards(runs, worked),
+        "verdict": verdict_grid(worked.verdict, worked.looks),
+        "floor": floor_grid(worked.floors, worked.looks),
+        "against": AGAINST,
+        "cells": _runs(runs)[:MOST_RUNS],
+        "count": len(runs),
+        "troubles": _troubles(runs, loaded.unreadable),
+        "commands": [command] if command else run_again(name, machines),
+        "suite": as_toml(loaded.suite),
+        "data": as_json(worked.data),
+        "style": contents("report.css"),
+        "script": contents("report.js"),
+    }
+    return _with_room(known, pictures, missing)
+
+
+def _with_room(known: Mapping[str, Any], pictures: list[Picture], missing: Mapping[str, str]) -> str:
+    """The page with as many pictures as the rest of it leaves room for."""
+    page = template("report.html.j2")
+    room = MOST_BYTES - len(page.render(**known, pictures=[], missing=missing).encode())
+    heavy = _within({one.name: len(one.image) for one in pictures}, room)
+    return page.render(
+        **known, pictures=[one for one in pictures if one.name not in heavy],
+        missing={**missing, **dict.fromkeys(heavy, TOO_HEAVY)},
+    )  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------------- what was run
@@ -205,8 +216,9 @@ def _cards(runs: pd.DataFrame, worked: Worked) -> list[Card]:
 
 
 def _runs(runs: pd.DataFrame) -> list[dict[str, Any]]:
-    """A row a run."""
+    """A row a run, those that failed first."""
     rows, looks = [], Looks.of(runs)
+    runs = runs.sort_values("status", key=lambda status: status != "failed", kind="stable")
     for row in runs.to_dict("records"):
         final = row["final_test_metric"]
         rows.append({
@@ -243,31 +255,28 @@ def _pictures(
             reports, runs, Path(folder), formats=("png",), reference=reference, skip_faults=True
         )
         images = {path.stem: path.read_bytes() for path in drawn if path.suffix == ".png"}
-    small = {name: _webp(image) for name, image in images.items()}
-    heavy = _within(small, MOST_BYTES)
     pictures = [
         Picture(
             name, TITLES.get(name, name.replace("_", " ").capitalize()), drawn.captions[name],
-            f"data:image/webp;base64,{base64.b64encode(image).decode()}",
+            f"data:image/webp;base64,{base64.b64encode(_webp(image)).decode()}",
         )
-        for name, image in small.items() if name not in heavy
+        for name, image in images.items()
     ]  # fmt: skip
-    too_much = "it would make the page too heavy: hpobench figures draws it"
-    return pictures, drawn.skipped | dict.fromkeys(heavy, too_much)
+    return pictures, drawn.skipped
 
 
 MOST_PIXELS = 16_383
-MOST_BYTES = (
-    1_950_000  # of all images: a third more as text, beside which the rest of the page has room in 3 MB
-)
+MOST_BYTES = 2_900_000  # of the page
+MOST_RUNS = 600  # that have a row
+TOO_HEAVY = "it would make the page too heavy: hpobench figures draws it"
 
 
-def _within(images: Mapping[str, bytes], most: int) -> list[str]:
+def _within(sizes: Mapping[str, int], most: int) -> list[str]:
     """Names of the images to be left off, the largest of one method's first, so that the rest has room."""
-    rest, left_off = dict(images), list[str]()
-    while sum(map(len, rest.values())) > most:
+    rest, left_off = dict(sizes), list[str]()
+    while rest and sum(rest.values()) > most:
         own = [name for name in rest if name.startswith("schedules_")] or list(rest)
-        largest = max(own, key=lambda name: len(rest[name]))
+        largest = max(own, key=lambda name: rest[name])
         del rest[largest]
         left_off.append(largest)
     return left_off

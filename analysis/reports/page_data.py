@@ -68,6 +68,8 @@ def _methods(reports: pd.DataFrame, runs: pd.DataFrame, looks: Looks, reference:
     ]  # fmt: skip
 
 
+MOST_POINTS = 90
+"""Of a line or band: more are not seen, and sixteen problems with thirty methods would be megabytes."""
 _DASHES = {"-": "", "--": "7 3", ":": "2 2.5", "-.": "7 2 2 2", "__": "12 3", "-..": "7 2 2 2 2 2"}
 
 
@@ -88,6 +90,8 @@ def _curves(problems: dict[str, Any], reports: pd.DataFrame, runs: pd.DataFrame)
         moves = np.append(True, (np.nan_to_num(np.diff(values, axis=0), nan=0.0) != 0).any(axis=1))
         moves[-1] = True
         rows = rows[moves]
+        kept = np.unique(np.linspace(0, len(rows) - 1, MOST_POINTS).round().astype(int))
+        rows = rows.iloc[kept]
         own["curves"].setdefault(against, {})[str(method)] = [
             _short(rows[name]) for name in ("at", "share", "share_low", "share_high")
         ]
@@ -124,6 +128,13 @@ def _time(row: Mapping[Hashable, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _packed(by_axis: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        axis: [{m: [time[key] for key in KEYS] for m, time in target.items()} for target in targets]
+        for axis, targets in by_axis.items()
+    }
+
+
 def _number(value: Any) -> float | None:
     """Five digits; None for what JSON cannot hold."""
     return float(f"{float(value):.5g}") if math.isfinite(float(value)) else None
@@ -133,7 +144,16 @@ def _short(values: pd.Series[Any]) -> list[float | None]:
     return [_number(value) for value in values]
 
 
-def as_json(data: Any) -> Markup:
-    """Data for a script element, which no text in it can end."""
-    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+KEYS = ("at", "low", "high", "open", "interval", "bound", "there", "of", "failed")
+"""What is known of a time, in the order in which the page holds it."""
+
+
+def as_json(data: Mapping[str, Any]) -> Markup:
+    """``page_data`` for a script element, which no text in it can end.
+
+    Times are lists in the order of ``KEYS``, which thousands of them need not repeat; ``keys`` has it.
+    """
+    problems = {name: own | {"times": _packed(own["times"])} for name, own in data["problems"].items()}
+    made = {**data, "problems": problems, "keys": KEYS}
+    text = json.dumps(made, separators=(",", ":"), allow_nan=False)
     return Markup(text.replace("<", "\\u003c"))

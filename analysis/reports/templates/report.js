@@ -1,6 +1,8 @@
 "use strict";
 // Charts in SVG, drawn anew at each width, so that their text keeps its size. No library, no request.
 const DATA = JSON.parse(document.getElementById("data").textContent);
+for (const target of Object.values(DATA.problems).flatMap(p => Object.values(p.times).flat()))
+  for (const m in target) target[m] = Object.fromEntries(DATA.keys.map((key, i) => [key, target[m][i]]));
 const dark = matchMedia("(prefers-color-scheme: dark)");
 let printing = false;
 const chosen = new Set(DATA.methods.filter(m => m.first).map(m => m.name));

@@ -182,6 +182,9 @@ def data_of(page: str) -> dict[str, Any]:
     """What the page's script draws, as it reads it."""
     (text,) = re.findall(r'id="data">(.*?)</script>', page, flags=re.DOTALL)
     found: dict[str, Any] = json.loads(text)
+    for problem in found["problems"].values():
+        for target in (target for axis in problem["times"].values() for target in axis):
+            target.update({m: dict(zip(found["keys"], time, strict=True)) for m, time in target.items()})
     return found
 
 
@@ -278,10 +281,39 @@ def test_commands_of_several_commits_and_changed_sources_say_so() -> None:
 
 
 def test_too_heavy_figures_are_left_off_those_of_one_method_first() -> None:
-    images = {"anytime": b"x" * 50, "schedules_fds": b"x" * 40, "schedules_hd": b"x" * 45, "cost": b"x" * 20}
-    assert report._within(images, 120) == ["schedules_hd"]
-    assert report._within(images, 60) == ["schedules_hd", "schedules_fds", "anytime"]
-    assert report._within(images, 155) == []
+    sizes = {"anytime": 50, "schedules_fds": 40, "schedules_hd": 45, "cost": 20}
+    assert report._within(sizes, 120) == ["schedules_hd"]
+    assert report._within(sizes, 60) == ["schedules_hd", "schedules_fds", "anytime"]
+    assert report._within(sizes, 155) == []
+    assert set(report._within(sizes, -1)) == set(sizes)
+
+
+def test_figures_have_the_room_that_the_rest_of_the_page_leaves(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = [
+        report.Picture(name, name, "What it shows.", f"data:image/webp;base64,{'A' * 1_000_000}")
+        for name in ("anytime", "schedules_fds", "cost")
+    ]
+    monkeypatch.setattr(report, "_pictures", lambda *_: (drawn, {"ranks": "one problem"}))
+    page = report.render(results, now=NOW)
+    assert len(page.encode()) < 3_000_000
+    assert page.count("data:image/webp") == 2
+    assert "hpobench figures draws it" in text_of(page)
+
+
+@pytest.mark.usefixtures("words_alone")
+def test_of_very_many_runs_the_failed_ones_have_a_row_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Results()
+    for seed in range(8):
+        made.add("fds", seed, [(1, 0.9)] if seed < 7 else [], status="complete" if seed < 7 else "failed")
+    monkeypatch.setattr(report, "MOST_RUNS", 3)
+    page = report.render(write_folder(made, tmp_path / "made"), now=NOW)
+    assert "The first 3 of 8 runs" in page
+    table = page[page.index("The first 3 of 8 runs") :]
+    assert table.index(">failed<") < table.index(">complete<")
 
 
 @pytest.mark.usefixtures("words_alone")
