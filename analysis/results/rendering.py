@@ -10,7 +10,7 @@ from typing import Any
 
 import jinja2
 
-from . import ablation, dimension, known, noise, truncation, worth
+from . import ablation, dimension, engine_costs, known, noise, truncation, worth
 
 TEMPLATE, WIDTH = "RESULTS.md.jinja", 120
 
@@ -28,6 +28,7 @@ def everything(results: Path) -> dict[str, Any]:
         "known": known.numbers(recorded / "known_optimum"),
         "truncation": truncation.numbers(recorded / "truncation"),
         "worth": worth.numbers(recorded / "trust"),
+        "engine": engine_costs.numbers(results / "engine"),
     }
 
 
