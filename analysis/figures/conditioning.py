@@ -8,6 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
+from hpobench_fds.soundness import ILL
+
 from ..looks import BLACK, Look, Looks
 from ..stats.conditioning import conditioned
 from ..stats.frames import NoAnswer
@@ -16,7 +18,7 @@ from .layout import legend_below, method_handles
 from .saving import Figure
 from .style import Page, grid_shape, label_outer, page_of, panels
 
-BOUND = 30.0  # growth from which on one in single precision is ill conditioned
+BOUND = ILL  # in single precision
 X, Y = "outer step (number)", "growth of a difference (ratio)"
 
 

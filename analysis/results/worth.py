@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hpobench_fds.hypergradient.conditioning import ILL, noise
+from hpobench_fds.soundness import ILL, noise
 
 from ..stats.conditioning import conditioned
 from .studies import Study, markdown

@@ -30,25 +30,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-Soundness = Literal["ok", "ill conditioned", "overflow"]
+from hpobench_fds.soundness import ILL, noise
 
-ILL = 30.0
-"""Growth from which a hypergradient in float32 may be that of rounding."""
-AGREES = 0.5
-"""Cosine below which two hypergradients a rounding apart are noise."""
-ALIKE = 2 / 3
-"""Share of equal signs below which they are, whatever the cosine: one large entry of many can make that 1."""
+Soundness = Literal["ok", "ill conditioned", "overflow"]
 
 
 @dataclass(frozen=True)
 class Conditioning:
     """What is known of a hypergradient's worth.
 
-    Attributes
-    ----------
-    soundness : "ok"; "ill conditioned" from a growth of ``ILL`` on, or, where it was held against another
-        one, for a cosine below ``AGREES`` or fewer equal signs than ``ALIKE``; "overflow" if a tangent or an
-        adjoint is not finite: then there is no hypergradient, whatever became of the training.
+    Attributes ---------- soundness : "ok"; "ill conditioned" from a growth of ``soundness.ILL`` on, or,
+    where it was held against another
+        one, for a cosine below ``soundness.AGREES`` or fewer equal signs than ``soundness.ALIKE``;
+        "overflow" if a tangent or an adjoint is not finite: then there is no hypergradient, whatever became
+        of the training.
     growth : by what a difference between two trainings grows on its way: the largest, over tangents, of the
         norm at the end over that when its window closed; backward, of the adjoint's norm over that at the
         end. None where nothing could be compared, as for one window.
@@ -139,11 +134,6 @@ def grown_backward(norms: Sequence[tuple[int, NDArray[np.float64]]]) -> tuple[fl
     (end, first), *others = norms
     step, most = max(others, key=lambda pair: float(np.nan_to_num(pair[1][0], nan=np.inf)))
     return float(most[0] / first[0]), end - step
-
-
-def noise(signs: float, cosine: float) -> bool:
-    """Whether two hypergradients a rounding apart agree no better than chance would have it."""
-    return cosine < AGREES or signs < ALIKE - 1e-9
 
 
 def agreement(one: NDArray[np.float64], other: NDArray[np.float64]) -> tuple[float, float]:

@@ -11,7 +11,6 @@ from oracles import relative_error, some_schedule, tiny_trainer
 from test_quadratic import CURVATURE, Quadratic
 
 from hpobench_fds.hypergradient.conditioning import (
-    ILL,
     Conditioning,
     agreement,
     from_growth,
@@ -22,6 +21,7 @@ from hpobench_fds.hypergradient.forward import ForwardMode
 from hpobench_fds.hypergradient.interface import Hypergradient, Mode
 from hpobench_fds.hypergradient.reverse import ReverseMode
 from hpobench_fds.schedule import HyperparameterSpace, Schedule
+from hpobench_fds.soundness import ILL
 from hpobench_fds.training.clock import Clock
 from hpobench_fds.training.problem import Problem, ProblemConfig, load_problem
 from hpobench_fds.training.trainer import Trainer
