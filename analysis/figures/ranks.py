@@ -15,6 +15,9 @@ from . import captions
 from .saving import Figure
 from .style import Page, page_of, panels
 
+MOST_NAMED = 25
+"""Ranks that all have a number at the axis; of more every fifth has."""
+
 
 def draw(reports: pd.DataFrame, runs: pd.DataFrame, style: str = "paper") -> Figure:
     """Critical-difference diagram: methods on a scale of mean ranks, bars join those that may be alike."""
@@ -69,7 +72,8 @@ def _diagram(
     ax.plot([1, k], [0, 0], **thin)
     for tick in range(1, k + 1):
         ax.plot([tick, tick], [0, 0.2], **thin)
-        ax.annotate(str(tick), (tick, 0.25), ha="center", va="bottom", fontsize=page.small)
+        if k <= MOST_NAMED or tick == 1 or tick % 5 == 0:
+            ax.annotate(str(tick), (tick, 0.25), ha="center", va="bottom", fontsize=page.small)
     ax.set_axis_off()
 
 
