@@ -16,6 +16,7 @@ from .studies import NEVER, Study, between, markdown, unsound
 
 SHARES = (0.8, 0.95, 0.99)
 BOXES = ("wide", "expert")
+NOWHERE = {"problems": 0, "trainings": np.inf}  # of one that was skipped on all
 
 
 def numbers(folder: Path) -> dict[str, Any]:
@@ -96,8 +97,9 @@ def shares(study: Study, box: str = "") -> dict[str, list[float]]:
     for problem, (start, top) in ways(study.loaded.reports, study.runs).items():
         if problem.endswith(box):
             for method in study.methods:
-                end = study.ends.loc[(problem, method), "median"] / 100
-                found.setdefault(method, []).append((end - start) / (top - start))
+                end = study.end(problem, method) / 100
+                if np.isfinite(end):
+                    found.setdefault(method, []).append((end - start) / (top - start))
     return found
 
 
@@ -112,8 +114,8 @@ def boxes(study: Study) -> str:
     reached, far = ({box: one(study, box) for box in BOXES} for one in (reaches, shares))
     rows = [
         [
-            study.looks.label(method), *(_reached(reached[box][0.95][method]) for box in BOXES),
-            *(f"{100 * np.median(far[box][method]):.0f}" for box in BOXES),
+            study.looks.label(method), *(_reached(reached[box][0.95].get(method, NOWHERE)) for box in BOXES),
+            *(f"{100 * np.median(far[box].get(method, [np.nan])):.0f}" for box in BOXES),
         ]
         for method in study.searching
     ]  # fmt: skip

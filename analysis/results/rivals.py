@@ -32,13 +32,14 @@ def ends(study: Study) -> dict[str, pd.Series[float]]:
     there. So accuracies, R² and bits a token are on one scale, and a box whose whole way is a point weighs
     no more.
     """
-    way, median = ways(study.loaded.reports, study.runs), study.ends["median"] / 100
+    way = ways(study.loaded.reports, study.runs)
     found = {}
     for method in study.methods:
         own = {}
         for problem in study.problems:
             start, top = way.get(f"{data_of(problem)}-wide", way[problem])
-            own[problem] = 100 * max(0.0, (median[(problem, method)] - start) / (top - start))
+            share = (study.end(problem, method) / 100 - start) / (top - start)
+            own[problem] = 100 * max(0.0, share) if np.isfinite(share) else np.nan
         one = pd.Series(own)
         found[method] = one.groupby(one.index.map(data_of), sort=False).mean()
     return found
@@ -57,7 +58,7 @@ def _gaps(
     told = paired({m: own[m] for m in (reference, *tested)}, reference)
     found = {}
     for method in methods:
-        gap = own[method] - own[reference]
+        gap = (own[method] - own[reference]).dropna()
         found[method] = {
             "difference": float(gap.median()), "least": float(gap.min()), "most": float(gap.max()),
             "higher": int((gap > 0).sum()), "declared": method in told,
@@ -77,13 +78,13 @@ def floor(study: Study) -> dict[str, Any]:
     median run beat the floor's, and ``trainings``, the median of when over all problems, never being
     infinite. Which method is the floor was the data's choice on every problem, to its advantage.
     """
-    median = study.ends["median"]
     fixed = [m for m in study.methods if m not in study.searching]
     by = {}
     for problem in study.problems:
-        best = max(fixed, key=lambda m: float(median[(problem, m)]))
-        level = float(median[(problem, best)])
-        above = [m for m in study.searching if median[(problem, m)] > level]
+        ends_of = {m: study.end(problem, m) for m in study.methods}
+        best = max(fixed, key=lambda m, ends_of=ends_of: np.nan_to_num(ends_of[m], nan=-np.inf))
+        level = ends_of[best]
+        above = [m for m in study.searching if ends_of[m] > level]
         by[problem] = {"floor": best, "level": level, "above": above}
     own = ends(study)
     own[FLOOR] = pd.DataFrame({m: own[m] for m in fixed}).max(axis=1)

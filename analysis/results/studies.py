@@ -95,10 +95,14 @@ class Study:
         return table.assign(median=median, low=table["low"] / worth, high=table["high"] / worth)
 
     def time(self, problem: str, method: str, share: float) -> float:
-        """Trainings' worth until that share of the way, in the median; infinite for never."""
+        """Trainings' worth until that share of the way, in the median; infinite for never, or skipped."""
         own = self.times
         found = own[(own["problem"] == problem) & (own["method"] == method) & np.isclose(own["share"], share)]
-        return float(found["median"].iloc[0])
+        return float(found["median"].iloc[0]) if len(found) else np.inf
+
+    def end(self, problem: str, method: str) -> float:
+        """The median retrained end in points; NaN of one that was skipped on the problem."""
+        return float(self.ends["median"].to_dict().get((problem, method), np.nan))
 
     @cached_property
     def ends(self) -> pd.DataFrame:
