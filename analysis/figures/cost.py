@@ -53,8 +53,7 @@ def draw(reports: pd.DataFrame, runs: pd.DataFrame, style: str = "paper") -> Fig
         own = table[table["quantity"] == names[0]].rename(columns={"median": "value"})
         own = own.assign(value=one.scale * own["value"].where(own["value"] > 0))
         label = f"{one.title} over that of the cheapest (times); numbers: {one.title} ({one.unit})"
-        with page_of(style) as page:
-            canvas = matrix.draw(matrix.of_ratios(own, label), looks, page)
+        canvas = matrix.draw(matrix.of_ratios(own, label), looks, style)
         return Figure("cost", canvas, table, f"{_TABLE} {_caption(table, runs)}")
     order = [m for members in looks.kinds(dict.fromkeys(table["method"])).values() for m in members]
     here = {

@@ -32,8 +32,7 @@ def draw(reports: pd.DataFrame, runs: pd.DataFrame, reference: str = "fds", styl
     table, looks = effects(reports, runs, reference), Looks.of(runs)
     problems = list(dict.fromkeys(table["problem"]))
     if matrix.is_crowded(len(problems), len(table)):
-        with page_of(style) as page:
-            canvas = matrix.draw(_matrix(table, looks), looks, page)
+        canvas = matrix.draw(_matrix(table, looks), looks, style)
         return Figure("effects", canvas, table, _caption(table, runs, looks, crowded=True))
     columns = 1 if len(problems) == 1 else 2
     rows = -(-len(problems) // columns)
@@ -60,28 +59,17 @@ def draw(reports: pd.DataFrame, runs: pd.DataFrame, reference: str = "fds", styl
 
 def _matrix(table: pd.DataFrame, looks: Looks) -> matrix.Matrix:
     """Who ended highest in the mean of the shades on top; told apart in bold."""
-    own = table.set_index(["method", "problem"])
-    shades = table.assign(shade=_shade(table["difference"])).pivot_table(
-        "shade", "method", "problem", sort=False, dropna=False
-    )
-    shades = shades.reindex(columns=list(dict.fromkeys(table["problem"])))
-    shades = shades.loc[shades.mean(axis=1).sort_values(ascending=False, kind="stable").index]
-    gap, outcome = own["difference"].to_dict(), own["outcome"].to_dict()
-    texts = [[_cell(gap.get((m, p), np.nan)) for p in shades] for m in shades.index]
-    told = np.array([[outcome.get((m, p)) in OUTCOMES.values() for p in shades] for m in shades.index])
+    cells = table.assign(
+        shade=_shade(table["difference"]), bold=table["outcome"].isin(OUTCOMES.values()),
+        text=[matrix.or_dash(100 * value, sign=True) for value in table["difference"]],
+    )  # fmt: skip
     ticks = {float(_shade(d / 100)): f"{d:+g}" if d else "0" for d in (-50, -5, 0, 5, 50)}
     whose = table["reference"].unique()
     name = looks.label(whose[0]) if len(whose) == 1 else "the best"
     measure = MEASURES[str(table["measure"].iloc[0])].format(of="metric")
     label = f"{measure} less that of {name} (points, or hundredths of a bit)"
-    return matrix.Matrix(
-        [str(m) for m in shades.index], [str(p) for p in shades], texts, shades.to_numpy(np.float64), told,
-        matrix.APART, -1.0, 1.0, label, ticks,
-    )  # fmt: skip
-
-
-def _cell(difference: float) -> str:
-    return matrix.narrow(100 * difference, sign=True) if np.isfinite(difference) else matrix.NONE
+    order = matrix.by_mean_shade(cells, ascending=False)
+    return matrix.of_cells(cells, order, matrix.APART, -1.0, label, ticks)
 
 
 def _shade(difference: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 
 import matplotlib as mpl
@@ -15,7 +16,7 @@ from matplotlib.figure import Figure as Canvas
 from ..looks import Looks, contrast
 from ..stats.frames import Flags, Floats
 from .ends import shortened
-from .style import Page, panels
+from .style import Page, page_of, panels
 
 MOST = 60
 """Rows of dots, of all problems together, that a figure has; of more there is a table."""
@@ -47,28 +48,51 @@ class Matrix:
 NONE = "\u2013"
 
 
+def of_cells(
+    table: pd.DataFrame,
+    methods: Iterable[Hashable],
+    colors: Colormap,
+    low: float,
+    label: str,
+    ticks: dict[float, str],
+) -> Matrix:
+    """Rows in the order of ``methods``, columns in that in which the table first has the problems.
+
+    table : method, problem, shade (NaN: no colour; from ``low`` to the last of ``ticks``), text, bold. A cell
+        without a row is a dash.
+    """
+    shades = table.pivot_table("shade", "method", "problem", sort=False, dropna=False)
+    shades = shades.reindex(index=list(methods), columns=list(dict.fromkeys(table["problem"])))
+    cells = {(one["method"], one["problem"]): one for one in table.to_dict("records")}
+    at = [[cells.get((m, p), {}) for p in shades] for m in shades.index]
+    return Matrix(
+        [str(m) for m in shades.index], [str(p) for p in shades],
+        [[str(one.get("text", NONE)) for one in row] for row in at], shades.to_numpy(np.float64),
+        np.array([[bool(one.get("bold", False)) for one in row] for row in at]), colors, low, max(ticks),
+        label, ticks,
+    )  # fmt: skip
+
+
 def of_ratios(table: pd.DataFrame, label: str) -> Matrix:
     """How many times the least on its problem each value is; who has most values, and the least, on top.
 
     table : method, problem, value; NaN is a dash.
     """
-    best = table.groupby("problem")["value"].transform("min")
-    shades = table.assign(shade=np.log10(table["value"] / best)).pivot_table(
-        "shade", "method", "problem", sort=False, dropna=False
-    )
-    shades = shades.reindex(columns=list(dict.fromkeys(table["problem"])))
-    shades = shades.loc[sorted(shades.index, key=lambda m: (-shades.loc[m].count(), shades.loc[m].mean()))]
-    value = table.set_index(["method", "problem"])["value"].to_dict()
-    texts = [[_or_dash(value.get((m, p), np.nan)) for p in shades] for m in shades.index]
-    values = shades.to_numpy(np.float64)
-    return Matrix(
-        [str(m) for m in shades.index], [str(p) for p in shades], texts, values, values == 0, SOONER,
-        0.0, 2.0, label, {0.0: "1", 1.0: "10", 2.0: "100"},
-    )  # fmt: skip
+    shade = np.log10(table["value"] / table.groupby("problem")["value"].transform("min"))
+    own = table.assign(shade=shade, bold=shade == 0, text=[or_dash(value) for value in table["value"]])
+    by = own.groupby("method", sort=False)["shade"].agg(["count", "mean"])
+    order = by.sort_values(["count", "mean"], ascending=[False, True], kind="stable").index
+    return of_cells(own, order, SOONER, 0.0, label, {0.0: "1", 1.0: "10", 2.0: "100"})
 
 
-def _or_dash(value: float) -> str:
-    return narrow(value) if np.isfinite(value) else NONE
+def by_mean_shade(table: pd.DataFrame, ascending: bool) -> list[Hashable]:
+    """The methods of cells by the mean of their shades."""
+    mean = table.groupby("method", sort=False)["shade"].mean()
+    return list(mean.sort_values(ascending=ascending, kind="stable").index)
+
+
+def or_dash(value: float, sign: bool = False) -> str:
+    return narrow(value, sign) if np.isfinite(value) else NONE
 
 
 def is_crowded(problems: int, rows: int) -> bool:
@@ -76,8 +100,13 @@ def is_crowded(problems: int, rows: int) -> bool:
     return problems > 2 and rows > MOST
 
 
-def draw(matrix: Matrix, looks: Looks, page: Page) -> Canvas:
+def draw(matrix: Matrix, looks: Looks, style: str) -> Canvas:
     """The table, problems on top, the scale of its colours below."""
+    with page_of(style) as page:
+        return _drawn(matrix, looks, page)
+
+
+def _drawn(matrix: Matrix, looks: Looks, page: Page) -> Canvas:
     names = [shortened(looks.label(m)) for m in matrix.methods]
     letter = page.small / 72
     height = 1.75 * letter * len(names) + 0.62 * letter * max(map(len, matrix.problems)) + 6 * letter

@@ -33,8 +33,9 @@ def draw(
     last = data.groupby("method", sort=False)["share"].last().sort_values(ascending=False, kind="stable")
     right = float(data["factor"].max()) * 1.15
     methods = [str(m) for m in last.index]
+    ranked = scores(table)
     coloured = [m for m in chosen(reports, runs, looks.kind_of) if m in methods]
-    floor = [m for m in _floor(table, runs) if m not in coloured]
+    floor = [m for m in _floor(ranked, runs) if m not in coloured]
     coloured += floor
     ends = [
         End(float(last[m]), looks.label(m), _color(m, coloured, floor, looks), m in coloured)
@@ -55,7 +56,7 @@ def draw(
         f"Share of the {data['instances'].iloc[0]} instances (problem, target and seed; "
         f"{captions.seeds(seed_counts(runs))} a method and problem) on which a method reached the target "
         f"within a factor of the fastest method's {UNITS[against]}. Runs that never got there, and failed "
-        f"ones, stay in the count. {_scores(table, looks)} {captions.curve(reports)}"
+        f"ones, stay in the count. {_scores(ranked, looks)} {captions.curve(reports)}"
     )
     if floor:
         caption += f" Black: {looks.label(floor[0])}, the best of those that search nothing."
@@ -69,16 +70,16 @@ def _color(method: str, coloured: list[str], floor: list[str], looks: Looks) -> 
     return BLACK if method in floor else looks[method].color if method in coloured else REST
 
 
-def _floor(table: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
+def _floor(ranked: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
     """Of the methods that search nothing the one with the highest score, if there are any."""
     fixed = set(runs.loc[~flag(runs, "searches"), "method"])
-    return [str(m) for m in scores(table)["method"] if m in fixed][:1]
+    return [str(m) for m in ranked["method"] if m in fixed][:1]
 
 
-def _scores(table: pd.DataFrame, looks: Looks) -> str:
+def _scores(ranked: pd.DataFrame, looks: Looks) -> str:
     """The areas under the curves, as a sentence."""
     texts = []
-    for row in scores(table).to_dict("records"):
+    for row in ranked.to_dict("records"):
         interval = np.isfinite(row["low"])
         low, high = (row["low"], row["high"]) if interval else (row["least"], row["most"])
         texts.append(f"{looks.label(row['method'])} {row['score']:.2f} ({low:.2f} to {high:.2f})")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -32,8 +29,7 @@ def draw(
         raise NoAnswer(f"{looks.label(reference)} has no other method to be compared with")
     problems = list(table["problem"].unique())
     if matrix.is_crowded(len(problems), len(table)):
-        with page_of(style) as page:
-            canvas = matrix.draw(_matrix(table, looks.label(reference)), looks, page)
+        canvas = matrix.draw(_matrix(table, looks.label(reference)), looks, style)
         caption = _caption(table, reports, runs, looks.label(reference))
         return Figure("speedup", canvas, table, f"{_TABLE} {caption}")
     rows = [int((table["problem"] == problem).sum()) for problem in problems]
@@ -62,25 +58,18 @@ _TABLE = (
 
 def _matrix(table: pd.DataFrame, name: str) -> matrix.Matrix:
     """Orange is sooner than the reference, violet later; a bound as it is."""
-    shades = table.assign(shade=np.clip(np.log10(table["speedup"].astype(float)) / 2, -1, 1)).pivot_table(
-        "shade", "method", "problem", sort=False, dropna=False
+    cells = table.assign(
+        shade=np.clip(np.log10(table["speedup"].astype(float)) / 2, -1, 1),
+        text=[_cell(float(v), b) for v, b in zip(table["speedup"], table["bound"], strict=True)],
     )
-    shades = shades.reindex(columns=list(dict.fromkeys(table["problem"])))
-    shades = shades.loc[shades.mean(axis=1).sort_values(kind="stable").index]
-    own = {(r["method"], r["problem"]): r for r in table.to_dict("records")}
-    texts = [[_cell(own.get((m, p))) for p in shades] for m in shades.index]
-    values = shades.to_numpy(np.float64)
-    return matrix.Matrix(
-        [str(m) for m in shades.index], [str(p) for p in shades], texts, values,
-        np.zeros(values.shape, bool), matrix.APART, -1.0, 1.0, f"time over that of {name} (times)",
-        {-1.0: "1/100", -0.5: "1/10", 0.0: "1", 0.5: "10", 1.0: "100"},
-    )  # fmt: skip
+    ticks = {-1.0: "1/100", -0.5: "1/10", 0.0: "1", 0.5: "10", 1.0: "100"}
+    order, label = matrix.by_mean_shade(cells, ascending=True), f"time over that of {name} (times)"
+    return matrix.of_cells(cells, order, matrix.APART, -1.0, label, ticks)
 
 
-def _cell(row: dict[Hashable, Any] | None) -> str:
-    if row is None or not np.isfinite(float(row["speedup"])):
+def _cell(value: float, bound: str) -> str:
+    if not np.isfinite(value):
         return matrix.NONE
-    value, bound = float(row["speedup"]), row["bound"]
     if bound == ">" and value > 99:
         return ">99"
     text = f"{max(value, 0.01):.2f}".lstrip("0") if value < 0.095 else matrix.narrow(value)

@@ -40,8 +40,7 @@ def draw(
     problems = list(dict.fromkeys(table["problem"]))
     order = {p: _order(table[table["problem"] == p]) for p in problems}
     if matrix.is_crowded(len(problems), sum(map(len, order.values()))):
-        with page_of(style) as page:
-            canvas = matrix.draw(_matrix(table, against), looks, page)
+        canvas = matrix.draw(_matrix(table, against), looks, style)
         return Figure(name, canvas, table, _crowded_caption(table, reports, runs, against))
     goals = {p: _goals(table[table["problem"] == p]) for p in problems}
     columns = max(map(len, goals.values()))

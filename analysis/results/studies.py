@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -102,7 +102,11 @@ class Study:
 
     def end(self, problem: str, method: str) -> float:
         """The median retrained end in points; NaN of one that was skipped on the problem."""
-        return float(self.ends["median"].to_dict().get((problem, method), np.nan))
+        return float(self._medians.get((problem, method), np.nan))
+
+    @cached_property
+    def _medians(self) -> dict[Hashable, float]:
+        return self.ends["median"].to_dict()
 
     @cached_property
     def ends(self) -> pd.DataFrame:
