@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,6 +53,41 @@ def test_methods_and_analysis_do_not_import_each_other(folder: str, own: str) ->
         if any(inside(name, package) for package in MAPPED if package != own)
     }
     assert found == set()
+
+
+def installed() -> tuple[set[str], set[Path]]:
+    """Packages as pyproject.toml names them, and the files beside modules that it takes along."""
+    told = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    beside = {
+        path.relative_to(ROOT)
+        for package, patterns in told["package-data"].items()
+        for pattern in patterns
+        for path in folder_of(package, told["package-dir"]).glob(pattern)
+    }
+    return set(told["packages"]), beside
+
+
+def folder_of(package: str, mapped: dict[str, str]) -> Path:
+    """Where the modules of a package lie in the repository."""
+    root = max((name for name in mapped if inside(package, name)), key=len)
+    return ROOT.joinpath(mapped[root], *package.removeprefix(root).strip(".").split("."))
+
+
+def test_every_folder_of_modules_is_installed() -> None:
+    """From a copy too, as a wheel is, not only where the repository is used in its place."""
+    packages, beside = installed()
+    found, others = set(), set()
+    for top, package in {"hpobench_fds": "hpobench_fds", "methods": MAPPED[0],
+                         "analysis": MAPPED[1], "benchmarks": MAPPED[2]}.items():  # fmt: skip
+        for path in (ROOT / top).rglob("*"):
+            if "__pycache__" in path.parts or path.is_dir():
+                continue
+            if path.suffix == ".py":
+                found.add(".".join([package, *path.relative_to(ROOT / top).parent.parts]))
+            else:
+                others.add(path.relative_to(ROOT))
+    assert packages == found
+    assert others <= beside
 
 
 def test_nothing_imports_the_package_root() -> None:

@@ -71,7 +71,9 @@ def _gaps(
 def floor(study: Study) -> dict[str, Any]:
     """What searching gains over the best of those that search nothing.
 
-    Returns ------- ``by`` problem: ``floor``, the method with the highest median of retrained ends,
+    Returns
+    -------
+    ``by`` problem: ``floor``, the method with the highest median of retrained ends,
     ``level``, that median in points, ``above``, the searching methods that end higher. ``of`` a searching
     method: its ends less the floor's (``difference``, ``least``, ``most``, ``told``), in percent of the
     way; ``above``, on how many problems it ends higher; ``sooner``, on how many the weights in hand of its

@@ -39,9 +39,10 @@ Soundness = Literal["ok", "ill conditioned", "overflow"]
 class Conditioning:
     """What is known of a hypergradient's worth.
 
-    Attributes ---------- soundness : "ok"; "ill conditioned" from a growth of ``soundness.ILL`` on, or,
-    where it was held against another
-        one, for a cosine below ``soundness.AGREES`` or fewer equal signs than ``soundness.ALIKE``;
+    Attributes
+    ----------
+    soundness : "ok"; "ill conditioned" from a growth of ``soundness.ILL`` on, or, where it was held against
+        another one, for a cosine below ``soundness.AGREES`` or fewer equal signs than ``soundness.ALIKE``;
         "overflow" if a tangent or an adjoint is not finite: then there is no hypergradient, whatever became
         of the training.
     growth : by what a difference between two trainings grows on its way: the largest, over tangents, of the
