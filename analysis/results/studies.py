@@ -70,7 +70,15 @@ class Study:
     @property
     def commit(self) -> str:
         """The one that all runs were made from. Raises InputError of several, or of changed sources."""
-        found = sorted(set(self.runs["commit"]))
+        return self._one_clean(self.runs["commit"])
+
+    @property
+    def commits(self) -> dict[str, str]:
+        """Method: the commit that all of its runs were made from. Raises InputError as ``commit``."""
+        return {str(m): self._one_clean(own) for m, own in self.runs.groupby("method", sort=False)["commit"]}
+
+    def _one_clean(self, commits: pd.Series[str]) -> str:
+        found = sorted(set(commits))
         if len(found) != 1 or not found[0] or "dirty" in found[0]:
             told = ", ".join(found) or "no commit"
             raise InputError(f"recorded from {told}", where=self.loaded.folder, allowed="one clean commit")

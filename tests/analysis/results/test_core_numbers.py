@@ -28,7 +28,10 @@ def study() -> Study:
 
 def study_of(ends: dict[str, dict[str, float]]) -> Study:
     """Six seeds a hair apart; the first report of those that search is chance."""
-    made, when = Results(), {"fds": 6.0, "ladder": 2.0, "random_signs": 9.0, "pbt": 6.0, "bohb": 6.0}
+    made, when = (
+        Results(),
+        {"fds": 6.0, "ladder": 2.0, "random_signs": 9.0, "pbt": 6.0, "bohb": 6.0, "random_search": 6.0},
+    )
     for problem, methods in ends.items():
         for method, end in methods.items():
             for seed in range(6):
@@ -113,6 +116,16 @@ def test_the_floor_is_the_best_of_those_that_search_nothing(study: Study) -> Non
         **found["of"]["random_signs"], "above": 0, "sooner": 0, "trainings": math.inf,
     }  # fmt: skip
     assert "cosine" not in found["of"]
+
+
+def test_pace_is_the_seconds_of_a_gradient_beside_random_search_s() -> None:
+    made = study_of({p: {"fds": 0.8, "random_search": 0.7} for p in ("a-wide", "b-wide", "c-wide")})
+    runs = made.loaded.runs
+    for problem, share in (("a-wide", 0.25), ("b-wide", 0.5), ("c-wide", 3.0)):
+        here = (runs["problem"] == problem) & (runs["method"] == "fds")
+        runs.loc[here, "seconds"] *= share
+    assert core.pace(made) == {"fds": pytest.approx(0.5), "random_search": 1.0}
+    assert core.pace(study_of({"a-wide": {"fds": 0.8, "pbt": 0.7}})) == {}
 
 
 def test_all_tables_have_a_row_a_method(study: Study) -> None:

@@ -56,6 +56,17 @@ def test_changed_sources_and_several_commits_make_no_evidence(results: Results) 
             _ = study.commit
 
 
+def test_a_method_may_be_of_another_commit_than_the_others_but_of_one(results: Results) -> None:
+    for method in ("fds", "ladder"):
+        results.add(method, 0, [(1.0, 0.8)]).add(method, 1, [(1.0, 0.8)])
+    study = study_of(results, "digits")
+    study.loaded.runs["commit"] = ["abc", "abc", "abd", "abd"]
+    assert study.commits == {"fds": "abc", "ladder": "abd"}
+    study.loaded.runs["commit"] = ["abc", "abc", "abc", "abd"]
+    with pytest.raises(InputError, match="recorded from abc, abd"):
+        _ = study.commits
+
+
 def test_paired_differences_are_told_only_when_they_are_there() -> None:
     rng = np.random.default_rng(0)
     base = pd.Series(rng.normal(80, 2, 10))
