@@ -126,14 +126,16 @@ def against(study: Study) -> dict[str, dict[str, Any]]:
     Returns
     -------
     Its ends less FDS's (``difference``, ``least``, ``most``, ``told``), in percent of the way; ``ratio`` of
-    trainings to 95 % of the way by problem (its over FDS's; NaN where neither comes there); on how many
-    ``problems`` it is there in ``half`` of FDS's or ``sooner``, ``later``.
+    trainings to 95 % of the way by problem (its over FDS's; NaN where neither comes there), ``clock`` that of
+    seconds; on how many ``problems`` it is there in ``half`` of FDS's or ``sooner``, ``later``, and in
+    ``half_clock`` of its seconds.
     """
     found = _gaps(ends(study), REFERENCE, [m for m in study.methods if m != REFERENCE], TO_FDS)
     for method, own in found.items():
-        ratio = _ratios(study, method)
+        ratio, clock = _ratios(study, method), _ratios(study, method, clock=True)
         own |= {
-            "ratio": ratio, "problems": len(ratio),
+            "ratio": ratio, "clock": clock, "problems": len(ratio),
+            "half_clock": sum(value <= 0.5 for value in clock.values()),
             "half": sum(value <= 0.5 for value in ratio.values()),
             "sooner": sum(value < 1 for value in ratio.values()),
             "later": sum(value > 1 for value in ratio.values()),
@@ -141,23 +143,24 @@ def against(study: Study) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _ratios(study: Study, method: str, share: float = 0.95) -> dict[str, float]:
-    """Problem: trainings of a method's median run over FDS's; infinite, 0 or NaN where one never comes."""
+def _ratios(study: Study, method: str, share: float = 0.95, *, clock: bool = False) -> dict[str, float]:
+    """Problem: trainings, or seconds, of a method's median run over FDS's; infinite, 0 or NaN for never."""
     found = {}
     for problem in study.problems:
-        its, own = study.time(problem, method, share), study.time(problem, REFERENCE, share)
+        its, own = (study.time(problem, m, share, clock=clock) for m in (method, REFERENCE))
         found[problem] = np.nan if np.isinf(its) and np.isinf(own) else its / own
     return found
 
 
 def against_markdown(study: Study, found: dict[str, dict[str, Any]]) -> str:
-    """A row a method: problems on which it is at 95 % in half of FDS's trainings, sooner, later; ends."""
+    """A row a method: problems on which it is at 95 % in half of FDS's trainings, its seconds; ends."""
     rows = [
         [
-            study.looks.label(method), *(str(own[k]) for k in ("half", "sooner", "later")),
+            study.looks.label(method), *(str(own[k]) for k in ("half", "half_clock", "sooner", "later")),
             f"{own['difference']:+.1f} ({own['least']:+.1f} to {own['most']:+.1f})" + "*" * own["told"],
         ]
         for method, own in found.items()
     ]  # fmt: skip
-    headings = ["", "in half of FDS's trainings", "sooner", "later", "end less FDS's, % of the way"]
+    headings = ["", "in half of FDS's trainings", "of its seconds", "in fewer trainings", "in more",
+                "end less FDS's, % of the way"]  # fmt: skip
     return markdown(headings, rows)

@@ -97,14 +97,21 @@ class Study:
     @cached_property
     def times(self) -> pd.DataFrame:
         """``target_times`` with ``median``, ``low`` and ``high`` in trainings' worth; infinite for never."""
-        table = target_times(self.reports, self.runs)
+        table = _never(target_times(self.reports, self.runs))
         worth = table["problem"].map({p: self.horizon(p) for p in self.problems}).astype(float)
-        median = np.where(table["bound"] == "", numbers(table["median"]) / worth, np.inf)
-        return table.assign(median=median, low=table["low"] / worth, high=table["high"] / worth)
+        return table.assign(**{name: table[name] / worth for name in ("median", "low", "high")})
 
-    def time(self, problem: str, method: str, share: float) -> float:
-        """Trainings' worth until that share of the way, in the median; infinite for never, or skipped."""
-        own = self.times
+    @cached_property
+    def seconds(self) -> pd.DataFrame:
+        """``target_times`` by the clock; a ``median`` that is never come to is infinite."""
+        return _never(target_times(self.reports, self.runs, "seconds"))
+
+    def time(self, problem: str, method: str, share: float, *, clock: bool = False) -> float:
+        """Trainings' worth, or seconds by the clock, until that share of the way, in the median.
+
+        Infinite for never, or skipped.
+        """
+        own = self.seconds if clock else self.times
         found = own[(own["problem"] == problem) & (own["method"] == method) & np.isclose(own["share"], share)]
         return float(found["median"].iloc[0]) if len(found) else np.inf
 
@@ -131,6 +138,10 @@ class Study:
                 rows.append((problem, method, np.median(values), low, high, values.min(), values.max()))
         names = ["problem", "method", "median", "low", "high", "least", "most"]
         return pd.DataFrame(rows, columns=names).set_index(["problem", "method"])
+
+
+def _never(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(median=np.where(table["bound"] == "", numbers(table["median"]), np.inf))
 
 
 def per_seed(runs: pd.DataFrame, problem: str, method: str) -> pd.Series[float]:

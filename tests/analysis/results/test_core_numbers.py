@@ -60,9 +60,19 @@ def test_a_challenger_is_held_against_fds_problem_by_problem(study: Study) -> No
     found = rivals.against(study)
     assert [found["ladder"][k] for k in ("half", "sooner", "later")] == [2, 2, 0]
     assert found["ladder"]["ratio"]["a-wide"] == pytest.approx(1 / 3)
+    assert found["ladder"]["clock"] == found["ladder"]["ratio"]  # a second is as many gradients for all
     assert found["random_signs"]["later"] == 1  # where neither comes there, neither is first
     assert math.isnan(found["random_signs"]["ratio"]["a-expert"])
     assert not found["random_signs"]["told"]  # one data set decides nothing
+
+
+def test_by_the_clock_fds_is_as_much_sooner_as_its_gradients_take_less_of_it(study: Study) -> None:
+    for frame in (study.loaded.reports, study.loaded.runs):
+        frame.loc[frame["method"] == "fds", "seconds"] *= 0.5
+    found = rivals.against(study)["ladder"]
+    assert found["ratio"]["a-wide"] == pytest.approx(1 / 3)
+    assert found["clock"]["a-wide"] == pytest.approx(2 / 3)
+    assert (found["half"], found["half_clock"]) == (2, 1)  # on the other FDS never comes there
 
 
 def test_the_boxes_of_a_data_set_are_one_unit_on_the_scale_of_the_wide_one(study: Study) -> None:
