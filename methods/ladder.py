@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from hpobench_fds.hypergradient.interface import Hypergradient
-from hpobench_fds.hypergradient.outer import OuterOptions
+from hpobench_fds.hypergradient.outer import Outer, OuterOptions
 from hpobench_fds.hypergradient.reverse import ReverseMode
-from hpobench_fds.method import Method, ModeLoop, OuterOptionsMixin, Task
+from hpobench_fds.method import Fractions, Method, ModeLoop, OuterOptionsMixin, Task
 from hpobench_fds.schedule import Vector
 
 MOST = 64  # retreats in a row that are told apart: doubled more often, a limit is none
@@ -22,16 +23,20 @@ MARGIN = 0.1  # of the loss of guessing: what a validation loss may vary by
 class Ladder(ModeLoop):
     """Most of a schedule is found in stretched trainings of a tenth of the horizon, at a tenth of the cost.
 
-    Six outer steps there, three at three tenths, the rest over the whole; hypergradients by reverse mode,
-    whose cost the number of windows does not change; steps by Rprop. A hypergradient is not followed, and the
-    search retreats along its path, where the adjoint has grown so much on its way that rounding decides where
-    it points, and where the validation loss is far above the best one so far of horizons no longer, or half
-    the way back to that of guessing: a divergence that did not reach infinity. The limits are raised with
-    each retreat in a row. Over the whole horizon every second vector that was stepped from makes an answer
-    too, the mean of the last ``average``, which sign steps go on bouncing about: it is trained and reported.
+    Six outer steps there, three at three tenths, the rest over the whole; a rung of fewer inner steps than
+    ``shortest`` is made longer, with as many outer steps fewer. Hypergradients by reverse mode, whose cost
+    the number of windows does not change; steps by Rprop, wide again on each new rung. Where the adjoint has
+    grown so much on its way back that rounding decides where it points, what lies before counts for nothing.
+    The search retreats along its path where the validation loss is far above the best one so far of horizons
+    no longer, or half the way back to that of guessing: a divergence that did not reach infinity. The limit
+    is raised with each retreat in a row. Over the whole horizon every second vector that was stepped from
+    makes an answer too, the mean of the last ``average``, which sign steps go on bouncing about: it is
+    trained and reported.
 
+    shortest : inner steps of a rung, at least.
+    widen : share of its first size that each step has again, at least, on a new rung.
     worse : times the best loss from which a loss is far above it; and again as much for each retreat.
-    growth : of the adjoint (``hypergradient.conditioning``) that is followed; twice as much for each.
+    growth : of the adjoint (``hypergradient.conditioning``) up to which steps count.
     average : vectors in the mean; 0: none is made.
     """
 
@@ -43,7 +48,9 @@ class Ladder(ModeLoop):
 
     class Options(OuterOptionsMixin):
         outer: OuterOptions = OuterOptions(kind="rprop")
-        inner_fractions: tuple[float, ...] = Field(default=(0.1,) * 6 + (0.3,) * 3 + (1.0,), min_length=1)
+        inner_fractions: Fractions = (0.1,) * 6 + (0.3,) * 3 + (1.0,)
+        shortest: int = Field(default=50, ge=1)
+        widen: float = Field(default=0.5, ge=0.0, le=1.0)
         worse: float = Field(default=1.5, gt=1.0)
         growth: float = Field(default=100.0, gt=1.0)
         average: int = Field(default=4, ge=0)
@@ -55,14 +62,24 @@ class Ladder(ModeLoop):
         self._followed: list[Vector] = []  # over the whole horizon
 
     def mode(self) -> ReverseMode:
-        return ReverseMode()
+        return ReverseMode(grown=self.options.growth)
+
+    def horizons(self, whole: int) -> list[int]:
+        found = []
+        for fraction, outer_steps in groupby(self.options.inner_fractions):
+            rung = max(1, round(fraction * whole))
+            longer = min(whole, max(rung, self.options.shortest))
+            found += [longer] * math.ceil(len(list(outer_steps)) * rung / longer)
+        return found
+
+    def climbed(self, outer: Outer) -> None:
+        outer.widen(self.options.widen)
 
     def followed(
         self, task: Task, vector: Vector, result: Hypergradient, horizon: int
     ) -> NDArray[np.float64] | None:
-        loss, growth = result.evaluation.loss, result.conditioning.growth or 0.0
-        grown = growth > self.options.growth * 2.0**self._fallen
-        if result.gradient is None or grown or loss > self._limit(task, horizon):
+        loss = result.evaluation.loss
+        if result.gradient is None or not result.gradient.any() or loss > self._limit(task, horizon):
             self._fallen = min(self._fallen + 1, MOST)
             return None
         self._fallen = 0

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     )
     from hpobench_fds.method.contract import Family, Listener, Method, Options, Outcome, Report, Task
     from hpobench_fds.method.online_loop import OnlineLoop, OnlineOptions
-    from hpobench_fds.method.outer_loop import ModeLoop, OuterLoop, OuterOptionsMixin
+    from hpobench_fds.method.outer_loop import Fractions, ModeLoop, OuterLoop, OuterOptionsMixin
 
 _HOMES = {
     "ask_tell": ("AskTell", "Proposal"),
@@ -38,13 +38,13 @@ _HOMES = {
     ),
     "contract": ("Family", "Listener", "Method", "Options", "Outcome", "Report", "Task"),
     "online_loop": ("OnlineLoop", "OnlineOptions"),
-    "outer_loop": ("ModeLoop", "OuterLoop", "OuterOptionsMixin"),
+    "outer_loop": ("Fractions", "ModeLoop", "OuterLoop", "OuterOptionsMixin"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "AskTell", "BlackBoxOptions", "Family", "Fidelity", "Listener", "Method", "ModeLoop", "OnlineLoop",
-    "OnlineOptions", "Options", "Outcome", "OuterLoop", "OuterOptionsMixin", "Plan", "Planned",
+    "AskTell", "BlackBoxOptions", "Family", "Fidelity", "Fractions", "Listener", "Method", "ModeLoop",
+    "OnlineLoop", "OnlineOptions", "Options", "Outcome", "OuterLoop", "OuterOptionsMixin", "Plan", "Planned",
     "PriorOptions", "Proposal", "Report", "Task", "at_fidelity", "draw", "first_schedules", "score",
 ]  # fmt: skip
 

@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from hpobench_fds.hypergradient.interface import Hypergradient, Mode
-from hpobench_fds.hypergradient.outer import OuterOptions, build_outer
+from hpobench_fds.hypergradient.outer import Outer, OuterOptions, build_outer
 from hpobench_fds.method.contract import WARM_STEPS, Method, Options, Task
 from hpobench_fds.schedule import Schedule, Vector
 from hpobench_fds.training.problem import Problem
+
+Fractions = Annotated[tuple[Annotated[float, Field(gt=0.0, le=1.0)], ...], Field(min_length=1)]
+"""Shares of the problem's horizon."""
 
 
 class OuterOptionsMixin(Options):
@@ -29,7 +32,7 @@ class OuterOptionsMixin(Options):
     """
 
     outer: OuterOptions = OuterOptions()
-    inner_fractions: tuple[Annotated[float, Field(gt=0.0, le=1.0)], ...] = Field(default=(1.0,), min_length=1)
+    inner_fractions: Fractions = (1.0,)
     outer_steps: int | None = Field(default=None, ge=1)
     trust: Literal["growth", "perturbed"] = "growth"
 
@@ -56,7 +59,7 @@ class OuterLoop(Method):
 
     def run(self, task: Task) -> str:
         options: OuterOptionsMixin = self.options
-        outer = build_outer(options.outer, task.space)
+        outer, horizons = build_outer(options.outer, task.space), self.horizons(task.problem.horizon)
         vector, done = task.space.to_vector(task.space.initial), 0
         if task.restored is not None:
             vector, done = np.array(task.restored["vector"]), int(task.restored["outer_step"])
@@ -65,10 +68,11 @@ class OuterLoop(Method):
         while not task.budget.exhausted:
             if options.outer_steps is not None and done >= options.outer_steps:
                 return "done"
-            if done >= len(options.inner_fractions) and outer.has_converged(vector):
+            if done >= len(horizons) and outer.has_converged(vector):
                 return "converged"
-            fraction = options.inner_fractions[min(done, len(options.inner_fractions) - 1)]
-            horizon = max(1, round(fraction * task.problem.horizon))
+            horizon = horizons[min(done, len(horizons) - 1)]
+            if 0 < done < len(horizons) and horizon != horizons[done - 1]:
+                self.climbed(outer)
             result = self._trusted(task, task.space.from_vector(vector), done, horizon)
             if result.ending == "out of budget":
                 break
@@ -81,6 +85,13 @@ class OuterLoop(Method):
             state = {"vector": vector.tolist(), "outer_step": done, "outer": outer.state_dict()}
             task.checkpoint(state | {"more": self.more()})
         return "budget"
+
+    def horizons(self, whole: int) -> list[int]:
+        """Inner steps of each outer step; of all others, those of the last one."""
+        return [max(1, round(fraction * whole)) for fraction in self.options.inner_fractions]
+
+    def climbed(self, outer: Outer) -> None:
+        """What a subclass does to the outer optimiser before the first step over another horizon."""
 
     def followed(
         self, task: Task, vector: Vector, result: Hypergradient, horizon: int
