@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpobench_fds.errors import InputError
+from hpobench_fds.method.registry import methods
 
 if TYPE_CHECKING:  # importing it imports torch, and a new method is written without
     from hpobench_fds.method.conformance import Finding
@@ -84,10 +85,12 @@ def new_method(name: str, folder: Path | str = ".") -> list[Path]:
 
     Raises
     ------
-    InputError : the name is no identifier in lower case; the folder is missing or cannot be written; a file
+    InputError : the name is no identifier in lower case, or a registered method's; the folder is missing or cannot be written; a file
         is there already. Nothing has been written then.
     """
     _check_name(name)
+    if name in methods():
+        raise InputError(f"there is a method {name!r} already", key="name", allowed="another name")
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}", key="folder")

@@ -67,6 +67,7 @@ def test_what_it_writes_is_python_for_any_name(name: str, tmp_path: Path) -> Non
         ("_", "a Python identifier"),
         ("task", "Task is the contract's own"),
         ("ask_tell", "AskTell is the contract's own"),
+        ("fds", "there is a method 'fds' already"),
         ("random", "a module's name already"),
         ("numpy", "a module's name already"),
     ],
