@@ -85,8 +85,8 @@ def new_method(name: str, folder: Path | str = ".") -> list[Path]:
 
     Raises
     ------
-    InputError : the name is no identifier in lower case, or a registered method's; the folder is missing or cannot be written; a file
-        is there already. Nothing has been written then.
+    InputError : the name is no identifier in lower case, or a registered method's; the folder is missing or
+        cannot be written; a file is there already. Nothing has been written then.
     """
     _check_name(name)
     if name in methods():
