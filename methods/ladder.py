@@ -31,7 +31,7 @@ class Ladder(ModeLoop):
     no longer, or half the way back to that of guessing: a divergence that did not reach infinity. The limit
     is raised with each retreat in a row. Over the whole horizon every second vector that was stepped from
     makes an answer too, the mean of the last ``average``, which sign steps go on bouncing about: it is
-    trained and reported.
+    trained and reported. Once steps are small, it begins again with wide ones at the best vector so far.
 
     shortest : inner steps of a rung, at least.
     widen : share of its first size that each step has again, at least, on a new rung.
@@ -60,6 +60,7 @@ class Ladder(ModeLoop):
         self._best: list[tuple[int, float]] = []  # horizon, validation loss
         self._fallen = 0
         self._followed: list[Vector] = []  # over the whole horizon
+        self._lead: tuple[float, Vector] | None = None  # the least validation loss over it, and of what
 
     def mode(self) -> ReverseMode:
         return ReverseMode(grown=self.options.growth)
@@ -75,6 +76,12 @@ class Ladder(ModeLoop):
     def climbed(self, outer: Outer) -> None:
         outer.widen(self.options.widen)
 
+    def converged(self, outer: Outer) -> Vector | None:
+        if self._lead is None or not self.options.widen:
+            return None
+        outer.widen(self.options.widen)
+        return self._lead[1]
+
     def followed(
         self, task: Task, vector: Vector, result: Hypergradient, horizon: int
     ) -> NDArray[np.float64] | None:
@@ -86,6 +93,8 @@ class Ladder(ModeLoop):
         self._best.append((horizon, loss))
         if horizon == task.problem.horizon:
             self._followed.append(np.array(vector, float))
+            if self._lead is None or loss < self._lead[0]:
+                self._lead = loss, self._followed[-1]
         return result.gradient
 
     def _limit(self, task: Task, horizon: int) -> float:
@@ -111,8 +120,11 @@ class Ladder(ModeLoop):
 
     def more(self) -> dict[str, Any]:
         followed = [one.tolist() for one in self._followed]
-        return {"best": self._best, "fallen": self._fallen, "followed": followed}
+        lead = self._lead and (self._lead[0], self._lead[1].tolist())
+        return {"best": self._best, "fallen": self._fallen, "followed": followed, "lead": lead}
 
     def resume(self, more: dict[str, Any]) -> None:
         self._best = [(int(horizon), float(loss)) for horizon, loss in more["best"]]
         self._fallen, self._followed = int(more["fallen"]), [np.array(one) for one in more["followed"]]
+        if more["lead"] is not None:
+            self._lead = float(more["lead"][0]), np.array(more["lead"][1])

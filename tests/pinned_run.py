@@ -64,7 +64,7 @@ SUITE: dict[str, Any] = {
         )},
         **{name: {"fidelity": "prefix"} for name in ("asha", "bohb", "hyperband")},
         "bohb-stretched": {"adapter": "bohb"},
-        "ladder": {"inner_fractions": (0.2, 0.5, 1.0), "average": 2},
+        "ladder": {"inner_fractions": (0.2, 0.5, 1.0), "shortest": 1, "average": 2},
         "dehb": {"units": 9},
         "priorband": {"units": 9},
         "optuna": {"sampler": "optuna.samplers.NSGAIISampler", "arguments": {"population_size": 3}},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,13 +18,8 @@ BOXES = ("wide", "expert")
 NOWHERE = {"problems": 0, "trainings": np.inf}  # of one that was skipped on all
 
 
-def numbers(folder: Path) -> dict[str, Any]:
+def numbers(study: Study) -> dict[str, Any]:
     """Scores, times, ends, the floor and the boxes; what others have of FDS."""
-    return numbers_of(Study.of(folder))
-
-
-def numbers_of(study: Study) -> dict[str, Any]:
-    """``numbers`` of a study."""
     gradients, seconds = (
         scores(times(study.reports, study.runs, axis)).set_index("method")
         for axis in ("gradient_equivalents", "seconds")
@@ -40,11 +34,15 @@ def numbers_of(study: Study) -> dict[str, Any]:
         "seconds": {str(m): float(v) for m, v in seconds["score"].items()},
         "table": _table(study, gradients, seconds, floor), "boxes": boxes(study),
         "reached": {str(share): own for share, own in reaches(study).items()},
-        "end": {m: 100 * float(np.median(own)) for m, own in shares(study).items()},
+        "end": _medians(shares(study)), "far": {box: _medians(shares(study, box)) for box in BOXES},
         "floor": floor, "floor_table": rivals.floor_markdown(study, floor),
         "against": against, "rivals": rivals.against_markdown(study, against),
         "lost": unsound(study), "pace": pace(study),
     }  # fmt: skip
+
+
+def _medians(found: dict[str, list[float]]) -> dict[str, float]:
+    return {method: 100 * float(np.median(own)) for method, own in found.items()}
 
 
 def pace(study: Study, measure: str = "random_search") -> dict[str, float]:

@@ -10,7 +10,8 @@ from typing import Any
 
 import jinja2
 
-from . import ablation, dimension, engine_costs, known, noise, truncation, worth
+from . import ablation, core, dimension, engine_costs, known, noise, truncation, twice, worth
+from .studies import Study
 
 TEMPLATE, WIDTH = "RESULTS.md.jinja", 120
 
@@ -21,7 +22,10 @@ def everything(results: Path) -> dict[str, Any]:
     Raises InputError for a folder without results, or with results of several commits or changed sources.
     """
     recorded = results / "recorded"
+    all_methods = Study.of(recorded / "core")
     return {
+        "core": core.numbers(all_methods),
+        "twice": twice.numbers(all_methods, Study.of(recorded / "core_twice")),
         "ablation": ablation.numbers(recorded / "ablation"),
         "noise": noise.numbers(recorded / "noise"),
         "dimension": dimension.numbers(recorded / "dimension"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -14,14 +13,10 @@ from .studies import Study
 TWICE = "-twice"
 
 
-def numbers(folder: Path, twice: Path) -> dict[str, Any]:
-    """What FDS, and FDS up Ladder's rungs, come to with twice the gradients, among all of core's methods."""
-    alone, more = Study.of(folder), Study.of(twice)
-    return {"seeds": more.seeds, "commit": more.commit} | numbers_of(alone, more)
+def numbers(alone: Study, more: Study) -> dict[str, Any]:
+    """What FDS, and FDS up Ladder's rungs, come to with twice the gradients, among all of core's methods.
 
-
-def numbers_of(alone: Study, more: Study) -> dict[str, Any]:
-    """By method of ``more``: its ``seconds`` over random search's, in the median over problems; what its ends
+    By method of ``more``: its ``seconds`` over random search's, in the median over problems; what its ends
     ``gain``, in percent of the way, the median over data sets with ``least`` and ``most``; on how many
     problems it is at 95 % of the way, ``reached``, and ends ``above`` the floor. ``_once``: the same with
     core's gradients.
@@ -29,7 +24,7 @@ def numbers_of(alone: Study, more: Study) -> dict[str, Any]:
     both = joined(alone, more)
     ends, floor = rivals.ends(both), rivals.floor(both)["of"]
     reached, spent = core.reaches(both)[0.95], _spent(both)
-    found = {}
+    found: dict[str, Any] = {"seeds": more.seeds, "commit": more.commit}
     for method in more.methods:
         own = f"{method}{TWICE}"
         gain = (ends[own] - ends[method]).dropna()

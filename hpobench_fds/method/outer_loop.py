@@ -69,7 +69,10 @@ class OuterLoop(Method):
             if options.outer_steps is not None and done >= options.outer_steps:
                 return "done"
             if done >= len(horizons) and outer.has_converged(vector):
-                return "converged"
+                again = self.converged(outer)
+                if again is None:
+                    return "converged"
+                vector = again
             horizon = horizons[min(done, len(horizons) - 1)]
             if 0 < done < len(horizons) and horizon != horizons[done - 1]:
                 self.climbed(outer)
@@ -92,6 +95,10 @@ class OuterLoop(Method):
 
     def climbed(self, outer: Outer) -> None:
         """What a subclass does to the outer optimiser before the first step over another horizon."""
+
+    def converged(self, outer: Outer) -> Vector | None:
+        """Where the search begins again once its steps are small; None: it is over."""
+        return None
 
     def followed(
         self, task: Task, vector: Vector, result: Hypergradient, horizon: int

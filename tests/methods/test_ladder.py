@@ -12,6 +12,7 @@ from test_gradient_methods import digits, run
 
 from hpobench_fds.hypergradient.conditioning import Conditioning
 from hpobench_fds.hypergradient.interface import Hypergradient
+from hpobench_fds.hypergradient.outer import OuterOptions
 from hpobench_fds.hypergradient.reverse import ReverseMode
 from hpobench_fds.method import Report, Task
 from hpobench_fds.method.contract import Deaf
@@ -167,6 +168,19 @@ def test_it_learns_from_nothing_in_the_time_of_one_training_of_the_whole_horizon
         trainer.train(state, schedule)
         losses.append(trainer.evaluate(state).loss)
     assert losses[1] < 0.1 * losses[0]
+
+
+def test_once_its_steps_are_small_it_begins_again_at_the_best_vector_so_far() -> None:
+    """Steps so short that they are small from the first on: the one vector is trained again and again."""
+    options = Ladder.Options(
+        shortest=1, inner_fractions=(1.0,), average=0, outer=OuterOptions(kind="rprop", step_scale=1e-6)
+    )
+    problem = digits(horizon=20)
+    reports = run(Ladder(options), problem, trainings=24).reports
+    assert len(reports) >= 4
+    assert {str(report.schedule) for report in reports} == {str(problem.space.initial)}
+    alone = Task(Trainer(problem, 0, Clock()), Deaf(), method_name="ladder")
+    assert Ladder(options.model_copy(update={"widen": 0.0})).run(alone) == "converged"
 
 
 def test_however_often_it_retreats_in_a_row_it_goes_on() -> None:

@@ -139,9 +139,10 @@ def test_pace_is_the_seconds_of_a_gradient_beside_random_search_s() -> None:
 
 
 def test_all_tables_have_a_row_a_method(study: Study) -> None:
-    numbers = core.numbers_of(study)
+    numbers = core.numbers(study)
     assert numbers["problems"] == 2
     assert numbers["order"][0] == "ladder"
+    assert numbers["far"]["wide"]["ladder"] == pytest.approx(100.0, abs=0.2)
     rows = {name: len(numbers[name].splitlines()) - 2 for name in ("table", "boxes", "rivals", "floor_table")}
     assert rows == {"table": 4, "boxes": 3, "rivals": 3, "floor_table": 2}
 
@@ -149,7 +150,7 @@ def test_all_tables_have_a_row_a_method(study: Study) -> None:
 def test_a_method_that_was_skipped_on_a_problem_is_held_against_the_others_elsewhere() -> None:
     every = {"fds": 0.8, "ladder": 0.9, "cosine": 0.7}
     made = study_of({"a-wide": every | {"pbt": 0.85}, "a-expert": every, "b-wide": every})
-    found = core.numbers_of(made)
+    found = core.numbers(made)
     assert found["against"]["pbt"]["by"] == {"a": pytest.approx(100 * 0.05 / (0.9025 - 0.1), abs=0.2)}
     assert found["floor"]["of"]["pbt"]["above"] == 1
     assert found["reached"]["0.8"]["pbt"]["problems"] == 1

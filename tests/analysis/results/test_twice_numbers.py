@@ -21,7 +21,7 @@ def studies() -> tuple[Study, Study]:
 
 
 def test_it_is_held_against_itself_and_against_all_others(studies: tuple[Study, Study]) -> None:
-    found = twice.numbers_of(*studies)["fds"]
+    found = twice.numbers(*studies)["fds"]
     assert (found["seconds"], found["seconds_once"]) == (pytest.approx(2.0), 1.0)
     assert (found["above"], found["above_once"]) == (1, 0)
     assert (found["reached"], found["reached_once"]) == (1, 0)
