@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from hpobench_fds.hypergradient.interface import Hypergradient
-from hpobench_fds.hypergradient.outer import Outer, OuterOptions
+from hpobench_fds.hypergradient.outer import OuterOptions
 from hpobench_fds.hypergradient.reverse import ReverseMode
 from hpobench_fds.method import Fractions, Method, ModeLoop, OuterOptionsMixin, Task
 from hpobench_fds.schedule import Vector
@@ -24,19 +24,18 @@ class Ladder(ModeLoop):
     """Most of a schedule is found in stretched trainings of a tenth of the horizon, at a tenth of the cost.
 
     Six outer steps there, three at three tenths, the rest over the whole; a rung of fewer inner steps than
-    ``shortest`` is made longer, with as many outer steps fewer. Hypergradients by reverse mode, whose cost
-    the number of windows does not change; steps by Rprop, wide again on each new rung. Where the adjoint has
-    grown so much on its way back that rounding decides where it points, what lies before counts for nothing.
-    The search retreats along its path where the validation loss is far above the best one so far of horizons
-    no longer, or half the way back to that of guessing: a divergence that did not reach infinity. The limit
-    is raised with each retreat in a row. Over the whole horizon every second vector that was stepped from
-    makes an answer too, the mean of the last ``average``, which sign steps go on bouncing about: it is
-    trained and reported. Once steps are small, it begins again with wide ones at the best vector so far.
+    ``shortest``, which would tell little, is longer, with as many outer steps fewer. Hypergradients by
+    reverse mode, whose cost the number of windows does not change; steps by Rprop. A hypergradient is not
+    followed, and the search retreats along its path, where the adjoint has grown so much on its way that
+    rounding decides where it points, and where the validation loss is far above the best one so far of
+    horizons no longer, or half the way back to that of guessing: a divergence that did not reach infinity.
+    The limits are raised with each retreat in a row. Over the whole horizon every second vector that was
+    stepped from makes an answer too, the mean of the last ``average``, which sign steps go on bouncing about:
+    it is trained and reported.
 
     shortest : inner steps of a rung, at least.
-    widen : share of its first size that each step has again, at least, on a new rung.
     worse : times the best loss from which a loss is far above it; and again as much for each retreat.
-    growth : of the adjoint (``hypergradient.conditioning``) up to which steps count.
+    growth : of the adjoint (``hypergradient.conditioning``) that is followed; twice as much for each.
     average : vectors in the mean; 0: none is made.
     """
 
@@ -50,7 +49,6 @@ class Ladder(ModeLoop):
         outer: OuterOptions = OuterOptions(kind="rprop")
         inner_fractions: Fractions = (0.1,) * 6 + (0.3,) * 3 + (1.0,)
         shortest: int = Field(default=50, ge=1)
-        widen: float = Field(default=0.5, ge=0.0, le=1.0)
         worse: float = Field(default=1.5, gt=1.0)
         growth: float = Field(default=100.0, gt=1.0)
         average: int = Field(default=4, ge=0)
@@ -60,10 +58,9 @@ class Ladder(ModeLoop):
         self._best: list[tuple[int, float]] = []  # horizon, validation loss
         self._fallen = 0
         self._followed: list[Vector] = []  # over the whole horizon
-        self._lead: tuple[float, Vector] | None = None  # the least validation loss over it, and of what
 
     def mode(self) -> ReverseMode:
-        return ReverseMode(grown=self.options.growth)
+        return ReverseMode()
 
     def horizons(self, whole: int) -> list[int]:
         found = []
@@ -73,28 +70,18 @@ class Ladder(ModeLoop):
             found += [longer] * math.ceil(len(list(outer_steps)) * rung / longer)
         return found
 
-    def climbed(self, outer: Outer) -> None:
-        outer.widen(self.options.widen)
-
-    def converged(self, outer: Outer) -> Vector | None:
-        if self._lead is None or not self.options.widen:
-            return None
-        outer.widen(self.options.widen)
-        return self._lead[1]
-
     def followed(
         self, task: Task, vector: Vector, result: Hypergradient, horizon: int
     ) -> NDArray[np.float64] | None:
-        loss = result.evaluation.loss
-        if result.gradient is None or not result.gradient.any() or loss > self._limit(task, horizon):
+        loss, growth = result.evaluation.loss, result.conditioning.growth or 0.0
+        grown = growth > self.options.growth * 2.0**self._fallen
+        if result.gradient is None or grown or loss > self._limit(task, horizon):
             self._fallen = min(self._fallen + 1, MOST)
             return None
         self._fallen = 0
         self._best.append((horizon, loss))
         if horizon == task.problem.horizon:
             self._followed.append(np.array(vector, float))
-            if self._lead is None or loss < self._lead[0]:
-                self._lead = loss, self._followed[-1]
         return result.gradient
 
     def _limit(self, task: Task, horizon: int) -> float:
@@ -120,11 +107,8 @@ class Ladder(ModeLoop):
 
     def more(self) -> dict[str, Any]:
         followed = [one.tolist() for one in self._followed]
-        lead = self._lead and (self._lead[0], self._lead[1].tolist())
-        return {"best": self._best, "fallen": self._fallen, "followed": followed, "lead": lead}
+        return {"best": self._best, "fallen": self._fallen, "followed": followed}
 
     def resume(self, more: dict[str, Any]) -> None:
         self._best = [(int(horizon), float(loss)) for horizon, loss in more["best"]]
         self._fallen, self._followed = int(more["fallen"]), [np.array(one) for one in more["followed"]]
-        if more["lead"] is not None:
-            self._lead = float(more["lead"][0]), np.array(more["lead"][1])

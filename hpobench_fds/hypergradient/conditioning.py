@@ -52,8 +52,6 @@ class Conditioning:
     norm : Euclidean, of the hypergradient.
     signs, cosine : share of equal signs, and cosine, with the hypergradient of a training that starts a
         rounding away; None unless it was asked for.
-    since : the first inner step whose derivative counts, where growth is limited (``ReverseMode.grown``); the
-        growth is then that since.
     """
 
     soundness: Soundness = "ok"
@@ -62,7 +60,6 @@ class Conditioning:
     norm: float | None = None
     signs: float | None = None
     cosine: float | None = None
-    since: int | None = None
 
     def held_against(self, one: NDArray[np.float64], other: NDArray[np.float64] | None) -> Conditioning:
         """The same, with how far the hypergradient [n] agrees with one of a rounding away; that decides.
@@ -138,19 +135,6 @@ def grown_backward(norms: Sequence[tuple[int, NDArray[np.float64]]]) -> tuple[fl
     (end, first), *others = norms
     step, most = max(others, key=lambda pair: float(np.nan_to_num(pair[1][0], nan=np.inf)))
     return float(most[0] / first[0]), end - step
-
-
-def sound_since(norms: Sequence[tuple[int, NDArray[np.float64]]], limit: float) -> int:
-    """The step down to which an adjoint stays below ``limit`` times its norm at the end; the end for never.
-
-    norms : steps, descending, and norms [1] of the adjoint at them.
-    """
-    (since, first), *others = norms
-    for step, norm in others:
-        if not norm[0] < limit * first[0]:  # nor where it is not a number
-            break
-        since = step
-    return since
 
 
 def agreement(one: NDArray[np.float64], other: NDArray[np.float64]) -> tuple[float, float]:

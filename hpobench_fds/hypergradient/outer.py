@@ -83,7 +83,7 @@ class Outer:
         self._low, self._high = map(self._coordinates, self._bounds)
         firsts = zip(space.owners, space.steps.tolist(), strict=True)
         steps = np.array([options.step.get(name, first) for name, first in firsts], float)
-        self.steps = self._first = self.array(steps * options.step_scale)
+        self.steps = self.array(steps * options.step_scale)
         self._good: Array | None = None  # the last vector whose training did not diverge
         self._seen: list[NDArray[np.float64]] = []
 
@@ -146,10 +146,6 @@ class Outer:
         good = self._good if self._good is not None else self.space.to_vector(self.space.initial)
         moved: Vector = self._vector((self._coordinates(good) + self._coordinates(vector)) / 2)
         return moved
-
-    def widen(self, share: float) -> None:
-        """Where something new begins: every step is at least this share of the first one again."""
-        self.steps = self._xp.maximum(self.steps, share * self._first)
 
     def _move(self, gradient: Array) -> Array:
         raise NotImplementedError

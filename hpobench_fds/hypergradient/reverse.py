@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 from weakref import WeakKeyDictionary
 
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from hpobench_fds.errors import InputError
 from hpobench_fds.hypergradient.checkpoints import next_state, states_needed, steps_run
-from hpobench_fds.hypergradient.conditioning import from_growth, grown_backward, read_norms, sound_since
+from hpobench_fds.hypergradient.conditioning import from_growth, grown_backward, read_norms
 from hpobench_fds.hypergradient.interface import Hypergradient, Mode, vector_bytes
 from hpobench_fds.hypergradient.validation import validation_gradient
 from hpobench_fds.nn.network import Network
@@ -51,16 +51,12 @@ class ReverseMode(Mode):
         raises InputError before training if they cannot hold even one state, and says what would do.
     full : store every state; on a CPU with gradients and tapes, as far as ``KEPT`` allows: each step runs
         forward once.
-    grown : times its size at the end to which the adjoint may grow on its way back: what the steps before
-        do counts for nothing (a bias), since rounding would decide it; also where the adjoint overflows.
-        Looked at ``NOTES`` times in a training. None: all counts.
     """
 
     exact: ClassVar[bool] = True
     last: int | None = None
     memory: int | None = None
     full: bool = False
-    grown: float | None = None
 
     def __call__(
         self, trainer: Trainer, schedule: Schedule, trial: int, horizon: int | None = None
@@ -68,8 +64,8 @@ class ReverseMode(Mode):
         horizon = horizon or trainer.problem.horizon
         steps, states = self._plan(trainer.problem, horizon)
         if segment := self._segment(trainer.problem, steps):
-            return _Segmented(trainer, schedule, trial, horizon, steps, segment, self.grown).run()
-        return _Reversal(trainer, schedule, trial, horizon, steps, states, self.grown).run()
+            return _Segmented(trainer, schedule, trial, horizon, steps, segment).run()
+        return _Reversal(trainer, schedule, trial, horizon, steps, states).run()
 
     def _segment(self, problem: Problem, steps: int) -> int:
         """Steps that are kept with their tapes at a time; 0 for none."""
@@ -244,10 +240,9 @@ class _Reversal:
         horizon: int,
         steps: int,
         states: int,
-        grown: float | None = None,
         derived: bool = False,
     ) -> None:
-        self.trainer, self.schedule, self.horizon, self.grown = trainer, schedule, horizon, grown
+        self.trainer, self.schedule, self.horizon = trainer, schedule, horizon
         self.problem, self.states = trainer.problem, states
         self.first, self.end = horizon - steps, horizon  # what is differentiated
         # Checkpoints and backward steps cut windows up, whose steps stay alike.
@@ -258,7 +253,6 @@ class _Reversal:
         )
         self.bytes = 0
         self._norms: list[tuple[int, Tensor]] = []
-        self._overflowed = False
 
     def run(self) -> Hypergradient:
         try:
@@ -276,41 +270,27 @@ class _Reversal:
         evaluation = self.trainer.evaluate(final)
         if not (math.isfinite(loss) and math.isfinite(evaluation.loss)):
             return self._none(Ended("diverged", self.horizon))
-        per_step: Tensor | None = self._pulled(store, adjoint)
-        norms, since = read_norms(self._norms), None
-        if self.grown is not None and per_step is not None:
-            since = sound_since(norms, self.grown)
-            norms = [(step, norm) for step, norm in norms if step >= since]
-            per_step[:since] = 0
-        elif self._overflowed:
-            per_step = None
-        return self._found(per_step, loss, evaluation, *grown_backward(norms), since)
+        per_step = self._pulled(store, adjoint)
+        return self._found(per_step, loss, evaluation, *self._growth())
 
-    def _pulled(self, store: _Store, adjoint: Tensor) -> Tensor:
-        """d(validation loss)/d(hyperparameters of each step) [T, H], down to where an adjoint overflowed."""
-        per_step = self._zeros()
-        self._overflowed = False
+    def _pulled(self, store: _Store, adjoint: Tensor) -> Tensor | None:
+        """d(validation loss)/d(hyperparameters of each step) [T, H]; None if an adjoint overflowed."""
         try:
-            self._sweep_backward(store, adjoint, per_step)
+            return self._sweep_backward(store, adjoint)
         except _EarlyEndError as stop:
             if stop.ended.ending != "overflow":
                 raise
-            self._overflowed = True
-        return per_step
+            return None
+
+    def _growth(self) -> tuple[float | None, int]:
+        return grown_backward(read_norms(self._norms))
 
     def _found(
-        self,
-        per_step: Tensor | None,
-        loss: float,
-        evaluation: Evaluation,
-        growth: float | None,
-        over: int,
-        since: int | None = None,
+        self, per_step: Tensor | None, loss: float, evaluation: Evaluation, growth: float | None, over: int
     ) -> Hypergradient:
         summed = None if per_step is None else self._gather(per_step)
         gradient = summed if summed is not None and np.all(np.isfinite(summed)) else None
         worth = from_growth(growth, over, gradient, self.problem.dtype != torch.float64)
-        worth = replace(worth, since=since)
         return Hypergradient(
             "ok", gradient, loss, evaluation, self.sweep.state, None, self.replay.products, self.bytes, worth
         )  # fmt: skip
@@ -339,9 +319,9 @@ class _Reversal:
         self._advance(inner, at + next_state(target - at, 1 + free))
         store.push(inner.state)
 
-    def _sweep_backward(self, store: _Store, adjoint: Tensor, per_step: Tensor) -> None:
-        """Into ``per_step`` [T, H], d(validation loss)/d(hyperparameters of each step)."""
-        state, every = self.replay.state, self.problem.look_every
+    def _sweep_backward(self, store: _Store, adjoint: Tensor) -> Tensor:
+        """d(validation loss)/d(hyperparameters of each step): [T, H]."""
+        state, every, per_step = self.replay.state, self.problem.look_every, self._zeros()
         adjoints = _Adjoints(adjoint, torch.zeros_like(state.slots), self.replay)
         pull, notes = adjoints.pull, max(1, (self.end - self.first) // NOTES)
         self._norms = [(self.end, _norm(adjoint))]
@@ -353,6 +333,7 @@ class _Reversal:
                 self._norms.append((index, _norm(adjoints.w)))
             if due and (ended := self.replay.look(adjoints.w)) is not None:
                 raise _EarlyEndError(ended)
+        return per_step
 
     def _pull_back(self, index: int, store: _Store, pull: Callable[[Step], None]) -> None:
         """One step back, to before step ``index``."""
@@ -393,17 +374,10 @@ class _Segmented(_Reversal):
     """
 
     def __init__(
-        self,
-        trainer: Trainer,
-        schedule: Schedule,
-        trial: int,
-        horizon: int,
-        steps: int,
-        length: int,
-        grown: float | None,
+        self, trainer: Trainer, schedule: Schedule, trial: int, horizon: int, steps: int, length: int
     ) -> None:
         states = (steps - 1) // length
-        super().__init__(trainer, schedule, trial, horizon, steps, states, grown, derived=True)
+        super().__init__(trainer, schedule, trial, horizon, steps, states, derived=True)
         self.length = length
         # Recalling leaves the replayed state among what is kept; it is run elsewhere.
         self._again = trainer.inner(_scratch(self.sweep.state), role="replay", derived=True)
@@ -471,8 +445,8 @@ class _Stretches(_Reversal):
             if not math.isfinite(loss):
                 return self._none(Ended("diverged", self.end))
             found = self._pulled(store, adjoint)
-            per_step = None if per_step is None or self._overflowed else per_step + found
-            grew, steps = grown_backward(read_norms(self._norms))
+            per_step = None if per_step is None or found is None else per_step + found
+            grew, steps = self._growth()
             if grew is not None and (growth is None or grew > growth):
                 growth, over = grew, steps
         evaluation = self.trainer.evaluate(final)

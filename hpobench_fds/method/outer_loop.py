@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from hpobench_fds.hypergradient.interface import Hypergradient, Mode
-from hpobench_fds.hypergradient.outer import Outer, OuterOptions, build_outer
+from hpobench_fds.hypergradient.outer import OuterOptions, build_outer
 from hpobench_fds.method.contract import WARM_STEPS, Method, Options, Task
 from hpobench_fds.schedule import Schedule, Vector
 from hpobench_fds.training.problem import Problem
@@ -69,13 +69,8 @@ class OuterLoop(Method):
             if options.outer_steps is not None and done >= options.outer_steps:
                 return "done"
             if done >= len(horizons) and outer.has_converged(vector):
-                again = self.converged(outer)
-                if again is None:
-                    return "converged"
-                vector = again
+                return "converged"
             horizon = horizons[min(done, len(horizons) - 1)]
-            if 0 < done < len(horizons) and horizon != horizons[done - 1]:
-                self.climbed(outer)
             result = self._trusted(task, task.space.from_vector(vector), done, horizon)
             if result.ending == "out of budget":
                 break
@@ -92,13 +87,6 @@ class OuterLoop(Method):
     def horizons(self, whole: int) -> list[int]:
         """Inner steps of each outer step; of all others, those of the last one."""
         return [max(1, round(fraction * whole)) for fraction in self.options.inner_fractions]
-
-    def climbed(self, outer: Outer) -> None:
-        """What a subclass does to the outer optimiser before the first step over another horizon."""
-
-    def converged(self, outer: Outer) -> Vector | None:
-        """Where the search begins again once its steps are small; None: it is over."""
-        return None
 
     def followed(
         self, task: Task, vector: Vector, result: Hypergradient, horizon: int

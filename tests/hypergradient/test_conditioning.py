@@ -16,7 +16,6 @@ from hpobench_fds.hypergradient.conditioning import (
     from_growth,
     grown,
     grown_backward,
-    sound_since,
 )
 from hpobench_fds.hypergradient.forward import ForwardMode
 from hpobench_fds.hypergradient.interface import Hypergradient, Mode
@@ -89,15 +88,6 @@ def test_backward_it_is_counted_from_the_end() -> None:
     assert grown_backward(norms) == (6.0, 20)
     assert grown_backward(norms[:1]) == (None, 0)
     assert grown_backward([(30, np.array([0.0])), (0, np.array([1.0]))]) == (None, 0)
-
-
-def test_an_adjoint_is_sound_down_to_where_it_first_grows_beyond_a_limit() -> None:
-    norms = [(step, np.array([size])) for step, size in ((30, 2.0), (20, 1.0), (10, 12.0), (0, 1.0))]
-    assert sound_since(norms, 7.0) == 0
-    assert sound_since(norms, 6.0) == 20  # what lies before goes through there, however small it is again
-    assert sound_since(norms, 0.4) == 30
-    assert sound_since([*norms[:2], (10, np.array([np.nan])), norms[3]], 7.0) == 20
-    assert sound_since(norms[:1], 7.0) == 30
 
 
 def test_agreement_is_of_signs_and_of_directions() -> None:

@@ -108,16 +108,6 @@ def test_rprop_s_steps_grow_while_a_sign_stays_up_to_two_first_steps_and_shrink_
     assert np.array(taken)[:, 1] == pytest.approx([0.1, 0.12, -0.06, -0.072, 0.0, -0.072], rel=1e-12)
 
 
-@pytest.mark.parametrize("kind", ["sign", "rprop", "adam", "plain"])
-def test_widened_every_step_is_at_least_a_share_of_its_first(kind: str) -> None:
-    rule = outer(line(2, -100, 100), kind, step=0.1)
-    rule.steps = np.array([0.01, 0.07])
-    rule.widen(0.5)
-    assert rule.steps.tolist() == [0.05, 0.07]
-    rule.widen(0.0)
-    assert rule.steps.tolist() == [0.05, 0.07]
-
-
 def test_from_divergences_in_a_row_rprop_retreats_along_its_path_ever_further() -> None:
     """Half way to the last vector that it stepped from, then to the one before, two before that, four ..."""
     rule = outer(line(1, -100, 100), "rprop", step=1.0, decay=0.5)

@@ -528,54 +528,6 @@ def test_an_adjoint_that_overflows_ends_the_way_back_and_no_training(
     assert math.isfinite(result.loss)
 
 
-def stretching(horizon: int = 120) -> tuple[Trainer, Schedule]:
-    """A training whose first half, at a negative rate of learning, stretches every difference."""
-    trainer = tiny_trainer(windows=(4, 1, 1), horizon=horizon)
-    return trainer, Schedule.of({"lr": [-0.02, -0.02, 0.05, 0.05], "momentum": 0.9, "weight_decay": 0.0})
-
-
-@pytest.mark.parametrize("stored", ["segments", "all", "few"])
-def test_where_the_adjoint_has_grown_beyond_a_limit_what_lies_before_counts_for_nothing(stored: str) -> None:
-    trainer, schedule = stretching()
-    mode = ReverseMode(full=stored == "all", memory=limit(trainer, 7) if stored == "few" else None)
-    whole = mode(trainer, schedule, 0)
-    growth = whole.conditioning.growth
-    assert growth is not None
-    cut = replace(mode, grown=growth**0.25)(trainer, schedule, 0)
-    since = cut.conditioning.since
-    assert since is not None
-    assert 30 <= since < 120
-    assert cut.conditioning.growth is not None
-    assert cut.conditioning.growth < growth**0.25
-    last = ReverseMode(last=120 - since)(trainer, schedule, 0)
-    assert relative_error(gradient_of(cut), gradient_of(last)) < EXACT
-    assert gradient_of(cut)[0] == 0.0  # the first window's
-    assert cut.evaluation == whole.evaluation
-
-
-def test_a_limit_that_is_never_reached_changes_nothing() -> None:
-    trainer, schedule = stretching()
-    whole = ReverseMode()(trainer, schedule, 0)
-    free = ReverseMode(grown=1e300)(trainer, schedule, 0)
-    assert gradient_of(free).tolist() == gradient_of(whole).tolist()
-    assert free.conditioning == replace(whole.conditioning, since=0)
-
-
-@pytest.mark.parametrize("value", [math.inf, math.nan])
-def test_under_a_limit_an_adjoint_that_overflows_leaves_what_came_after(
-    monkeypatch: pytest.MonkeyPatch, value: float
-) -> None:
-    trainer = tiny_trainer(horizon=120)
-    trainer.problem.look_every = 50
-    truth = {k: ReverseMode(last=k)(trainer, some_schedule(trainer), 0) for k in range(54, 73, 6)}
-    spoil_products(trainer, monkeypatch, 66, value)  # the 66th from the end
-    result = ReverseMode(grown=1e6)(trainer, some_schedule(trainer), 0)
-    since = result.conditioning.since
-    assert since == 60
-    assert relative_error(gradient_of(result), gradient_of(truth[60])) < EXACT
-    assert result.conditioning.soundness == "ok"
-
-
 class Until(Budget):
     """Out of time as soon as a condition holds."""
 
