@@ -17,7 +17,7 @@ def test_suites_are_completed_by_name_and_by_file(tmp_path: Path, monkeypatch: p
     (tmp_path / "mine.toml").touch()
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "other.toml").touch()
-    assert completion.suites("co") == ["controls", "core", "core_quick"]
+    assert completion.suites("co") == ["core", "core_quick", "core_twice"]
     assert completion.suites("mi") == ["mine.toml"]
     assert completion.suites("sub/") == ["sub/other.toml"]
     assert {"core", "mine.toml"} <= set(completion.suites(""))

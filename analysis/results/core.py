@@ -30,15 +30,24 @@ def numbers(study: Study) -> dict[str, Any]:
         "seeds": study.seeds, "most_seeds": _most_seeds(study), "commits": study.commits,
         "problems": len(study.problems), "methods": len(study.methods), "cells": len(complete(study.runs)),
         "order": [str(m) for m in gradients.index],
+        "labels": {m: study.looks.label(m) for m in study.methods},
         "score": {str(m): float(v) for m, v in gradients["score"].items()},
         "seconds": {str(m): float(v) for m, v in seconds["score"].items()},
         "table": _table(study, gradients, seconds, floor), "boxes": boxes(study),
         "reached": {str(share): own for share, own in reaches(study).items()},
         "end": _medians(shares(study)), "far": {box: _medians(shares(study, box)) for box in BOXES},
         "floor": floor, "floor_table": rivals.floor_markdown(study, floor),
+        "signs_lower": _lower(against.get("random_signs", {})),
         "against": against, "rivals": rivals.against_markdown(study, against),
         "lost": unsound(study), "pace": pace(study),
+        "unsearched": next(m for m in map(str, gradients.index) if m not in study.searching),
     }  # fmt: skip
+
+
+def _lower(own: dict[str, Any]) -> dict[str, int]:
+    """Box: on how many of its problems a method ends lower than FDS."""
+    points = own.get("points", {})
+    return {box: sum(gap < 0 for p, gap in points.items() if p.endswith(box)) for box in BOXES}
 
 
 def _medians(found: dict[str, list[float]]) -> dict[str, float]:

@@ -33,7 +33,7 @@ def numbers(folder: Path) -> dict[str, Any]:
     ]
     headings = ["windows", *(str(n) for n in windows.values())]
     return {
-        "seeds": study.seeds, "commit": study.commit, "at": AT,
+        "seeds": study.seeds, "commits": study.commits, "at": AT,
         "trainings": study.budgets[study.problems[0]] / study.horizon(study.problems[0]),
         "ends": markdown(headings, ends), "soon": markdown(headings, soon),
         "end": {m: {windows[p]: _end(study, p, m) for p in study.problems} for m in study.methods},

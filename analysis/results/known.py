@@ -45,7 +45,7 @@ def numbers(folder: Path) -> dict[str, Any]:
                 f"after {AT[-1]}: median (95 % interval)", f"trainings to {1000 * NEAR:.0f}"]  # fmt: skip
     return {
         "seeds": study.seeds, "least": float(study.runs["least_expected_loss"].dropna().iloc[0]),
-        "best": best, "of": cell, "table": markdown(headings, rows), "commit": study.commit,
+        "best": best, "of": cell, "table": markdown(headings, rows), "commits": study.commits,
     }  # fmt: skip
 
 

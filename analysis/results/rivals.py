@@ -127,14 +127,17 @@ def against(study: Study) -> dict[str, dict[str, Any]]:
     -------
     Its ends less FDS's (``difference``, ``least``, ``most``, ``told``), in percent of the way; ``ratio`` of
     trainings to 95 % of the way by problem (its over FDS's; NaN where neither comes there), ``clock`` that of
-    seconds; on how many ``problems`` it is there in ``half`` of FDS's or ``sooner``, ``later``, and in
-    ``half_clock`` of its seconds.
+    seconds; on how many of ``comparable`` problems, where either comes there, it is there in ``half`` of
+    FDS's or ``sooner``, ``later``, and in ``half_clock`` of its seconds; ``points``: its ends less FDS's by
+    problem.
     """
     found = _gaps(ends(study), REFERENCE, [m for m in study.methods if m != REFERENCE], TO_FDS)
     for method, own in found.items():
         ratio, clock = _ratios(study, method), _ratios(study, method, clock=True)
         own |= {
-            "ratio": ratio, "clock": clock, "problems": len(ratio),
+            "ratio": ratio, "clock": clock,
+            "comparable": sum(not np.isnan(value) for value in ratio.values()),
+            "points": {p: study.end(p, method) - study.end(p, REFERENCE) for p in study.problems},
             "half_clock": sum(value <= 0.5 for value in clock.values()),
             "half": sum(value <= 0.5 for value in ratio.values()),
             "sooner": sum(value < 1 for value in ratio.values()),

@@ -17,7 +17,7 @@ FOLDERS = sorted(path.parent for path in RECORDED.glob("*/suite.json"))
 
 
 def test_there_are_some() -> None:
-    assert {"digits", "controls"} <= {folder.name for folder in FOLDERS}
+    assert {"digits", "core"} <= {folder.name for folder in FOLDERS}
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)

@@ -60,6 +60,8 @@ def test_a_challenger_is_held_against_fds_problem_by_problem(study: Study) -> No
     found = rivals.against(study)
     assert [found["ladder"][k] for k in ("half", "sooner", "later")] == [2, 2, 0]
     assert found["ladder"]["ratio"]["a-wide"] == pytest.approx(1 / 3)
+    assert (found["ladder"]["comparable"], found["random_signs"]["comparable"]) == (2, 1)
+    assert found["ladder"]["points"]["a-wide"] == pytest.approx(2.0)
     assert found["ladder"]["clock"] == found["ladder"]["ratio"]  # a second is as many gradients for all
     assert found["random_signs"]["later"] == 1  # where neither comes there, neither is first
     assert math.isnan(found["random_signs"]["ratio"]["a-expert"])
@@ -142,6 +144,8 @@ def test_all_tables_have_a_row_a_method(study: Study) -> None:
     numbers = core.numbers(study)
     assert numbers["problems"] == 2
     assert numbers["order"][0] == "ladder"
+    assert numbers["signs_lower"] == {"wide": 1, "expert": 1}
+    assert (numbers["unsearched"], numbers["labels"]["cosine"]) == ("cosine", "Cosine")
     assert numbers["far"]["wide"]["ladder"] == pytest.approx(100.0, abs=0.2)
     rows = {name: len(numbers[name].splitlines()) - 2 for name in ("table", "boxes", "rivals", "floor_table")}
     assert rows == {"table": 4, "boxes": 3, "rivals": 3, "floor_table": 2}
