@@ -46,7 +46,7 @@ def test_it_can_be_put_into_a_suite_by_its_path(tmp_path: Path) -> None:
     assert resolve("my_method.py:MyMethod", base=tmp_path).name == "my_method"
 
 
-@pytest.mark.parametrize("name", ["a", "es2", "_private", "straße", "x" * 40, "score", "tpe"])
+@pytest.mark.parametrize("name", ["a", "es2", "_private", "straße", "x" * 40, "score", "abx"])
 def test_what_it_writes_is_python_for_any_name(name: str, tmp_path: Path) -> None:
     for path in new_method(name, tmp_path):
         text = path.read_text(encoding="utf-8")
