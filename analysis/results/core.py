@@ -19,9 +19,12 @@ NOWHERE = {"problems": 0, "trainings": np.inf}  # of one that was skipped on all
 
 
 def numbers(study: Study) -> dict[str, Any]:
-    """Scores, times, ends, the floor and the boxes; what others have of FDS."""
+    """Scores, times, ends, the floor and the boxes; what others have of FDS.
+
+    Scores are of the primary curve, as the figures of profiles have it; times of the weights in hand.
+    """
     gradients, seconds = (
-        scores(times(study.reports, study.runs, axis)).set_index("method")
+        scores(times(study.loaded.reports, study.runs, axis)).set_index("method")
         for axis in ("gradient_equivalents", "seconds")
     )
     floor = rivals.floor(study)
