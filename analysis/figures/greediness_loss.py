@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from ..looks import BLACK, Looks
 from ..stats.greediness import KINDS, losses
@@ -58,6 +59,7 @@ def _panel(ax: Axes, table: pd.DataFrame, looks: Looks, page: Page) -> None:
     ax.set_yticks(range(len(ordered)), [looks.label(m) for m in ordered["method"]])
     ax.set_ylim(-0.6, len(ordered) - 0.4)
     ax.margins(x=0.08)
+    ax.xaxis.set_major_locator(MaxNLocator(4))
 
 
 def _face(kind: str, color: str) -> str:

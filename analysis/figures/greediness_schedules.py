@@ -15,29 +15,32 @@ from . import captions
 from .captions import kinds_named
 from .layout import legend_below, method_handles
 from .saving import Figure
-from .schedule_axes import schedule_axes, stairs
+from .schedule_axes import hyperparameters, schedule_axes, stairs
 from .style import Page, page_of, panels
 
 
 def draw(reports: pd.DataFrame, runs: pd.DataFrame, style: str = "paper") -> Figure:
     """The schedules that gradient-based methods end with beside the best of any: a row a problem."""
     table, looks = typical_schedules(reports, runs), Looks.of(runs)
-    problems, names = list(table["problem"].unique()), list(table["hyperparameter"].unique())
+    names = hyperparameters(table)
+    problems, columns = list(names), max(map(len, names.values()))
     methods = [
         m for kind in reversed(KINDS) for m in dict.fromkeys(table.loc[table["kind"] == kind, "method"])
     ]
     methods = list(dict.fromkeys(methods))
     with page_of(style) as page:
         height = page.panel * (0.85 * len(problems) + 0.3)
-        canvas, axes = panels(len(problems), len(names), page.width, height)
+        canvas, axes = panels(len(problems), columns, page.width, height)
         for row, problem in zip(axes, problems, strict=True):
-            for ax, name in zip(row, names, strict=True):
+            for ax in row[len(names[problem]) :]:
+                ax.set_axis_off()
+            for ax, name in zip(row, names[problem], strict=False):
                 own = table[(table["problem"] == problem) & (table["hyperparameter"] == name)]
                 _panel(ax, own, looks, page)
                 schedule_axes(ax, name)
-            row[0].set_title(problem, loc="left")
-        for ax in axes[-1]:
-            ax.set_xlabel("part of the training\n(share of its steps)")
+            row[0].set_title(problem, loc="left", pad=page.font)
+        for column in zip(*axes, strict=True):
+            [ax for ax in column if ax.axison][-1].set_xlabel("training\n(share of steps)")
         best = Line2D([], [], label="best of all methods", **_wide(page))
         legend_below(canvas, [best, *method_handles(methods, looks, page, markers=False)], columns=3)
     shown = final_schedules(reports, runs)

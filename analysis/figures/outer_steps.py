@@ -21,7 +21,7 @@ from ..stats.schedules import outer_steps
 from . import captions
 from .layout import legend_below
 from .saving import Figure
-from .schedule_axes import schedule_axes
+from .schedule_axes import hyperparameters, schedule_axes
 from .style import Page, page_of, panels
 
 _SIGNS = {-1: ("#FFFFFF", "negative"), 0: ("#B0B0B0", "zero"), 1: ("#303030", "positive")}
@@ -36,23 +36,25 @@ def draw(reports: pd.DataFrame, runs: pd.DataFrame, method: str, style: str = "p
     table, looks = outer_steps(reports, method), Looks.of(runs)
     if table.empty:
         raise NoAnswer(f"{looks.label(method)} has no complete run with a report")
-    problems, names = list(table["problem"].unique()), list(table["hyperparameter"].unique())
+    names = hyperparameters(table)
+    problems, columns = list(names), max(map(len, names.values()))
     signed, stepped = (bool(table[column].notna().any()) for column in ("hypergradient", "step_size"))
     rows = [1.0, *([0.55] if signed else []), *([0.6] if stepped else [])]  # heights of one problem's panels
     with page_of(style) as page:
         height = page.panel * (0.75 * sum(rows) * len(problems) + 0.25 + 0.12 * len(problems) * len(rows))
         canvas, axes = panels(
-            len(rows) * len(problems), len(names), page.width, height, height_ratios=rows * len(problems)
+            len(rows) * len(problems), columns, page.width, height, height_ratios=rows * len(problems)
         )
         shade = _shades(table, looks[method].color)
         for i, problem in enumerate(problems):
             block = axes[i * len(rows) : (i + 1) * len(rows)]
             here = table[table["problem"] == problem]
-            for j, name in enumerate(names):
+            for j in range(columns):
+                name = names[problem][j] if j < len(names[problem]) else ""
                 own = here[here["hyperparameter"] == name]
                 _panels([row[j] for row in block], own, name, shade, page, signed, stepped)
             _labels(block, signed, stepped)
-            block[0][0].set_title(f"{problem}, seed {here['seed'].iloc[0]}", loc="left")
+            block[0][0].set_title(f"{problem}, seed {here['seed'].iloc[0]}", loc="left", pad=page.font)
         bar = canvas.colorbar(shade, ax=[ax for row in axes for ax in row], aspect=40, pad=0.02)
         bar.ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))
         bar.set_label("outer step (number)")
@@ -84,7 +86,7 @@ def _panels(
 ) -> None:
     """One hyperparameter on one problem: its schedules; below, its hypergradients' signs and step sizes.
 
-    Nothing, where that problem does not have it.
+    Nothing, where that problem has fewer of them than others.
     """
     if here.empty:
         for ax in column:
@@ -118,13 +120,22 @@ def _step_sizes(ax: Axes, here: pd.DataFrame, page: Page) -> None:
     if len(sizes):
         ax.set_yscale("log")
         few = np.unique(sizes)
-        few = few[:: -(-len(few) // 4)] if len(few) <= 12 else few
+        few = _apart(few[:: -(-len(few) // 4)]) if len(few) <= 12 else few
         ax.yaxis.set_major_locator(FixedLocator(few.tolist()) if len(few) <= 4 else LogLocator(numticks=4))
         ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:.2g}"))
         ax.yaxis.set_minor_formatter(NullFormatter())
     first, last = int(here["report"].min()), int(here["report"].max())
     ax.set_xlim(first - 0.5, last + 0.5)
-    ax.xaxis.set_major_locator(_whole(first, last, 4))
+    ax.xaxis.set_major_locator(_whole(first, last, 3))
+
+
+def _apart(sizes: Floats) -> Floats:
+    """Of ascending sizes those a fifth of their whole range above the one before, in logarithms."""
+    logs, kept = np.log(sizes), [0]
+    for i in range(1, len(sizes)):
+        if logs[i] - logs[kept[-1]] >= 0.2 * (logs[-1] - logs[0]):
+            kept.append(i)
+    return sizes[kept]
 
 
 def _whole(first: int, last: int, most: int) -> Locator:

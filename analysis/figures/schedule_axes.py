@@ -18,6 +18,14 @@ def stairs(ax: Axes, own: pd.DataFrame, **line: Any) -> None:
     ax.stairs(own["value"].to_numpy(np.float64), edges, baseline=None, **line)
 
 
+def hyperparameters(table: pd.DataFrame) -> dict[str, list[str]]:
+    """By problem those that it has, in order: AdamW's are others than SGD's."""
+    return {
+        str(problem): list(map(str, own["hyperparameter"].unique()))
+        for problem, own in table.groupby("problem", sort=False)
+    }
+
+
 def value_axis(name: str) -> str:
     """How the axis of a hyperparameter's values is named."""
     return f"{NAMES.get(name, name)} (value)"

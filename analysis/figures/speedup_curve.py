@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from ..looks import REST, Look, Looks
 from ..stats.frames import NoAnswer
@@ -122,6 +122,7 @@ def _frame(ax: Axes, here: pd.DataFrame, page: Page) -> None:
     targets = here["at"].to_numpy(np.float64)
     room = 0.05 * float(np.ptp(targets)) or 1.0
     ax.set_xlim(targets.min() - room, targets.max())
+    ax.xaxis.set_major_locator(MaxNLocator(4))
     ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 30 else (1,), numticks=7))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}x"))
     ax.yaxis.set_minor_formatter(NullFormatter())
