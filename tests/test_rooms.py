@@ -55,38 +55,33 @@ def test_methods_and_analysis_do_not_import_each_other(folder: str, own: str) ->
     assert found == set()
 
 
-def installed() -> tuple[set[str], set[Path]]:
-    """Packages as pyproject.toml names them, and the files beside modules that it takes along."""
-    told = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
-    beside = {
-        path.relative_to(ROOT)
-        for package, patterns in told["package-data"].items()
-        for pattern in patterns
-        for path in folder_of(package, told["package-dir"]).glob(pattern)
-    }
-    return set(told["packages"]), beside
+TOLD = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
 
 
-def folder_of(package: str, mapped: dict[str, str]) -> Path:
+def folder_of(package: str) -> Path:
     """Where the modules of a package lie in the repository."""
-    root = max((name for name in mapped if inside(package, name)), key=len)
-    return ROOT.joinpath(mapped[root], *package.removeprefix(root).strip(".").split("."))
+    root = max((name for name in TOLD["package-dir"] if inside(package, name)), key=len)
+    return ROOT.joinpath(TOLD["package-dir"][root], *package.removeprefix(root).strip(".").split("."))
 
 
 def test_every_folder_of_modules_is_installed() -> None:
     """From a copy too, as a wheel is, not only where the repository is used in its place."""
-    packages, beside = installed()
+    beside = {
+        path
+        for package, patterns in TOLD["package-data"].items()
+        for pattern in patterns
+        for path in folder_of(package).glob(pattern)
+    }
     found, others = set(), set()
-    for top, package in {"hpobench_fds": "hpobench_fds", "methods": MAPPED[0],
-                         "analysis": MAPPED[1], "benchmarks": MAPPED[2]}.items():  # fmt: skip
-        for path in (ROOT / top).rglob("*"):
+    for package, folder in TOLD["package-dir"].items():
+        for path in (ROOT / folder).rglob("*"):
             if "__pycache__" in path.parts or path.is_dir():
                 continue
             if path.suffix == ".py":
-                found.add(".".join([package, *path.relative_to(ROOT / top).parent.parts]))
+                found.add(".".join([package, *path.relative_to(ROOT / folder).parent.parts]))
             else:
-                others.add(path.relative_to(ROOT))
-    assert packages == found
+                others.add(path)
+    assert set(TOLD["packages"]) == found
     assert others <= beside
 
 

@@ -49,10 +49,11 @@ def draw(reports: pd.DataFrame, runs: pd.DataFrame, method: str, style: str = "p
         for i, problem in enumerate(problems):
             block = axes[i * len(rows) : (i + 1) * len(rows)]
             here = table[table["problem"] == problem]
-            for j in range(columns):
-                name = names[problem][j] if j < len(names[problem]) else ""
+            for j, name in enumerate(names[problem]):
                 own = here[here["hyperparameter"] == name]
                 _panels([row[j] for row in block], own, name, shade, page, signed, stepped)
+            for ax in (ax for row in block for ax in row[len(names[problem]) :]):
+                ax.set_axis_off()
             _labels(block, signed, stepped)
             block[0][0].set_title(f"{problem}, seed {here['seed'].iloc[0]}", loc="left", pad=page.font)
         bar = canvas.colorbar(shade, ax=[ax for row in axes for ax in row], aspect=40, pad=0.02)
@@ -84,14 +85,7 @@ def _panels(
     signed: bool,
     stepped: bool,
 ) -> None:
-    """One hyperparameter on one problem: its schedules; below, its hypergradients' signs and step sizes.
-
-    Nothing, where that problem has fewer of them than others.
-    """
-    if here.empty:
-        for ax in column:
-            ax.set_axis_off()
-        return
+    """One hyperparameter on one problem: its schedules; below, its hypergradients' signs and step sizes."""
     steps, numbers_ = [], []
     for report, own in here.groupby("report"):
         x = np.repeat(np.append(own["start"].to_numpy(np.float64), own["end"].iloc[-1]), 2)[1:-1]

@@ -9,12 +9,13 @@ import pandas as pd
 
 from ..stats.frames import complete
 from ..stats.profiles import scores, times
-from ..stats.targets import ways
 from . import rivals
-from .studies import NEVER, Study, between, markdown, unsound
+from .studies import NEVER, Study, beside, between, markdown, unsound
 
 SHARES = (0.8, 0.95, 0.99)
 BOXES = ("wide", "expert")
+Reached = dict[float, dict[str, dict[str, float]]]  # share of the way, method: problems, trainings
+Shares = dict[str, list[float]]  # method: of the way, on each problem
 NOWHERE = {"problems": 0, "trainings": np.inf}  # of one that was skipped on all
 
 
@@ -27,6 +28,7 @@ def numbers(study: Study) -> dict[str, Any]:
         scores(times(study.loaded.reports, study.runs, axis)).set_index("method")
         for axis in ("gradient_equivalents", "seconds")
     )
+    reached, far = ({box: one(study, box) for box in ("", *BOXES)} for one in (reaches, shares))
     floor = rivals.floor(study)
     against = rivals.against(study)
     return {
@@ -36,9 +38,10 @@ def numbers(study: Study) -> dict[str, Any]:
         "labels": {m: study.looks.label(m) for m in study.methods},
         "score": {str(m): float(v) for m, v in gradients["score"].items()},
         "seconds": {str(m): float(v) for m, v in seconds["score"].items()},
-        "table": _table(study, gradients, seconds, floor), "boxes": boxes(study),
-        "reached": {str(share): own for share, own in reaches(study).items()},
-        "end": _medians(shares(study)), "far": {box: _medians(shares(study, box)) for box in BOXES},
+        "table": _table(study, gradients, seconds, floor, reached[""], far[""]),
+        "boxes": _boxes(study, reached, far),
+        "reached": {str(share): own for share, own in reached[""].items()},
+        "end": _medians(far[""]), "far": {box: _medians(far[box]) for box in BOXES},
         "floor": floor, "floor_table": rivals.floor_markdown(study, floor),
         "signs_lower": _lower(against.get("random_signs", {})),
         "against": against, "rivals": rivals.against_markdown(study, against),
@@ -53,30 +56,28 @@ def _lower(own: dict[str, Any]) -> dict[str, int]:
     return {box: sum(gap < 0 for p, gap in points.items() if p.endswith(box)) for box in BOXES}
 
 
-def _medians(found: dict[str, list[float]]) -> dict[str, float]:
+def _medians(found: Shares) -> dict[str, float]:
     return {method: 100 * float(np.median(own)) for method, own in found.items()}
 
 
-def pace(study: Study, measure: str = "random_search") -> dict[str, float]:
+def pace(study: Study) -> dict[str, float]:
     """Method: seconds that it takes for a gradient over those of random search, in the median over problems.
 
     Below 1, a budget in gradients ends a search sooner than one in seconds would.
     """
-    runs = complete(study.runs)
-    runs = runs.assign(each=runs["seconds"] / runs["gradient_equivalents"])
-    table = runs.pivot_table("each", "problem", "method", aggfunc="median", observed=True)
-    if measure not in table:
-        return {}
-    return {str(m): float(v) for m, v in table.div(table[measure], axis=0).median().items()}
+    runs = study.runs
+    return beside(runs.assign(each=runs["seconds"] / runs["gradient_equivalents"]), "each")
 
 
 def _most_seeds(study: Study) -> int:
     return int(complete(study.runs)["seed"].nunique())
 
 
-def _table(study: Study, gradients: pd.DataFrame, seconds: pd.DataFrame, floor: dict[str, Any]) -> str:
+def _table(
+    study: Study, gradients: pd.DataFrame, seconds: pd.DataFrame, floor: dict[str, Any], reached: Reached,
+    far: Shares,
+) -> str:  # fmt: skip
     """A row a method, the best score first."""
-    reached, far = reaches(study), shares(study)
     gradients = gradients.rename(columns={"score": "median"})
     rows = [
         [
@@ -91,12 +92,12 @@ def _table(study: Study, gradients: pd.DataFrame, seconds: pd.DataFrame, floor: 
     return markdown(headings, rows)
 
 
-def reaches(study: Study, box: str = "") -> dict[float, dict[str, dict[str, float]]]:
+def reaches(study: Study, box: str = "") -> Reached:
     """Share of the way, method: on how many ``problems`` the median run comes there; ``trainings``, the
     median over all problems of its trainings' worth, never being infinite.
     """
     table = study.times[study.times["problem"].str.endswith(box)]
-    found: dict[float, dict[str, dict[str, float]]] = {}
+    found: Reached = {}
     for share in SHARES:
         own = table[np.isclose(table["share"], share)].groupby("method", sort=False)["median"]
         found[share] = {
@@ -111,13 +112,13 @@ def _reached(own: dict[str, float]) -> str:
     return f"{middle} ({own['problems']})"
 
 
-def shares(study: Study, box: str = "") -> dict[str, list[float]]:
+def shares(study: Study, box: str = "") -> Shares:
     """Method: on each problem the share of the way of its median retrained end.
 
     The way is that of retrained incumbents: from the initial schedule's to the best median.
     """
-    found: dict[str, list[float]] = {}
-    for problem, (start, top) in ways(study.loaded.reports, study.runs).items():
+    found: Shares = {}
+    for problem, (start, top) in study.ways.items():
         if problem.endswith(box):
             for method in study.methods:
                 end = study.end(problem, method) / 100
@@ -132,9 +133,8 @@ def _beaten(floor: dict[str, Any], method: str) -> str:
     return f"{own['above']} of {len(floor['by'])}" if own else ""
 
 
-def boxes(study: Study) -> str:
+def _boxes(study: Study, reached: dict[str, Reached], far: dict[str, Shares]) -> str:
     """Methods that search, in the wide and in the expert's boxes: trainings to 95 %, ends."""
-    reached, far = ({box: one(study, box) for box in BOXES} for one in (reaches, shares))
     rows = [
         [
             study.looks.label(method), *(_reached(reached[box][0.95].get(method, NOWHERE)) for box in BOXES),

@@ -19,7 +19,8 @@ TEMPLATE, WIDTH = "RESULTS.md.jinja", 120
 def everything(results: Path) -> dict[str, Any]:
     """The numbers of every question, by its name; ``results`` holds ``recorded`` and what stands beside it.
 
-    Raises InputError for a folder without results, or with results of several commits or changed sources.
+    Raises InputError for a folder without results, or with a method's of several commits or of changed
+    sources.
     """
     recorded = results / "recorded"
     all_methods = Study.of(recorded / "core")

@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 
 from ..stats.floor import floor_table
-from ..stats.targets import ways
 from .studies import Study, markdown, paired
 
 REFERENCE, FLOOR = "fds", "floor"
@@ -32,12 +31,11 @@ def ends(study: Study) -> dict[str, pd.Series[float]]:
     there. So accuracies, R² and bits a token are on one scale, and a box whose whole way is a point weighs
     no more.
     """
-    way = ways(study.loaded.reports, study.runs)
     found = {}
     for method in study.methods:
         own = {}
         for problem in study.problems:
-            start, top = way.get(f"{data_of(problem)}-wide", way[problem])
+            start, top = study.ways.get(f"{data_of(problem)}-wide", study.ways[problem])
             share = (study.end(problem, method) / 100 - start) / (top - start)
             own[problem] = 100 * max(0.0, share) if np.isfinite(share) else np.nan
         one = pd.Series(own)
@@ -73,11 +71,11 @@ def floor(study: Study) -> dict[str, Any]:
 
     Returns
     -------
-    ``by`` problem: ``floor``, the method with the highest median of retrained ends,
-    ``level``, that median in points, ``above``, the searching methods that end higher. ``of`` a searching
-    method: its ends less the floor's (``difference``, ``least``, ``most``, ``told``), in percent of the
-    way; ``above``, on how many problems it ends higher; ``sooner``, on how many the weights in hand of its
-    median run beat the floor's, and ``trainings``, the median of when over all problems, never being
+    ``by`` problem: ``floor``, the method with the highest median of retrained ends, ``level``, that median in
+    points, ``above``, the searching methods that end higher; ``unbeaten``: on how many there are none. ``of``
+    a searching method: its ends less the floor's (``difference``, ``least``, ``most``, ``told``), in percent
+    of the way; ``above``, on how many problems it ends higher; ``sooner``, on how many the weights in hand of
+    its median run beat the floor's, and ``trainings``, the median of when over all problems, never being
     infinite. Which method is the floor was the data's choice on every problem, to its advantage.
     """
     fixed = [m for m in study.methods if m not in study.searching]
@@ -98,7 +96,7 @@ def floor(study: Study) -> dict[str, Any]:
         }
         for m, gap in _gaps(own, FLOOR, study.searching, TO_FLOOR).items()
     }  # fmt: skip
-    return {"by": by, "of": of}
+    return {"by": by, "of": of, "unbeaten": sum(not one["above"] for one in by.values())}
 
 
 def _when(study: Study) -> dict[str, list[float]]:
@@ -128,8 +126,8 @@ def against(study: Study) -> dict[str, dict[str, Any]]:
     Its ends less FDS's (``difference``, ``least``, ``most``, ``told``), in percent of the way; ``ratio`` of
     trainings to 95 % of the way by problem (its over FDS's; NaN where neither comes there), ``clock`` that of
     seconds; on how many of ``comparable`` problems, where either comes there, it is there in ``half`` of
-    FDS's or ``sooner``, ``later``, and in ``half_clock`` of its seconds; ``points``: its ends less FDS's by
-    problem.
+    FDS's or ``sooner``, ``later``, and with ``_clock`` the same of its seconds; ``points``: its ends less
+    FDS's by problem.
     """
     found = _gaps(ends(study), REFERENCE, [m for m in study.methods if m != REFERENCE], TO_FDS)
     for method, own in found.items():
@@ -138,12 +136,17 @@ def against(study: Study) -> dict[str, dict[str, Any]]:
             "ratio": ratio, "clock": clock,
             "comparable": sum(not np.isnan(value) for value in ratio.values()),
             "points": {p: study.end(p, method) - study.end(p, REFERENCE) for p in study.problems},
-            "half_clock": sum(value <= 0.5 for value in clock.values()),
-            "half": sum(value <= 0.5 for value in ratio.values()),
-            "sooner": sum(value < 1 for value in ratio.values()),
-            "later": sum(value > 1 for value in ratio.values()),
-        }  # fmt: skip
+        } | _counts(ratio) | _counts(clock, "_clock")  # fmt: skip
     return found
+
+
+def _counts(ratios: dict[str, float], of: str = "") -> dict[str, int]:
+    """On how many problems a method needs half, less and more than FDS."""
+    values = ratios.values()
+    return {
+        f"half{of}": sum(v <= 0.5 for v in values), f"sooner{of}": sum(v < 1 for v in values),
+        f"later{of}": sum(v > 1 for v in values),
+    }  # fmt: skip
 
 
 def _ratios(study: Study, method: str, share: float = 0.95, *, clock: bool = False) -> dict[str, float]:

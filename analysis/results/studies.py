@@ -22,6 +22,7 @@ from ..stats.frames import complete, flag, numbers
 from ..stats.intervals import LEVEL, median_interval, signed_rank_interval
 from ..stats.retrained import in_hand, is_retrained
 from ..stats.target_times import target_times
+from ..stats.targets import ways
 
 NEVER = "never"
 
@@ -44,6 +45,11 @@ class Study:
     def reports(self) -> pd.DataFrame:
         reports = self.loaded.reports
         return in_hand(reports) if is_retrained(reports) else reports
+
+    @cached_property
+    def ways(self) -> dict[str, tuple[float, float]]:
+        """Problem: from where to where retrained incumbents lead: the initial schedule's, the best median."""
+        return ways(self.loaded.reports, self.runs)
 
     @cached_property
     def looks(self) -> Looks:
@@ -138,6 +144,17 @@ class Study:
                 rows.append((problem, method, np.median(values), low, high, values.min(), values.max()))
         names = ["problem", "method", "median", "low", "high", "least", "most"]
         return pd.DataFrame(rows, columns=names).set_index(["problem", "method"])
+
+
+def beside(runs: pd.DataFrame, column: str, measure: str = "random_search") -> dict[str, float]:
+    """Method: medians of a column over those of another method, in the median over problems.
+
+    Nothing where the other one did not run.
+    """
+    table = complete(runs).pivot_table(column, "problem", "method", aggfunc="median", observed=True)
+    if measure not in table:
+        return {}
+    return {str(m): float(v) for m, v in table.div(table[measure], axis=0).median().items()}
 
 
 def _never(table: pd.DataFrame) -> pd.DataFrame:

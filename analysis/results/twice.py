@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from . import core, rivals
-from .studies import Study
+from .studies import Study, beside
 
 TWICE = "-twice"
 
@@ -23,7 +23,7 @@ def numbers(alone: Study, more: Study) -> dict[str, Any]:
     """
     both = joined(alone, more)
     ends, floor = rivals.ends(both), rivals.floor(both)["of"]
-    reached, spent = core.reaches(both)[0.95], _spent(both)
+    reached, spent = core.reaches(both)[0.95], beside(both.runs, "seconds")
     found: dict[str, Any] = {"seeds": more.seeds, "commit": more.commit}
     for method in more.methods:
         own = f"{method}{TWICE}"
@@ -51,9 +51,3 @@ def joined(alone: Study, more: Study) -> Study:
 
 def _renamed(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(method=frame["method"].astype(str) + TWICE)
-
-
-def _spent(study: Study, measure: str = "random_search") -> dict[str, float]:
-    """Method: seconds of a run over those of random search, in the median over problems."""
-    table = study.runs.pivot_table("seconds", "problem", "method", aggfunc="median", observed=True)
-    return {str(m): float(v) for m, v in table.div(table[measure], axis=0).median().items()}
