@@ -90,6 +90,12 @@ def retrained(answers: Sequence[Answer], targets: Sequence[Target], draws: int, 
         return pd.DataFrame([row for part in parts for row in part], columns=COLUMNS)
 
 
+def as_searched(problem: Problem, run: RunRecord) -> Problem:
+    """A target with the space of a run, which is its method's own if that has one: what an answer is in."""
+    space = ProblemConfig.model_validate(run.problem_config).space
+    return problem.seen_as(problem.config.model_copy(update={"space": space}))
+
+
 _LOADED: list[tuple[Target, Problem, TestData]] = []
 
 
@@ -107,8 +113,9 @@ def _rows(
 ) -> Iterator[tuple[Any, ...]]:
     run = answer.run
     referee = Referee(problem, test, derive(run.seed, "transfer"))
+    schedule = schedule_of(answer.report, as_searched(problem, run))
     for draw in range(draws):
-        result, diverged_at = referee.retrain(schedule_of(answer.report, problem), draw)
+        result, diverged_at = referee.retrain(schedule, draw)
         yield (
             run.problem, run.method, run.seed, target.name, draw, result.metric, result.loss,
             diverged_at is not None,

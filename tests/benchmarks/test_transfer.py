@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from hpobench_fds.analysis.stats.transfer import by_method
 from hpobench_fds.benchmarks.transfer.__main__ import main
-from hpobench_fds.benchmarks.transfer.retrainings import answers_of, retrained, targets_of
+from hpobench_fds.benchmarks.transfer.retrainings import answers_of, as_searched, retrained, targets_of
 
 from hpobench_fds import run_suite
 from hpobench_fds.errors import InputError
@@ -33,6 +33,9 @@ space.lr = { windows = 2, low = 0.0, high = 1.0, initial = 0.1, step = 0.05 }
 [methods.fds]
 [methods.hd]
 [methods.schedule_free_sgd]
+[methods.cosine]
+[methods.random_search]
+space.lr = { family = "cosine", warmup = { high = 0.3 } }
 """
 
 
@@ -52,16 +55,30 @@ def test_every_answer_is_trained_on_every_target_in_draws_of_its_own(results: Pa
     assert targets[2].config.train_limit is None
 
     rows = retrained(answers, targets, draws=2, jobs=1)
-    assert len(rows) == 3 * 2 * 3 * 2  # methods, seeds, targets, draws
+    assert len(rows) == 5 * 2 * 3 * 2  # methods, seeds, targets, draws
     # What stands in a row is what the referee says of that answer there, in draws that no record holds.
     for answer in answers[:2]:
         problem, test = load_problem(targets[1].config)
         referee = Referee(problem, test, derive(answer.run.seed, "transfer"))
-        expected = [referee.retrain(schedule_of(answer.report, problem), draw)[0].metric for draw in (0, 1)]
+        schedule = schedule_of(answer.report, as_searched(problem, answer.run))
+        expected = [referee.retrain(schedule, draw)[0].metric for draw in (0, 1)]
         own = rows[(rows["method"] == answer.run.method) & (rows["seed"] == answer.run.seed)]
         assert own.loc[own["target"] == "2 times the horizon", "test_metric"].tolist() == expected
         assert answer.run.final is not None
         assert answer.run.final.test_metric not in expected
+
+
+def test_an_answer_is_of_the_space_its_method_searched(results: Path) -> None:
+    # In the suite's first order or any other: the target's own space is a method's too.
+    for named in ("random_search", "fds"):
+        config = next(
+            one.run.problem_config for one in answers_of(results, "digits") if one.run.method == named
+        )
+        problem, _ = load_problem(ProblemConfig.model_validate(config))
+        for answer in answers_of(results, "digits"):
+            seen = as_searched(problem, answer.run)
+            assert seen.space.names == answer.run.schedule_names
+            assert seen.x is problem.x
 
 
 def test_a_table_tells_draws_from_seeds_and_counts_what_diverged() -> None:
@@ -87,7 +104,7 @@ def test_a_folder_is_written_that_a_person_can_read(
     main()
     assert "## 3 times the horizon" in capsys.readouterr().out
     rows = pd.read_csv(tmp_path / "out" / "retrainings.csv")
-    assert len(rows) == 3 * 2 * 2 * 2
+    assert len(rows) == 5 * 2 * 2 * 2
     assert all(math.isfinite(value) for value in rows["test_metric"])
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "README.md", "retrainings.csv", "transfer.png",
