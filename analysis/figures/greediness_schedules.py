@@ -40,7 +40,7 @@ def draw(reports: pd.DataFrame, runs: pd.DataFrame, style: str = "paper") -> Fig
                 schedule_axes(ax, name)
             row[0].set_title(problem, loc="left", pad=page.font)
         for column in zip(*axes, strict=True):
-            [ax for ax in column if ax.axison][-1].set_xlabel("training\n(share of steps)")
+            [ax for ax in column if ax.axison][-1].set_xlabel("training\n(share)")
         best = Line2D([], [], label="best of all methods", **_wide(page))
         legend_below(canvas, [best, *method_handles(methods, looks, page, markers=False)], columns=3)
     shown = final_schedules(reports, runs)

@@ -24,6 +24,7 @@ from .saving import Figure
 from .schedule_axes import hyperparameters, schedule_axes
 from .style import Page, page_of, panels
 
+BAR_WIDTH = 0.08  # inches
 _SIGNS = {-1: ("#FFFFFF", "negative"), 0: ("#B0B0B0", "zero"), 1: ("#303030", "positive")}
 
 
@@ -56,7 +57,10 @@ def draw(reports: pd.DataFrame, runs: pd.DataFrame, method: str, style: str = "p
                 ax.set_axis_off()
             _labels(block, signed, stepped)
             block[0][0].set_title(f"{problem}, seed {here['seed'].iloc[0]}", loc="left", pad=page.font)
-        bar = canvas.colorbar(shade, ax=[ax for row in axes for ax in row], aspect=40, pad=0.02)
+        # As wide on a page of many problems as on one of a single one.
+        bar = canvas.colorbar(
+            shade, ax=[ax for row in axes for ax in row], aspect=height / BAR_WIDTH, pad=0.02
+        )
         bar.ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))
         bar.set_label("outer step (number)")
         if signed:
