@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from ..stats.floor import floor_table
-from .studies import Study, markdown, paired
+from .studies import NEVER, Study, markdown, paired, worth
 
 REFERENCE, FLOOR = "fds", "floor"
 TO_FDS = ("reverse_sharing", "random_signs", "cmaes", "pbt", "bohb", "cosine")
@@ -72,50 +72,66 @@ def floor(study: Study) -> dict[str, Any]:
     Returns
     -------
     ``by`` problem: ``floor``, the method with the highest median of retrained ends, ``level``, that median in
-    points, ``above``, the searching methods that end higher; ``unbeaten``: on how many there are none. ``of``
+    points, ``above``, the searching methods that end higher, the highest first; ``soonest`` of these, by when
+    the weights in hand of its median run beat the floor's, and ``trainings``, when that is; ``unbeaten``: on
+    how many there are none. ``of``
     a searching method: its ends less the floor's (``difference``, ``least``, ``most``, ``told``), in percent
     of the way; ``above``, on how many problems it ends higher; ``sooner``, on how many the weights in hand of
     its median run beat the floor's, and ``trainings``, the median of when over all problems, never being
     infinite. Which method is the floor was the data's choice on every problem, to its advantage.
     """
     fixed = [m for m in study.methods if m not in study.searching]
-    by = {}
+    by, when = {}, _when(study)
     for problem in study.problems:
         ends_of = {m: study.end(problem, m) for m in study.methods}
         best = max(fixed, key=lambda m, ends_of=ends_of: np.nan_to_num(ends_of[m], nan=-np.inf))
         level = ends_of[best]
         above = [m for m in study.searching if ends_of[m] > level]
-        by[problem] = {"floor": best, "level": level, "above": above}
+        above.sort(key=lambda m, ends_of=ends_of: ends_of[m], reverse=True)
+        at = {m: when[m][problem] for m in above}
+        soonest = min(at, key=lambda m, at=at: at[m], default="")
+        by[problem] = {
+            "floor": best, "level": level, "above": above, "soonest": soonest,
+            "trainings": at.get(soonest, np.inf),
+        }  # fmt: skip
     own = ends(study)
     own[FLOOR] = pd.DataFrame({m: own[m] for m in fixed}).max(axis=1)
-    when = _when(study)
     of = {
         m: {
             **gap, "above": sum(m in one["above"] for one in by.values()),
-            "sooner": int(np.isfinite(when[m]).sum()), "trainings": float(np.median(when[m])),
+            "sooner": int(np.isfinite(list(when[m].values())).sum()),
+            "trainings": float(np.median(list(when[m].values()))),
         }
         for m, gap in _gaps(own, FLOOR, study.searching, TO_FLOOR).items()
     }  # fmt: skip
     return {"by": by, "of": of, "unbeaten": sum(not one["above"] for one in by.values())}
 
 
-def _when(study: Study) -> dict[str, list[float]]:
-    """Method: on each problem, trainings' worth until the median run beats the floor; infinite for never."""
+def _when(study: Study) -> dict[str, dict[str, float]]:
+    """Method, problem: trainings' worth until the median run beats the floor; infinite for never."""
     table = floor_table(study.reports, study.runs, "gradient_equivalents")
-    found: dict[str, list[float]] = {}
+    found: dict[str, dict[str, float]] = {}
     for row in table.to_dict("records"):
-        at = row["seconds"] / study.horizon(str(row["problem"])) if row["bound"] == "" else np.inf
-        found.setdefault(str(row["method"]), []).append(at)
+        problem = str(row["problem"])
+        at = float(row["seconds"]) / study.horizon(problem) if row["bound"] == "" else np.inf
+        found.setdefault(str(row["method"]), {})[problem] = at
     return found
 
 
 def floor_markdown(study: Study, found: dict[str, Any]) -> str:
-    """A row a problem: its floor, and who ends above it."""
-    rows = [
-        [problem, study.looks.label(own["floor"]), f"{own['level']:.1f}", str(len(own["above"]))]
-        for problem, own in found["by"].items()
-    ]
-    return markdown(["", "floor", "its end", f"of {len(found['of'])} searching methods above it"], rows)
+    """A row a problem: its floor, how many end above it, which the highest, which the soonest."""
+    rows = []
+    for problem, own in found["by"].items():
+        row = [problem, study.looks.label(own["floor"]), study.told(problem, own["level"])]
+        row += [str(len(own["above"])), "", "", ""]
+        if own["above"]:
+            best, soonest = own["above"][0], study.looks.label(own["soonest"])
+            row[4:] = [study.looks.label(best), study.told(problem, study.end(problem, best))]
+            row += [f"{soonest}, {worth(own['trainings'])}" if np.isfinite(own["trainings"]) else NEVER]
+        rows.append(row)
+    headings = ["", "floor", "its end", f"of {len(found['of'])} searches above it", "the highest", "its end",
+                "the soonest above it, trainings"]  # fmt: skip
+    return markdown(headings, rows)
 
 
 def against(study: Study) -> dict[str, dict[str, Any]]:

@@ -120,7 +120,9 @@ def test_the_floor_is_the_best_of_those_that_search_nothing(study: Study) -> Non
     assert found["by"]["a-wide"] == {
         "floor": "cosine",
         "level": pytest.approx(80.0),
-        "above": ["fds", "ladder"],
+        "above": ["ladder", "fds"],
+        "soonest": "ladder",
+        "trainings": 2.0,
     }
     assert found["of"]["ladder"]["above"] == 2
     assert found["of"]["ladder"]["trainings"] == 2.0
@@ -128,6 +130,21 @@ def test_the_floor_is_the_best_of_those_that_search_nothing(study: Study) -> Non
         **found["of"]["random_signs"], "above": 0, "sooner": 0, "trainings": math.inf,
     }  # fmt: skip
     assert "cosine" not in found["of"]
+    first = rivals.floor_markdown(study, found).splitlines()[2]
+    assert first == "| a-wide | Cosine | 80.0 % | 2 | Ladder | 90.2 % | Ladder, 2.0 |"
+
+
+def test_nobody_above_the_floor_has_no_time_to_it() -> None:
+    made = study_of({"a-wide": {"fds": 0.7, "cosine": 0.8}})
+    found = rivals.floor(made)
+    assert (found["by"]["a-wide"]["soonest"], found["by"]["a-wide"]["trainings"]) == ("", math.inf)
+    assert rivals.floor_markdown(made, found).splitlines()[2] == "| a-wide | Cosine | 80.0 % | 0 |  |  |  |"
+
+
+def test_ends_are_told_in_the_unit_of_their_problem(study: Study) -> None:
+    assert study.told("a-wide", 85.64) == "85.6 %"
+    study.loaded.runs["metric"] = "bits a token"
+    assert study.told("a-wide", -373.7) == "3.74 bits a token"
 
 
 def test_pace_is_the_seconds_of_a_gradient_beside_random_search_s() -> None:
