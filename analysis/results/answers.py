@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from ..looks import look_by_rule
 from ..stats.transfer import by_method
 from .studies import markdown
 
@@ -23,7 +24,8 @@ def numbers(folder: Path) -> dict[str, Any]:
     for method in order:
         home = table.loc[(HOME, method)]
         lines.append([
-            str(method), *(f"{table.loc[(target, method), 'median']:.1f}" for target in targets),
+            look_by_rule(str(method)).label,
+            *(f"{table.loc[(target, method), 'median']:.1f}" for target in targets),
             f"{home['spread']:.2f}", f"{100 * home['diverged']:.0f}",
         ])  # fmt: skip
     headings = ["", *targets, "spread of draws, points", "diverged (%)"]

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from ..stats.floor import floor_table
-from .studies import NEVER, Study, markdown, paired, worth
+from .studies import Study, markdown, paired, worth
 
 REFERENCE, FLOOR = "fds", "floor"
 TO_FDS = ("reverse_sharing", "random_signs", "cmaes", "pbt", "bohb", "cosine")
@@ -127,7 +127,8 @@ def floor_markdown(study: Study, found: dict[str, Any]) -> str:
         if own["above"]:
             best, soonest = own["above"][0], study.looks.label(own["soonest"])
             row[4:] = [study.looks.label(best), study.told(problem, study.end(problem, best))]
-            row += [f"{soonest}, {worth(own['trainings'])}" if np.isfinite(own["trainings"]) else NEVER]
+            in_hand = np.isfinite(own["trainings"])
+            row += [f"{soonest}, {worth(own['trainings'])}" if in_hand else "retrained alone"]
         rows.append(row)
     headings = ["", "floor", "its end", f"of {len(found['of'])} searches above it", "the highest", "its end",
                 "the soonest above it, trainings"]  # fmt: skip

@@ -127,7 +127,7 @@ class Study:
         return float(self._medians.get((problem, method), np.nan))
 
     def told(self, problem: str, points: float) -> str:
-        """An end with its unit: ``85.6 %``; of bits, which are less than 0 here, as they are: ``3.74 bits``."""
+        """An end with its unit: ``85.6 %``; of bits, below 0 where higher is better, as they are."""
         metric = METRICS[str(self.runs.loc[self.runs["problem"] == problem, "metric"].iloc[0])]
         if metric.higher_is_better:
             return f"{points:.1f} %"

@@ -6,11 +6,13 @@ import argparse
 import sys
 from pathlib import Path
 
+import torch
 from hpobench_fds.analysis.stats.transfer import by_method
 from hpobench_fds.benchmarks.transfer.retrainings import answers_of, retrained, targets_of
 from hpobench_fds.benchmarks.transfer.tables import draw, markdown
 
 from hpobench_fds.errors import InputError
+from hpobench_fds.run.machine import describe_machine
 from hpobench_fds.training.problem import ProblemConfig
 
 
@@ -32,13 +34,22 @@ def main() -> None:
     except InputError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(2)
-    out: Path = options.out or Path("results") / f"transfer-{options.problem}"
+    out: Path = options.out or Path("results") / "transfer" / options.problem
     out.mkdir(parents=True, exist_ok=True)
     rows.to_csv(out / "retrainings.csv", index=False, float_format="%.6g")
     table = by_method(rows)
     draw(table, out / "transfer.png")
-    (out / "README.md").write_text(text := markdown(table, options.problem, options.draws))
+    (out / "README.md").write_text(text := markdown(table, options.problem, options.draws, made()))
     print(text)
+
+
+def made() -> str:
+    """By which sources and on what the retrainings were made, for the page."""
+    here = describe_machine(torch.device("cpu"))
+    return (
+        f"`python -m hpobench_fds.benchmarks.transfer` at commit {here.commit or 'unknown'}; torch "
+        f"{here.software['torch']}, {here.description['name']}, one thread a process."
+    )
 
 
 if __name__ == "__main__":

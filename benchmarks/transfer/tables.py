@@ -7,31 +7,34 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from hpobench_fds.analysis.figures.style import bare, page_of
+from hpobench_fds.analysis.looks import look_by_rule
 from hpobench_fds.benchmarks.transfer.retrainings import HOME
 
 
-def markdown(table: pd.DataFrame, problem: str, draws: int) -> str:
-    """The page of a problem: a table a target, the best first."""
-    lines = [f"# Answers on {problem}, trained again", ""]
+def markdown(table: pd.DataFrame, problem: str, draws: int, made: str) -> str:
+    """The page of a problem: a table a target, the best first; ``made`` says by what."""
+    lines = [f"# Answers on {problem}, trained again", "", made, ""]
     lines += [
-        f"Each run's last incumbent, trained from scratch in {draws} fresh draws on training and validation",
-        "data. Accuracies are means over draws, of which medians (and ends) over seeds; the spread is the",
-        "standard deviation over draws that did not diverge.",
+        f"Each run's last incumbent, trained from scratch on training and validation data; fresh draws: {draws}.",
+        "Accuracies are means over draws, of which medians (and ends) over seeds; the spread is the standard",
+        "deviation over draws that did not diverge.",
     ]
     for target, own in table.groupby("target", sort=False):
         lines += ["", f"## {str(target).capitalize()}", ""]
         lines += ["| method | test accuracy (%) | from, to | spread (points) | diverged (%) |"]
         lines += ["|---|---:|---:|---:|---:|"]
         for row in own.sort_values("median", ascending=False, kind="stable").itertuples():
-            lines.append(
-                f"| {row.method} | {row.median:.1f} | {row.low:.1f} to {row.high:.1f} | {row.spread:.2f} "
-                f"| {100 * row.diverged:.0f} |"
-            )
+            ends = f"{row.low:.1f} to {row.high:.1f}"
+            cells = (look_by_rule(str(row.method)).label, f"{row.median:.1f}", ends, f"{row.spread:.2f}")
+            lines.append(f"| {' | '.join(cells)} | {100 * row.diverged:.0f} |")
     return "\n".join([*lines, "", "![Answers at home and elsewhere](transfer.png)", ""])
 
 
 def draw(table: pd.DataFrame, path: Path) -> None:
-    """A panel a target, a row a method, the best at home on top: medians over seeds with their ends."""
+    """A panel a target, a row a method, the best at home on top: medians over seeds with their ends.
+
+    Axes begin below all but the lowest methods, which an arrow stands for.
+    """
     home = table[table["target"] == HOME].sort_values("median", kind="stable")
     order = {str(name): row for row, name in enumerate(home["method"])}
     targets = list(dict.fromkeys(table["target"]))
@@ -43,7 +46,12 @@ def draw(table: pd.DataFrame, path: Path) -> None:
             at = own["method"].map(order)
             ax.hlines(at, own["low"], own["high"], color="#56B4E9", linewidth=sizes.line)
             ax.plot(own["median"], at, "o", color="#0072B2", markersize=sizes.marker)
-            floor = float(np.quantile(own["median"], 0.2)) - 5.0
-            ax.set(title=target, xlabel="test accuracy (%)", xlim=(max(0.0, floor), None))
-        panels[0].set_yticks(list(order.values()), list(order))
+            floor = max(0.0, float(np.quantile(own["median"], 0.2)) - 5.0)
+            room = 0.05 * (own["high"].max() - floor)
+            below = at[own["median"] < floor]
+            ax.plot(
+                [floor + room / 2] * len(below), below, "<", color="#0072B2", markersize=sizes.marker * 0.8
+            )
+            ax.set(title=target, xlabel="test accuracy (%)", xlim=(floor, own["high"].max() + room))
+        panels[0].set_yticks(list(order.values()), [look_by_rule(name).label for name in order])
         canvas.savefig(path, dpi=200)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from hpobench_fds.analysis.stats.transfer import by_method
 from hpobench_fds.benchmarks.transfer.__main__ import main
 from hpobench_fds.benchmarks.transfer.retrainings import answers_of, as_searched, retrained, targets_of
@@ -102,7 +103,10 @@ def test_a_folder_is_written_that_a_person_can_read(
     arguments = [str(results), "digits", "--draws", "2", "--horizons", "3", "--out", str(tmp_path / "out")]
     monkeypatch.setattr("sys.argv", ["transfer", *arguments])
     main()
-    assert "## 3 times the horizon" in capsys.readouterr().out
+    page = capsys.readouterr().out
+    assert "## 3 times the horizon" in page
+    assert "| HD (greedy) |" in page
+    assert f"torch {torch.__version__}" in page
     rows = pd.read_csv(tmp_path / "out" / "retrainings.csv")
     assert len(rows) == 5 * 2 * 2 * 2
     assert all(math.isfinite(value) for value in rows["test_metric"])
