@@ -10,7 +10,7 @@ from typing import Any
 
 import jinja2
 
-from . import ablation, core, dimension, engine_costs, known, noise, truncation, twice, worth
+from . import ablation, answers, core, dimension, engine_costs, known, noise, truncation, twice, worth
 from .studies import Study
 
 TEMPLATE, WIDTH = "RESULTS.md.jinja", 120
@@ -33,6 +33,9 @@ def everything(results: Path) -> dict[str, Any]:
         "known": known.numbers(recorded / "known_optimum"),
         "truncation": truncation.numbers(recorded / "truncation"),
         "worth": worth.numbers(recorded / "trust"),
+        "answers": {
+            one: answers.numbers(results / "transfer" / f"{one}-mlp-wide") for one in ("fashion", "letter")
+        },
         "engine": engine_costs.numbers(results / "engine"),
     }
 

@@ -15,9 +15,9 @@ def markdown(table: pd.DataFrame, problem: str, draws: int, made: str) -> str:
     """The page of a problem: a table a target, the best first; ``made`` says by what."""
     lines = [f"# Answers on {problem}, trained again", "", made, ""]
     lines += [
-        f"Each run's last incumbent, trained from scratch on training and validation data; fresh draws: {draws}.",
-        "Accuracies are means over draws, of which medians (and ends) over seeds; the spread is the standard",
-        "deviation over draws that did not diverge.",
+        "Each run's last incumbent, trained from scratch on training and validation data; fresh draws of",
+        f"each answer on each target: {draws}. Accuracies are means over draws, of which medians (and ends)",
+        "over seeds; the spread is the standard deviation over draws that did not diverge.",
     ]
     for target, own in table.groupby("target", sort=False):
         lines += ["", f"## {str(target).capitalize()}", ""]

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from fabricate import Results
 from hpobench_fds.analysis.loading import Loaded
-from hpobench_fds.analysis.results import horizon, known, noise
+from hpobench_fds.analysis.results import answers, horizon, known, noise
 from hpobench_fds.analysis.results.rendering import lines, rendered, wrapped
 from hpobench_fds.analysis.results.studies import Study, between, markdown, paired, worth
 
@@ -115,6 +115,24 @@ def test_a_greedy_method_is_its_best_scale_by_validation_at_the_cost_of_all(resu
     assert ends["hd"]["end"].tolist() == pytest.approx([75.0] * 3)
     assert ends["hd"]["cost"].tolist() == pytest.approx([6.0] * 3)
     assert horizon.chosen_scales(study)["hd"] == {"coarse": 0, "middle": 3, "fine": 0}
+
+
+def test_answers_are_ordered_by_home_and_told_how_alike_they_are_elsewhere(tmp_path: Path) -> None:
+    worth_of = {"fds": (0.8, 0.9, 0.3), "tpe": (0.7, 0.8, 0.5), "grid": (0.6, 0.7, 0.7)}
+    rows = [
+        ("p", method, seed, target, draw, metric, 1.0, target == "wine" and method == "tpe" and draw == 0)
+        for method, ends in worth_of.items()
+        for target, metric in zip(("home", "2 times the horizon", "wine"), ends, strict=True)
+        for seed in range(2)
+        for draw in range(2)
+    ]
+    columns = ["problem", "method", "seed", "target", "draw", "test_metric", "test_loss", "diverged"]
+    pd.DataFrame(rows, columns=columns).to_csv(tmp_path / "retrainings.csv", index=False)
+    found = answers.numbers(tmp_path)
+    assert (found["draws"], found["seeds"], found["order"]) == (2, 2, ["fds", "tpe", "grid"])
+    assert found["alike"] == pytest.approx({"home": 1.0, "2 times the horizon": 1.0, "wine": -1.0})
+    assert found["lost"] == {"home": [], "2 times the horizon": [], "wine": ["tpe"]}
+    assert found["table"].splitlines()[2] == "| FDS | 80.0 | 90.0 | 30.0 | 0.00 | 0 |"
 
 
 def test_texts_of_numbers() -> None:
