@@ -18,7 +18,7 @@ from ..stats.schedules import groups
 from .studies import Study, between, markdown, paired
 
 GREEDY = ("hd", "rtho", "marthe")
-SCALES = ("coarse", "middle", "fine")
+SCALES = ("coarsest", "coarse", "middle", "fine", "finest")
 
 
 def numbers(folder: Path, forward: Path) -> dict[str, Any]:
@@ -71,7 +71,11 @@ def _row(study: Study, method: str, own: pd.DataFrame) -> list[str]:
     values = own["end"].to_numpy(float)
     low, high = median_interval(values)
     end = between({"median": float(np.median(values)), "low": float(low), "high": float(high)})
-    name = f"{study.looks.label(method)}, best of {len(SCALES)} scales" if method in GREEDY else None
+    name = (
+        f"{study.looks.label(method)}, best of {len(_scales(study, method))} scales"
+        if method in GREEDY
+        else None
+    )
     lost = 100 * diverged(study, method)
     return [name or study.looks.label(method), end, f"{own['cost'].median():.1f}", f"{lost:.0f}"]
 
@@ -89,8 +93,13 @@ def chosen_scales(study: Study) -> dict[str, dict[str, int]]:
     for name in GREEDY:
         _, best = _scaled(runs, name)
         counts = Counter(label.rpartition("-")[2] for label in best["method"])
-        found[name] = {scale: counts[scale] for scale in SCALES}
+        found[name] = {scale: counts[scale] for scale in _scales(study, name)}
     return found
+
+
+def _scales(study: Study, name: str) -> list[str]:
+    """Those that a greedy method was run with, the largest first."""
+    return [scale for scale in SCALES if f"{name}-{scale}" in study.methods]
 
 
 def learned_rates(study: Study, method: str = "reverse_sharing") -> list[float]:

@@ -26,6 +26,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--out", type=Path, default=None)
     options = parser.parse_args()
+    by = made()  # before the hours that it takes, in which sources may change
     try:
         answers = answers_of(options.folder, options.problem)
         config = ProblemConfig.model_validate(answers[0].run.problem_config)
@@ -39,7 +40,7 @@ def main() -> None:
     rows.to_csv(out / "retrainings.csv", index=False, float_format="%.6g")
     table = by_method(rows)
     draw(table, out / "transfer.png")
-    (out / "README.md").write_text(text := markdown(table, options.problem, options.draws, made()))
+    (out / "README.md").write_text(text := markdown(table, options.problem, options.draws, by))
     print(text)
 
 
