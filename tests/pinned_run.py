@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from threadpoolctl import threadpool_info
 
 from hpobench_fds import load_results, load_runs, run_suite
 
@@ -86,12 +88,19 @@ SUITE: dict[str, Any] = {
 
 
 def machine() -> dict[str, str]:
-    """What bitwise equality depends on beside the code."""
-    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    """What bitwise equality depends on beside the code: a processor's name may stand for several families,
+    for which numpy's BLAS has kernels of their own.
+    """
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    told = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    blas = {str(one["architecture"]) for one in threadpool_info() if one["user_api"] == "blas"}
     return {
         "torch": torch.__version__.partition("+")[0],
-        "cpu": names[0].partition(":")[2].strip() if names else "",
+        **{name: version(name) for name in ("numpy", "scipy")},
+        "cpu": told.get("model name", ""),
+        "family": f"{told.get('cpu family', '')}/{told.get('model', '')}",
         "capability": torch.backends.cpu.get_cpu_capability(),
+        "blas": ", ".join(sorted(blas)),
     }
 
 

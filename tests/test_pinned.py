@@ -14,6 +14,8 @@ RECORD: dict[str, Any] = json.loads(PINNED.read_text())
 SAME_MACHINE = RECORD["machine"] == machine()
 # Elsewhere other kernels round differently, and training makes the most of it: in float64 it stays small.
 ELSEWHERE = 1e-6
+# Of a thousand rates it takes the one of the largest deviation, all but alike: rounding decides.
+RESTLESS = ("autolrs",)
 DOUBLE = [name for name, problem in SUITE["problems"].items() if problem.get("dtype") == "float64"]
 
 
@@ -21,6 +23,8 @@ DOUBLE = [name for name, problem in SUITE["problems"].items() if problem.get("dt
 def test_numbers_are_those_recorded(cell: str) -> None:
     if not SAME_MACHINE and cell.partition("/")[0] not in DOUBLE:
         pytest.skip("single precision is only the same on the machine it was recorded on")
+    if not SAME_MACHINE and cell.partition("/")[2] in RESTLESS:
+        pytest.skip("which rate it tries next is only the same on the machine it was recorded on")
     recorded, found = dict(RECORD["numbers"][cell]), numbers(cell)
     # A sum of many terms, which may be added up in another order.
     costs = [numbers_["reports"].pop("gradient_equivalents") for numbers_ in (recorded, found)]
