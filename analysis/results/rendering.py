@@ -10,7 +10,19 @@ from typing import Any
 
 import jinja2
 
-from . import ablation, answers, core, dimension, engine_costs, known, noise, truncation, twice, worth
+from . import (
+    ablation,
+    answers,
+    core,
+    dimension,
+    engine_costs,
+    horizon,
+    known,
+    noise,
+    truncation,
+    twice,
+    worth,
+)
 from .studies import Study
 
 TEMPLATE, WIDTH = "RESULTS.md.jinja", 120
@@ -28,6 +40,7 @@ def everything(results: Path) -> dict[str, Any]:
         "core": core.numbers(all_methods),
         "twice": twice.numbers(all_methods, Study.of(recorded / "core_twice")),
         "ablation": ablation.numbers(recorded / "ablation"),
+        "horizon": horizon.numbers(recorded / "long_horizon", recorded / "long_horizon_forward"),
         "noise": noise.numbers(recorded / "noise"),
         "dimension": dimension.numbers(recorded / "dimension"),
         "known": known.numbers(recorded / "known_optimum"),

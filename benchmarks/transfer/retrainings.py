@@ -41,7 +41,10 @@ class Target:
 
 
 def answers_of(folder: Path, problem: str) -> list[Answer]:
-    """Of every complete run on a problem. Raises InputError if there is none."""
+    """Of every complete run on a problem.
+
+    Raises InputError if there is none, and for one whose values of each step were left out.
+    """
     read_suite(folder)
     found = list[Answer]()
     for place in cell_folders(folder):
@@ -51,7 +54,10 @@ def answers_of(folder: Path, problem: str) -> list[Answer]:
             continue
         if run.final is None or run.final.report is None:
             continue  # nothing was in hand when it ended
-        found.append(Answer(run, files.reports()[run.final.report]))
+        report = files.reports()[run.final.report]
+        if run.final.by_step and report.values is None:  # noqa: PD011 -- no frame
+            raise InputError("its values of each step were left out when it was packed", where=place)
+        found.append(Answer(run, report))
     if not found:
         raise InputError(f"no complete run on {problem!r}", where=folder)
     return found

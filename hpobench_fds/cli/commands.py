@@ -451,11 +451,20 @@ def referee(
 
 
 @app.command()
-def pack(folder: ResultsArgument) -> None:
+def pack(
+    folder: ResultsArgument,
+    without_values: Annotated[
+        bool,
+        typer.Option(
+            "--without-values",
+            help="Leave out greedy methods' values of each step, without which they cannot be trained again.",
+        ),
+    ] = False,
+) -> None:
     """Compress the traces of complete runs, to keep or to send them; everything still reads them."""
     from hpobench_fds.records.pack import pack as compress
 
-    packed = compress(folder)
+    packed = compress(folder, values=not without_values)
     typer.echo(
         f"{folder}: {packed.cells} traces packed, {packed.before / 1e6:.1f} MB into {packed.after / 1e6:.1f}"
     )

@@ -215,6 +215,8 @@ class RunRecord(_Record):
     # SHA-256 of an adapter's and a model's files, and of what they import beside them, by path; none of what
     # is registered or built in, and none in records of before it was kept.
     sources: dict[str, str] = Field(default_factory=dict)
+    # SHA-256 of the trace as it was before ``pack`` left the values of each step out of it.
+    whole_trace_sha256: str | None = None
     # Of a settled run: SHA-256 of its trace, and of this record without the field itself.
     trace_sha256: str | None = None
     digest: str | None = None

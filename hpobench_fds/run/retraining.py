@@ -103,8 +103,12 @@ def _cell(
 
 
 def _check(files: CellFiles, record: RunRecord) -> None:
-    """New digests must not make an edited record look sound. Raises InputError."""
+    """New digests must not make an edited record look sound, nor means over windows pass for the values of
+    each step. Raises InputError.
+    """
     path = files.folder / RUN_FILE
+    if record.whole_trace_sha256 is not None:
+        raise InputError("its values of each step were left out when it was packed", where=path)
     if record.digest is None:
         return
     whole = record.digest == record_digest(read_plain(path))
