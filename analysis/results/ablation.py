@@ -45,6 +45,9 @@ def numbers(folder: Path) -> dict[str, Any]:
         "told": sum(one["told"] for rivals in against.values() for one in rivals.values()),
         "compared": len(NAMES) - 1,
         "worse": {m: max(row[p] - gaps_to_best["fds"][p] for p in row) for m, row in gaps_to_best.items()},
+        "gap": {m: {p: rivals[m] for p, rivals in against.items()} for m in NAMES if m != "fds"},
+        "time": {m: {p: study.time(p, m, SHARE) for p in study.problems} for m in NAMES},
+        "lost_reverse": unsound(study, "reverse_sharing"),
         "behind": gaps_to_best, "worst": {m: max(row.values()) for m, row in gaps_to_best.items()},
     }  # fmt: skip
 

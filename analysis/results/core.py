@@ -130,7 +130,7 @@ def shares(study: Study, box: str = "") -> Shares:
 def _beaten(floor: dict[str, Any], method: str) -> str:
     """``5 of 16``: problems on which it ends above the floor; empty of those that are the floor."""
     own = floor["of"].get(method)
-    return f"{own['above']} of {len(floor['by'])}" if own else ""
+    return f"{own['above']} of {own['problems']}" if own else ""
 
 
 def _boxes(study: Study, reached: dict[str, Reached], far: dict[str, Shares]) -> str:

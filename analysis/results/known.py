@@ -28,6 +28,7 @@ def numbers(folder: Path) -> dict[str, Any]:
         name: {
             "end": float(row[f"median {AT[-1]}"]), "low": float(row[f"low {AT[-1]}"]),
             "high": float(row[f"high {AT[-1]}"]), "near": float(row["near"]),
+            "below_cosine": float(row["below_cosine"]), "ends_below_cosine": float(row["ends_below_cosine"]),
         }
         for name, row in order.iterrows()
     }  # fmt: skip
@@ -50,11 +51,17 @@ def numbers(folder: Path) -> dict[str, Any]:
 
 
 def regrets(study: Study) -> pd.DataFrame:
-    """A row a method: median regret with its interval after each of ``AT``; trainings to ``NEAR``."""
+    """A row a method: median regret with its interval after each of ``AT``; trainings to ``NEAR``.
+
+    ``below_cosine``: the median of the trainings until its regret is for good below the cosine's, infinite
+    for never; ``ends_below_cosine``: percent of the seeds whose answer is.
+    """
     (problem,) = study.problems
     reports = with_regret(study.reports, study.runs)
     runs, horizon = complete(study.runs), study.horizon(problem)
     curves = by_problem(curves_of(reports, runs, "regret", "gradient_equivalents"))[problem]
+    ends = [float(curve.at(np.array([np.inf]))[0]) for curve in curves.get("cosine", [])]
+    cosine = float(np.median(ends)) if ends else np.nan
     rows = {}
     for method, own in curves.items():
         row: dict[str, float] = {}
@@ -68,6 +75,9 @@ def regrets(study: Study) -> pd.DataFrame:
                 f"high {at}": float(high),
             }
         row["near"] = float(np.median([_for_good(curve.times, curve.values) for curve in own])) / horizon
+        below = [_for_good(curve.times, curve.values, cosine) for curve in own]
+        row["below_cosine"] = float(np.median(below)) / horizon
+        row["ends_below_cosine"] = 100 * float(np.isfinite(below).mean())
         rows[method] = row
     return pd.DataFrame.from_dict(rows, orient="index")
 
@@ -76,9 +86,9 @@ def _thousandths(regret: float) -> str:
     return f"{1000 * regret:.1f}" if np.isfinite(regret) else "nothing yet"
 
 
-def _for_good(times: Any, values: Any) -> float:
-    """From when on a run's incumbents stay below ``NEAR``; infinite for never."""
-    above = np.flatnonzero(~(values <= NEAR))  # nothing reported is above
+def _for_good(times: Any, values: Any, level: float = NEAR) -> float:
+    """From when on a run's incumbents stay at or below a level; infinite for never."""
+    above = np.flatnonzero(~(values <= level))  # nothing reported is above
     if not len(above):
         return 0.0
     after = above[-1] + 1

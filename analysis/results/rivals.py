@@ -76,9 +76,9 @@ def floor(study: Study) -> dict[str, Any]:
     the weights in hand of its median run beat the floor's, and ``trainings``, when that is; ``unbeaten``: on
     how many there are none. ``of``
     a searching method: its ends less the floor's (``difference``, ``least``, ``most``, ``told``), in percent
-    of the way; ``above``, on how many problems it ends higher; ``sooner``, on how many the weights in hand of
-    its median run beat the floor's, and ``trainings``, the median of when over all problems, never being
-    infinite. Which method is the floor was the data's choice on every problem, to its advantage.
+    of the way; ``above``, on how many of its ``problems`` it ends higher; ``sooner``, on how many the weights
+    in hand of its median run beat the floor's, and ``trainings``, the median of when over all problems, never
+    being infinite. Which method is the floor was the data's choice on every problem, to its advantage.
     """
     fixed = [m for m in study.methods if m not in study.searching]
     by, when = {}, _when(study)
@@ -99,6 +99,7 @@ def floor(study: Study) -> dict[str, Any]:
     of = {
         m: {
             **gap, "above": sum(m in one["above"] for one in by.values()),
+            "problems": sum(bool(np.isfinite(study.end(problem, m))) for problem in study.problems),
             "sooner": int(np.isfinite(list(when[m].values())).sum()),
             "trainings": float(np.median(list(when[m].values()))),
         }

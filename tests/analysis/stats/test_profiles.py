@@ -52,6 +52,26 @@ def test_an_instance_that_a_method_did_not_run_is_not_solved_by_it(results: Resu
     assert table.groupby("method")["share"].last().to_dict() == {"fds": 1.0, "tpe": 0.5}
 
 
+def uneven(results: Results) -> Results:
+    """FDS is the soonest on a, which three seeds were run on, and never there on b, which one was."""
+    for seed in range(3):
+        results.add("fds", seed, [(1, 0.9)], problem="a").add("tpe", seed, [(10, 0.9)], problem="a")
+    return results.add("fds", 0, [(1, 0.1)], problem="b").add("tpe", 0, [(1, 0.9)], problem="b")
+
+
+def test_problems_weigh_the_same_in_a_profile_whatever_their_seeds(results: Results) -> None:
+    last = profiles.profile(profiles.times(*uneven(results).both)).groupby("method")["share"]
+    assert last.first().to_dict() == {"fds": 0.5, "tpe": 0.5}
+    assert last.last().to_dict() == {"fds": 0.5, "tpe": 1.0}
+
+
+def test_a_score_is_of_all_problems_in_every_seed(results: Results) -> None:
+    """By seeds' own problems FDS would have 1.0 in two of three, and so in the median."""
+    found = profiles.scores(profiles.times(*uneven(results).both)).set_index("method")
+    assert found["score"].to_dict() == pytest.approx({"fds": 0.5, "tpe": 0.75})
+    assert found["seeds"].tolist() == [3, 3]
+
+
 def test_the_score_is_the_area_under_the_profile(results: Results) -> None:
     """Ten times slower is half of the way to a hundred times; a thousand times slower counts for nothing."""
     for seed in range(6):
