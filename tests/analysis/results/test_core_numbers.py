@@ -173,6 +173,7 @@ def test_a_method_that_was_skipped_on_a_problem_is_held_against_the_others_elsew
     made = study_of({"a-wide": every | {"pbt": 0.85}, "a-expert": every, "b-wide": every})
     found = core.numbers(made)
     assert found["against"]["pbt"]["by"] == {"a": pytest.approx(100 * 0.05 / (0.9025 - 0.1), abs=0.2)}
-    assert found["floor"]["of"]["pbt"]["above"] == 1
+    assert (found["floor"]["of"]["pbt"]["above"], found["floor"]["of"]["pbt"]["problems"]) == (1, 1)
+    assert "| 1 of 1 |" in next(line for line in found["table"].splitlines() if line.startswith("| PBT"))
     assert found["reached"]["0.8"]["pbt"]["problems"] == 1
     assert math.isnan(found["against"]["pbt"]["ratio"]["b-wide"])  # FDS does not come there either

@@ -85,6 +85,7 @@ def test_regret_is_near_for_good_from_the_last_time_that_it_was_not() -> None:
     assert known._for_good(times, np.array([np.nan, 0.1, 0.005, 0.002])) == 20.0
     assert known._for_good(times, np.array([np.nan, 0.005, 0.5, 0.002])) == 30.0
     assert math.isinf(known._for_good(times, np.array([np.nan, 0.005, 0.5, 0.2])))
+    assert known._for_good(times, np.array([np.nan, 0.5, 0.3, 0.2]), level=0.3) == 20.0
 
 
 def test_sharing_helps_where_the_mean_stands_and_hurts_where_it_moves() -> None:
