@@ -17,8 +17,8 @@ def markdown(table: pd.DataFrame, problem: str, draws: int, made: str) -> str:
     lines += [
         "Each run's last incumbent, trained from scratch on training and validation data; fresh draws of",
         f"each answer on each target: {draws}. An accuracy is the median over the seeds of the mean over all",
-        "draws; from, to: the least and the greatest seed; the spread is the standard deviation over draws that",
-        "did not diverge, the median over the seeds.",
+        "draws; from, to: the least and the greatest seed; the spread is the standard deviation over draws",
+        "that did not diverge, the median over the seeds.",
     ]
     for target, own in table.groupby("target", sort=False):
         lines += ["", f"## {str(target).capitalize()}", ""]
