@@ -34,7 +34,7 @@ def numbers(folder: Path, forward: Path) -> dict[str, Any]:
                 "trainings' worth", "trainings that diverged (%)"]  # fmt: skip
     return {
         "seeds": study.seeds, "commit": study.commit, "table": markdown(headings, rows),
-        "gap": gap,
+        "gap": gap, "lost": {method: 100 * diverged(study, method) for method in [*ends, *study.methods]},
         "rates": learned_rates(study), "sound": soundness(study), "chosen": chosen_scales(study),
         "forward": _forward(forward),
     }  # fmt: skip
