@@ -55,8 +55,9 @@ def draw(
     caption = (
         f"Share of the {data['instances'].iloc[0]} instances (problem, target and seed; "
         f"{captions.seeds(seed_counts(runs))} a method and problem), problems weighing the same, on which a "
-        f"method reached the target within a factor of the fastest method's {UNITS[against]}. Runs that never got "
-        f"there, and failed ones, stay in the count. {_scores(ranked, looks)} {captions.curve(reports)}"
+        f"method reached the target within a factor of the fastest method's {UNITS[against]}. Runs that "
+        f"never got there, and failed ones, stay in the count. {_scores(ranked, looks)} "
+        f"{captions.curve(reports)}"
     )
     if floor:
         caption += f" Black: {looks.label(floor[0])}, the best of those that search nothing."
