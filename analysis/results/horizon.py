@@ -29,12 +29,13 @@ def numbers(folder: Path, forward: Path) -> dict[str, Any]:
     ends = answers(study)
     best_first = sorted(ends, key=lambda method: float(ends[method]["end"].median()), reverse=True)
     gap = paired({method: own["end"] for method, own in ends.items()}, EXACT)
-    rows = [_row(study, method, ends[method], gap.get(method)) for method in best_first]
+    lost = {method: 100 * diverged(study, method) for method in [*ends, *study.methods]}
+    rows = [_row(study, method, ends[method], gap.get(method), lost[method]) for method in best_first]
     headings = ["", "retrained test accuracy (%): median (95 % interval)", "less exact hypergradients'",
                 "trainings' worth", "trainings that diverged (%)"]  # fmt: skip
     return {
         "seeds": study.seeds, "commit": study.commit, "table": markdown(headings, rows),
-        "gap": gap, "lost": {method: 100 * diverged(study, method) for method in [*ends, *study.methods]},
+        "gap": gap, "lost": lost,
         "rates": learned_rates(study), "sound": soundness(study), "chosen": chosen_scales(study),
         "forward": _forward(forward),
     }  # fmt: skip
@@ -70,11 +71,12 @@ def _scaled(runs: pd.DataFrame, name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     return own, own.sort_values("incumbent_val_loss").drop_duplicates("seed")
 
 
-def _row(study: Study, method: str, own: pd.DataFrame, gap: Mapping[str, Any] | None) -> list[str]:
+def _row(
+    study: Study, method: str, own: pd.DataFrame, gap: Mapping[str, Any] | None, lost: float
+) -> list[str]:
     values = own["end"].to_numpy(float)
     low, high = median_interval(values)
     end = between({"median": float(np.median(values)), "low": float(low), "high": float(high)})
-    lost = 100 * diverged(study, method)
     less = between({**gap, "median": gap["difference"]}) + "*" * gap["told"] if gap else ""
     return [_name(study, method), end, less, f"{own['cost'].median():.1f}", f"{lost:.0f}"]
 

@@ -27,7 +27,7 @@ def numbers(folder: Path) -> dict[str, Any]:
     cell = {
         name: {
             "end": float(row[f"median {AT[-1]}"]), "low": float(row[f"low {AT[-1]}"]),
-            "high": float(row[f"high {AT[-1]}"]), "near": float(row["near"]),
+            "high": float(row[f"high {AT[-1]}"]),
             "below_cosine": float(row["below_cosine"]), "ends_below_cosine": float(row["ends_below_cosine"]),
         }
         for name, row in order.iterrows()

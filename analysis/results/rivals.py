@@ -74,11 +74,11 @@ def floor(study: Study) -> dict[str, Any]:
     ``by`` problem: ``floor``, the method with the highest median of retrained ends, ``level``, that median in
     points, ``above``, the searching methods that end higher, the highest first; ``soonest`` of these, by when
     the weights in hand of its median run beat the floor's, and ``trainings``, when that is; ``unbeaten``: on
-    how many there are none. ``of``
-    a searching method: its ends less the floor's (``difference``, ``least``, ``most``, ``told``), in percent
-    of the way; ``above``, on how many of its ``problems`` it ends higher; ``sooner``, on how many the weights
-    in hand of its median run beat the floor's, and ``trainings``, the median of when over all problems, never
-    being infinite. Which method is the floor was the data's choice on every problem, to its advantage.
+    how many there are none. ``of`` a searching method: its ends less the floor's (``difference``, ``least``,
+    ``most``, ``told``), in percent of the way; ``above``, on how many of its ``problems`` it ends higher;
+    ``sooner``, on how many the weights in hand of its median run beat the floor's, and ``trainings``, the
+    median of when over all problems, never being infinite. Which method is the floor was the data's choice on
+    every problem, to its advantage.
     """
     fixed = [m for m in study.methods if m not in study.searching]
     by, when = {}, _when(study)
@@ -96,12 +96,12 @@ def floor(study: Study) -> dict[str, Any]:
         }  # fmt: skip
     own = ends(study)
     own[FLOOR] = pd.DataFrame({m: own[m] for m in fixed}).max(axis=1)
+    trainings = {m: list(own_when.values()) for m, own_when in when.items()}
     of = {
         m: {
             **gap, "above": sum(m in one["above"] for one in by.values()),
             "problems": sum(bool(np.isfinite(study.end(problem, m))) for problem in study.problems),
-            "sooner": int(np.isfinite(list(when[m].values())).sum()),
-            "trainings": float(np.median(list(when[m].values()))),
+            "sooner": int(np.isfinite(trainings[m]).sum()), "trainings": float(np.median(trainings[m])),
         }
         for m, gap in _gaps(own, FLOOR, study.searching, TO_FLOOR).items()
     }  # fmt: skip

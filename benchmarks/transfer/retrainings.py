@@ -16,7 +16,7 @@ from hpobench_fds.errors import InputError
 from hpobench_fds.records.cell_files import CellFiles
 from hpobench_fds.records.folder import cell_folders, read_suite
 from hpobench_fds.records.schema import ReportRecord, RunRecord
-from hpobench_fds.run.referee import Referee, schedule_of
+from hpobench_fds.run.referee import Referee, refuse_without_values, schedule_of
 from hpobench_fds.seeds import derive
 from hpobench_fds.training.problem import Problem, ProblemConfig, TestData, load_problem
 
@@ -54,10 +54,9 @@ def answers_of(folder: Path, problem: str) -> list[Answer]:
             continue
         if run.final is None or run.final.report is None:
             continue  # nothing was in hand when it ended
-        report = files.reports()[run.final.report]
-        if run.final.by_step and report.values is None:  # noqa: PD011 -- no frame
-            raise InputError("its values of each step were left out when it was packed", where=place)
-        found.append(Answer(run, report))
+        if run.final.by_step:
+            refuse_without_values(run, place)
+        found.append(Answer(run, files.reports()[run.final.report]))
     if not found:
         raise InputError(f"no complete run on {problem!r}", where=folder)
     return found

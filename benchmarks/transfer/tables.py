@@ -8,7 +8,10 @@ import numpy as np
 import pandas as pd
 from hpobench_fds.analysis.figures.style import bare, page_of
 from hpobench_fds.analysis.looks import look_by_rule
+from hpobench_fds.analysis.results.studies import markdown as table_of
 from hpobench_fds.benchmarks.transfer.retrainings import HOME
+
+HEADINGS = ["method", "test accuracy (%)", "from, to", "spread (points)", "diverged (%)"]
 
 
 def markdown(table: pd.DataFrame, problem: str, draws: int, made: str) -> str:
@@ -21,13 +24,14 @@ def markdown(table: pd.DataFrame, problem: str, draws: int, made: str) -> str:
         "that did not diverge, the median over the seeds.",
     ]
     for target, own in table.groupby("target", sort=False):
-        lines += ["", f"## {str(target).capitalize()}", ""]
-        lines += ["| method | test accuracy (%) | from, to | spread (points) | diverged (%) |"]
-        lines += ["|---|---:|---:|---:|---:|"]
-        for row in own.sort_values("median", ascending=False, kind="stable").itertuples():
-            ends = f"{row.low:.1f} to {row.high:.1f}"
-            cells = (look_by_rule(str(row.method)).label, f"{row.median:.1f}", ends, f"{row.spread:.2f}")
-            lines.append(f"| {' | '.join(cells)} | {100 * row.diverged:.0f} |")
+        rows = [
+            [
+                look_by_rule(str(row.method)).label, f"{row.median:.1f}", f"{row.low:.1f} to {row.high:.1f}",
+                f"{row.spread:.2f}", f"{100 * row.diverged:.0f}",
+            ]
+            for row in own.sort_values("median", ascending=False, kind="stable").itertuples()
+        ]  # fmt: skip
+        lines += ["", f"## {str(target).capitalize()}", "", table_of(HEADINGS, rows)]
     return "\n".join([*lines, "", "![Answers at home and elsewhere](transfer.png)", ""])
 
 

@@ -52,18 +52,19 @@ def pack(folder: str | Path, *, values: bool = True) -> Packed:
 
 
 def _pack_cell(files: CellFiles, packed: Packed, values: bool) -> None:
-    record, content = files.record(), read_trace(files.folder)
-    if record is None or content is None or record.status != "complete":  # it may yet be gone on from
+    record, plain = files.record(), files.folder / TRACE_FILE
+    if record is None or record.status != "complete":  # it may yet be gone on from
+        return
+    content = read_trace(files.folder)
+    if content is None:
         return
     found = trace_digest(content)
     # Killed while values were left out: the trace is the new one, the record still tells of the old one.
     halfway = record.whole_trace_sha256 is not None and record.whole_trace_sha256 == record.trace_sha256
     if record.trace_sha256 not in (None, found) and not halfway:
-        raise InputError(
-            "edited: the trace is not the one that was recorded", where=files.folder / TRACE_FILE
-        )
+        raise InputError("edited: the trace is not the one that was recorded", where=plain)
     kept = content if values else _without_values(content)
-    if kept == content and not halfway and not (files.folder / TRACE_FILE).exists():
+    if kept == content and not halfway and not plain.exists():
         return  # packed before
     if kept != content:
         record.whole_trace_sha256 = record.whole_trace_sha256 or found
@@ -72,7 +73,7 @@ def _pack_cell(files: CellFiles, packed: Packed, values: bool) -> None:
     write_atomic(files.folder / PACKED_FILE, small)
     files.drop_checkpoint()
     # Killed before this, a cell has both: the plain one is read, and packed again next time.
-    (files.folder / TRACE_FILE).unlink(missing_ok=True)
+    plain.unlink(missing_ok=True)
     if kept != content or halfway:
         files.write_record(record)
     packed.cells, packed.before, packed.after = (

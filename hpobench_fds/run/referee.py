@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 
 from hpobench_fds.data.splits import Split
+from hpobench_fds.errors import InputError
 from hpobench_fds.records.incumbents import incumbents
 from hpobench_fds.records.schema import FinalRecord, ReportRecord, RetrainedRecord, RunRecord
 from hpobench_fds.schedule import Schedule
@@ -172,6 +174,15 @@ def retrain_curve(
         )  # fmt: skip
         record.retrained.sort(key=lambda one: (one.report, one.draw))
         keep()
+
+
+def refuse_without_values(record: RunRecord, where: Path) -> None:
+    """Means over windows must not pass for the values of each step that ``pack`` left out of a record.
+
+    Raises InputError for a record that it did so to.
+    """
+    if record.whole_trace_sha256 is not None:
+        raise InputError("its values of each step were left out when it was packed", where=where)
 
 
 def schedule_of(report: ReportRecord, problem: Problem) -> Recipe:

@@ -18,7 +18,7 @@ from hpobench_fds.records.safe_files import read_plain, writing
 from hpobench_fds.records.schema import RunRecord
 from hpobench_fds.run.earlier import segment_of
 from hpobench_fds.run.machine import describe_machine, find_device, now, threads_that_fit
-from hpobench_fds.run.referee import Referee, missing, retrain_curve
+from hpobench_fds.run.referee import Referee, missing, refuse_without_values, retrain_curve
 from hpobench_fds.suite.cell import RefereeConfig
 from hpobench_fds.suite.code import code_of, refuse_edited
 from hpobench_fds.training.problem import Problem, ProblemConfig, TestData, load_problem
@@ -103,12 +103,9 @@ def _cell(
 
 
 def _check(files: CellFiles, record: RunRecord) -> None:
-    """New digests must not make an edited record look sound, nor means over windows pass for the values of
-    each step. Raises InputError.
-    """
+    """New digests must not make an edited record look sound. Raises InputError."""
     path = files.folder / RUN_FILE
-    if record.whole_trace_sha256 is not None:
-        raise InputError("its values of each step were left out when it was packed", where=path)
+    refuse_without_values(record, path)
     if record.digest is None:
         return
     whole = record.digest == record_digest(read_plain(path))

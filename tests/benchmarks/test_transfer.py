@@ -71,12 +71,11 @@ def test_every_answer_is_trained_on_every_target_in_draws_of_its_own(results: Pa
 
 def test_an_answer_is_of_the_space_its_method_searched(results: Path) -> None:
     # In the suite's first order or any other: the target's own space is a method's too.
+    answers = answers_of(results, "digits")
+    configs = {one.run.method: one.run.problem_config for one in answers}
     for named in ("random_search", "fds"):
-        config = next(
-            one.run.problem_config for one in answers_of(results, "digits") if one.run.method == named
-        )
-        problem, _ = load_problem(ProblemConfig.model_validate(config))
-        for answer in answers_of(results, "digits"):
+        problem, _ = load_problem(ProblemConfig.model_validate(configs[named]))
+        for answer in answers:
             seen = as_searched(problem, answer.run)
             assert seen.space.names == answer.run.schedule_names
             assert seen.x is problem.x

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import real_run
 from hpobench_fds.benchmarks.transfer.retrainings import answers_of
 
 from hpobench_fds.errors import InputError
@@ -20,19 +21,7 @@ from hpobench_fds.records.verify import verify
 from hpobench_fds.run.retraining import referee_folder
 from hpobench_fds.run.suite_run import run_suite
 
-SUITE = {
-    "name": "greedy",
-    "seeds": [0],
-    "device": "cpu",
-    "budget": {"steps": 40},
-    "problems": {
-        "tiny": {
-            "dataset": "digits", "train_limit": 120, "test_limit": 60, "batch_size": 8, "horizon": 10,
-            "space": {"lr": {"windows": 2, "low": 0.0, "high": 0.2, "initial": 0.01}},
-        }
-    },
-    "methods": {"hd": {}, "fds": {}},
-}  # fmt: skip
+SUITE = real_run.SUITE | {"name": "greedy", "seeds": [0], "methods": {"hd": {}, "fds": {}}}
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +38,7 @@ def results(original: Path, tmp_path: Path) -> Path:
 
 
 def cell(folder: Path, method: str = "hd") -> Path:
-    return folder / "cells" / "tiny" / method / "seed-0"
+    return real_run.cell(folder, method)
 
 
 def record(folder: Path, method: str = "hd") -> dict[str, str | None]:
